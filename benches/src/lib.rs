@@ -1,0 +1,1 @@
+//! Measures, always beside a baseline in the same run

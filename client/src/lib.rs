@@ -1,0 +1,1 @@
+//! The trader's side: builds, seals, submits, follows and verifies

@@ -1,0 +1,1 @@
+//! The block, and what a validator proposes, verifies and finalizes, on commonware

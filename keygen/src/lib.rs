@@ -1,0 +1,1 @@
+//! Runs the ceremony that makes the committee key, and defines its files

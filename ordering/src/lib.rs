@@ -1,0 +1,1 @@
+//! Turns the order logs of a quorum into one fair order

@@ -1,0 +1,2 @@
+//! One sequencer: its pool, order log, consensus, opening and release, on any runtime, network
+//! and store.

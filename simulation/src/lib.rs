@@ -1,0 +1,1 @@
+//! Whole committees on a simulated network, with named adversaries, from one seed

@@ -1,0 +1,1 @@
+//! Judges the whole by independent oracles

@@ -1,0 +1,1 @@
+//! Moves bounded, authenticated messages between sequencers, and from traders, over QUIC
