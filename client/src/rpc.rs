@@ -1,0 +1,322 @@
+//! The trader interface's messages: JSON-RPC 2.0 methods, their parameters, results and errors.
+//!
+//! One definition for both ends: the node serves these types and the client reads them. Byte
+//! strings are lower-case hex with `0x`; heights, counts and milliseconds are JSON numbers below
+//! 2^53. `docs/rpc.md` is the frozen reference and a test compares it with [`METHODS`].
+//!
+//! No method takes plaintext: `fairveil_submit` takes a sealed bundle and nothing else does.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// One method of the interface.
+#[derive(Debug, Clone, Copy)]
+pub struct Method {
+    /// Its name on the wire.
+    pub name: &'static str,
+    /// Its positional parameters, in order.
+    pub params: &'static [&'static str],
+    /// What it answers, in a sentence.
+    pub help: &'static str,
+}
+
+/// Every method that a sequencer serves.
+pub const METHODS: &[Method] = &[
+    Method {
+        name: "fairveil_committee",
+        params: &[],
+        help: "network, committee key, members, height, committed time and recent block rate",
+    },
+    Method {
+        name: "fairveil_submit",
+        params: &["sealed"],
+        help: "admits a sealed bundle and answers this sequencer's signed receipt",
+    },
+    Method {
+        name: "fairveil_status",
+        params: &["id"],
+        help: "what became of a bundle, as this sequencer knows it",
+    },
+    Method {
+        name: "fairveil_receipts",
+        params: &["id"],
+        help: "this sequencer's receipt for a bundle that it holds or held",
+    },
+    Method {
+        name: "fairveil_release",
+        params: &["id"],
+        help: "the released legs of a bundle with certificates and Merkle proofs",
+    },
+    Method {
+        name: "fairveil_limits",
+        params: &[],
+        help: "every limit that can reject a submission, with its value now",
+    },
+];
+
+/// JSON-RPC error codes.
+pub mod code {
+    /// The request isn't JSON.
+    pub const PARSE: i64 = -32700;
+    /// The request isn't a JSON-RPC 2.0 call.
+    pub const REQUEST: i64 = -32600;
+    /// No such method.
+    pub const METHOD: i64 = -32601;
+    /// Wrong number or kind of parameters.
+    pub const PARAMS: i64 = -32602;
+    /// This sequencer failed; its log says why.
+    pub const INTERNAL: i64 = -32603;
+    /// The bundle was rejected; `data` is a [`super::Rejected`].
+    pub const REJECTED: i64 = -32001;
+    /// Nothing is known of the id here.
+    pub const UNKNOWN: i64 = -32002;
+    /// The bundle isn't released yet.
+    pub const NOT_RELEASED: i64 = -32003;
+}
+
+/// A JSON-RPC call.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Request {
+    /// Always `2.0`.
+    pub jsonrpc: String,
+    /// Echoed in the response.
+    #[serde(default)]
+    pub id: Value,
+    /// A name of [`METHODS`].
+    pub method: String,
+    /// Positional parameters.
+    #[serde(default)]
+    pub params: Vec<Value>,
+}
+
+/// A JSON-RPC response.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Response {
+    /// Always `2.0`.
+    pub jsonrpc: String,
+    /// The request's id.
+    pub id: Value,
+    /// The answer, on success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+    /// What went wrong, otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+}
+
+/// A JSON-RPC error object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// One of [`code`].
+    pub code: i64,
+    /// One sentence for people.
+    pub message: String,
+    /// Structured details, e.g. a [`Rejected`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Value>,
+}
+
+/// Why a submission was rejected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// The stable code, e.g. `pool_full`.
+    pub code: String,
+    /// The value that was found.
+    pub actual: String,
+    /// The limit, or the value that was expected.
+    pub limit: String,
+    /// What the trader can do about it.
+    pub cure: String,
+}
+
+/// Answer of `fairveil_committee`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CommitteeInfo {
+    /// Digest of the network's first definition.
+    pub network_id: String,
+    /// The current epoch.
+    pub epoch: u64,
+    /// Identifier of the committee key.
+    pub key_id: String,
+    /// The committee key; believe it only from a verified transcript.
+    pub committee_key: String,
+    /// Sequencers.
+    pub n: u64,
+    /// Liars that the fair order tolerates; `f + 1` receipts admit a bundle.
+    pub f: u64,
+    /// Honest disagreement that the fair order tolerates.
+    pub g: u64,
+    /// Shares that suffice to open; also the consensus' quorum.
+    pub t: u64,
+    /// Index of the answering sequencer.
+    pub index: u64,
+    /// Height of the last final block here.
+    pub height: u64,
+    /// Committed time of that block, milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// Mean milliseconds between the last final blocks (at most 64).
+    pub block_interval_ms: u64,
+    /// Members in order of index.
+    pub members: Vec<MemberInfo>,
+    /// Rollups that bundles may name.
+    pub rollups: Vec<RollupInfo>,
+}
+
+/// A sequencer as `fairveil_committee` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberInfo {
+    /// Its index, from 1.
+    pub index: u64,
+    /// Its name in the definition.
+    pub name: String,
+    /// Its consensus key.
+    pub consensus_key: String,
+    /// Whether the answering sequencer has a connection to it.
+    pub connected: bool,
+}
+
+/// A rollup as `fairveil_committee` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollupInfo {
+    /// Its chain id.
+    pub chain_id: u64,
+    /// Its name in the registry.
+    pub name: String,
+}
+
+/// Answer of `fairveil_submit`, and of `fairveil_receipts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptInfo {
+    /// The bundle.
+    pub id: String,
+    /// Index of the sequencer that signed.
+    pub sequencer: u64,
+    /// Its place in that sequencer's order log, from 0; absent while held for a later height.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+    /// Height that the sequencer had seen.
+    pub height: u64,
+    /// The sequencer's time, milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// The signed receipt in the one encoding; what `verify` checks.
+    pub receipt: String,
+}
+
+/// The state of a bundle at one sequencer. States only move forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Nothing is known of the id.
+    Unknown,
+    /// Held, verified, and waiting for its `valid_from`, or for its place in the log.
+    Held,
+    /// In this sequencer's order log. (A client calls a bundle admitted with f+1 receipts.)
+    Logged,
+    /// Final place known; not opened yet.
+    Ordered,
+    /// Every leg is in a released batch.
+    Released,
+    /// Ordered, but a no-op on all rollups; `code` says why.
+    Failed,
+    /// Its window closed before it was ordered, or while it was pending; never opened.
+    Expired,
+}
+
+/// Answer of `fairveil_status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatusInfo {
+    /// The bundle.
+    pub id: String,
+    /// Its state here.
+    pub state: State,
+    /// The failed code, where the state is `failed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Which guarantee its policy gives, once opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guarantee: Option<String>,
+    /// Final place: height, position within it, and cohort.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<PlaceInfo>,
+    /// When this sequencer opened it, milliseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened_ms: Option<u64>,
+    /// Every leg with its batch, once released.
+    #[serde(default)]
+    pub legs: Vec<LegInfo>,
+    /// Height of this sequencer when it answered.
+    pub height: u64,
+}
+
+/// A final place in the fair order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaceInfo {
+    /// The block.
+    pub height: u64,
+    /// Position among the ids of the block, from 0.
+    pub position: u64,
+    /// Cohort of the block, from 0.
+    pub cohort: u64,
+}
+
+/// One leg of a released bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegInfo {
+    /// The rollup.
+    pub chain_id: u64,
+    /// Height of the batch.
+    pub batch_height: u64,
+    /// Position of its first transaction in the batch, from 0.
+    pub first: u64,
+    /// How many transactions.
+    pub transactions: u64,
+}
+
+/// Answer of `fairveil_limits`: each limit's name, value and unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitInfo {
+    /// The rejection code that it belongs to.
+    pub code: String,
+    /// What is limited.
+    pub what: String,
+    /// The value.
+    pub value: u64,
+    /// The unit of the value.
+    pub unit: String,
+}
+
+/// An event of the `/events` stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A block became final; its ids in fair order.
+    Ordered {
+        /// The block.
+        height: u64,
+        /// Its committed time, milliseconds.
+        time_ms: u64,
+        /// Its ids in fair order, by cohort.
+        cohorts: Vec<Vec<String>>,
+    },
+    /// A height was opened and cut into batches.
+    Released {
+        /// The height.
+        height: u64,
+        /// Its release root.
+        root: String,
+        /// What became of each id of the height, in fair order.
+        outcomes: Vec<OutcomeInfo>,
+    },
+}
+
+/// What became of one ordered id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutcomeInfo {
+    /// The bundle.
+    pub id: String,
+    /// `released`, `failed` or `expired`.
+    pub state: State,
+    /// The failed code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}

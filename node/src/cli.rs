@@ -1,0 +1,391 @@
+//! The command line: every command, flag and exit code. `docs/cli.md` and the shell completions
+//! are generated from these definitions.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::config::{self, SETTINGS};
+
+/// Exit codes, the same for every command.
+pub(crate) mod exit {
+    /// Everything asked for was done and every check passed.
+    pub(crate) const OK: u8 = 0;
+    /// A check failed: a proof that doesn't verify, a sequencer that isn't ready, a lost bundle.
+    pub(crate) const CHECK: u8 = 1;
+    /// The command line, a file or the configuration can't be used.
+    pub(crate) const USAGE: u8 = 2;
+    /// The bundle was rejected by too many sequencers, or failed.
+    pub(crate) const REJECTED: u8 = 3;
+    /// The bundle's window closed before it was ordered.
+    pub(crate) const EXPIRED: u8 = 4;
+    /// Too few sequencers answered.
+    pub(crate) const UNREACHABLE: u8 = 5;
+}
+
+/// A fair-ordering, threshold-encrypted mempool for shared sequencers.
+#[derive(Debug, Parser)]
+#[command(name = "fairveil", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Print one JSON document instead of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Top,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Top {
+    /// The whole story in one command: ceremony, 5 sequencers, 50 sealed bundles, an attack, two
+    /// crashes; exit code 0 if every check passed.
+    Demo(Demo),
+    /// A network of sequencers on this machine, left running until Ctrl-C.
+    Dev(Dev),
+    /// One sequencer, from a configuration file.
+    Node(Node),
+    /// Shows the configuration and where each value comes from.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Identities, definitions, approvals and transcripts of key ceremonies.
+    #[command(subcommand)]
+    Keygen(Keygen),
+    /// Builds, seals, submits, follows and verifies bundles.
+    #[command(subcommand)]
+    Bundle(Bundle),
+    /// Judges receipts, certificates, releases, transcripts and evidence, offline.
+    Verify(Verify),
+    /// Seeded, replayable scenarios.
+    #[command(subcommand)]
+    Simulate(Simulate),
+    /// Prints completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `fairveil demo`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Demo {
+    /// Seed of accounts, bundles and attack; keys are always fresh.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Sealed bundles that the traders submit in the first part.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(10..=500))]
+    pub(crate) bundles: u64,
+    /// Keep the network's folder, the batches and the certificates here.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+}
+
+/// `fairveil dev`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Dev {
+    /// Number of sequencers.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub(crate) sequencers: u16,
+    /// A rollup that bundles may name, as NAME:CHAIN_ID; may be repeated.
+    #[arg(long = "rollup", value_name = "NAME:CHAIN_ID")]
+    pub(crate) rollups: Vec<String>,
+    /// Makes the last sequencer Byzantine.
+    #[arg(long, value_name = "KIND")]
+    pub(crate) byzantine: Option<ByzantineKind>,
+    /// Folder of the network; a new temporary one unless given.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// Named adversaries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ByzantineKind {
+    /// Signs two different heads of its order log.
+    Equivocator,
+    /// Reports bundles in the reverse of the order in which it received them.
+    Reverser,
+    /// Reports ids of bundles that nobody holds.
+    Phantom,
+    /// Signs wrong decryption shares.
+    BadSharer,
+    /// Never sends its decryption shares.
+    ShareWithholder,
+    /// Never reports or carries evidence of others' bundles.
+    Censor,
+    /// Reverses its log, favours its own bundles, and asks for shares before finality.
+    FrontRunner,
+}
+
+/// `fairveil node`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Node {
+    /// Configuration file, TOML.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: SettingFlags,
+    /// Behaves as a named adversary. For tests: never on a network that matters.
+    #[arg(long, hide = true, value_name = "KIND")]
+    pub(crate) byzantine: Option<ByzantineKind>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Prints each value and its source: flag, environment, file or default.
+    Show {
+        /// Configuration file, TOML.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        #[command(flatten)]
+        settings: SettingFlags,
+    },
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Keygen {
+    /// Makes this member's keystore: network, consensus and dealing keys.
+    Identity {
+        /// Name of the member.
+        #[arg(long)]
+        name: String,
+        /// Where the other sequencers reach it, e.g. 10.0.0.1:9000.
+        #[arg(long)]
+        address: std::net::SocketAddr,
+        /// Folder for `keystore.json` (0600) and the public `member.json`.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// File with the passphrase; else FAIRVEIL_PASSPHRASE.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+        /// A light scrypt setting: fast, and only for networks that don't matter.
+        #[arg(long)]
+        light: bool,
+    },
+    /// Writes a definition from the members' public files.
+    Propose {
+        /// A member's `member.json`; once per member.
+        #[arg(long = "member", value_name = "FILE", required = true)]
+        members: Vec<PathBuf>,
+        /// Liars that the fair order shall tolerate; n >= 4f + 2g + 1.
+        #[arg(long, default_value_t = 1)]
+        f: u16,
+        /// Honest disagreement that the fair order shall tolerate.
+        #[arg(long, default_value_t = 0)]
+        g: u16,
+        /// A rollup that bundles may name, as NAME:CHAIN_ID; may be repeated.
+        #[arg(long = "rollup", value_name = "NAME:CHAIN_ID")]
+        rollups: Vec<String>,
+        /// Where to write it.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Signs the digest of a definition with this member's consensus key.
+    Approve {
+        /// The definition.
+        #[arg(long, value_name = "FILE")]
+        definition: PathBuf,
+        /// The digest that all members read to each other; refused if the file has another.
+        #[arg(long)]
+        digest: String,
+        /// This member's keystore.
+        #[arg(long, value_name = "FILE")]
+        keystore: PathBuf,
+        /// File with the passphrase; else FAIRVEIL_PASSPHRASE.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+        /// Where to write the approval.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Verifies a transcript offline and prints the committee key it proves.
+    Verify {
+        /// The transcript.
+        transcript: PathBuf,
+        /// The network id that it must have.
+        #[arg(long)]
+        network: Option<String>,
+    },
+}
+
+/// How a command reaches a network and what it believes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Network {
+    /// The ceremony's transcript; the committee key is believed from nowhere else.
+    #[arg(long, env = "FAIRVEIL_TRANSCRIPT", value_name = "FILE")]
+    pub(crate) transcript: PathBuf,
+    /// The network id that the transcript must have.
+    #[arg(long, env = "FAIRVEIL_NETWORK")]
+    pub(crate) network: String,
+    /// A sequencer, as http://HOST:PORT; once per sequencer, or comma-separated.
+    #[arg(
+        long = "sequencer",
+        env = "FAIRVEIL_SEQUENCERS",
+        value_delimiter = ',',
+        value_name = "URL"
+    )]
+    pub(crate) sequencers: Vec<String>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Bundle {
+    /// Makes a bundle from raw signed transactions.
+    Build {
+        /// A transaction as CHAIN_ID:0xRAW or CHAIN_ID:@FILE, in order; may be repeated.
+        #[arg(long = "tx", value_name = "CHAIN_ID:TX", required = true)]
+        transactions: Vec<String>,
+        /// What the release guarantees.
+        #[arg(long, value_enum, default_value = "include")]
+        policy: PolicyKind,
+        /// Where to write the (secret) bundle.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Seals a bundle on this machine to the committee's key.
+    Seal {
+        #[command(flatten)]
+        network: Network,
+        /// The bundle.
+        #[arg(long, value_name = "FILE")]
+        bundle: PathBuf,
+        /// File with the payer's secp256k1 key as hex; made if it doesn't exist.
+        #[arg(long, value_name = "FILE")]
+        payer: PathBuf,
+        /// The payer's nonce for this bundle; each is good for one.
+        #[arg(long)]
+        nonce: Option<u64>,
+        /// How long it may be ordered, e.g. 30s, or a number of heights such as 300h.
+        #[arg(long, default_value = "60s")]
+        expires_in: String,
+        /// First height at which it may be ordered; the next one unless given.
+        #[arg(long)]
+        valid_from: Option<u64>,
+        /// Where to write the sealed bundle.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Submits a sealed bundle to all sequencers and keeps their receipts.
+    Submit {
+        #[command(flatten)]
+        network: Network,
+        /// The sealed bundle; receipts are saved beside it.
+        sealed: PathBuf,
+    },
+    /// Says what became of a bundle.
+    Status {
+        #[command(flatten)]
+        network: Network,
+        /// The sealed bundle's file, or its id.
+        bundle: String,
+    },
+    /// Waits until a bundle is released, failed or expired.
+    Wait {
+        #[command(flatten)]
+        network: Network,
+        /// The sealed bundle's file, or its id.
+        bundle: String,
+        /// How long, in seconds.
+        #[arg(long, default_value_t = 120)]
+        timeout_seconds: u64,
+    },
+    /// Fetches a bundle's release, verifies all of it, and keeps it.
+    Verify {
+        #[command(flatten)]
+        network: Network,
+        /// The sealed bundle's file, or its id.
+        bundle: String,
+        /// Where to keep the release document.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// Policies of a bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PolicyKind {
+    /// Every leg in the slot's batches, or none.
+    Include,
+    /// Every leg succeeds in simulation, or none is released.
+    Execute,
+}
+
+/// `fairveil verify`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Verify {
+    /// The ceremony's transcript.
+    #[arg(long, env = "FAIRVEIL_TRANSCRIPT", value_name = "FILE")]
+    pub(crate) transcript: PathBuf,
+    /// The network id that the transcript must have.
+    #[arg(long, env = "FAIRVEIL_NETWORK")]
+    pub(crate) network: String,
+    /// Receipts, order certificates, releases, batches or evidence; kinds are recognised.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Simulate {
+    /// One ordering scenario: logs in, cohorts out.
+    Ordering {
+        /// The scenario, JSON.
+        #[arg(long, value_name = "FILE")]
+        input: PathBuf,
+    },
+    /// A whole committee on a simulated network from one seed.
+    Committee {
+        /// Which suite; all unless given.
+        #[arg(long)]
+        suite: Option<String>,
+        /// First seed.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Number of seeds.
+        #[arg(long, default_value_t = 1)]
+        seeds: u64,
+    },
+}
+
+/// The settings of a node as flags, derived from the table in [`config`].
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SettingFlags(pub(crate) BTreeMap<String, String>);
+
+impl Args for SettingFlags {
+    fn augment_args(command: Command) -> Command {
+        SETTINGS.iter().fold(command, |command, setting| {
+            command.arg(
+                Arg::new(setting.key)
+                    .long(config::flag_name(setting.key))
+                    .value_name("VALUE")
+                    .help(setting.help)
+                    .help_heading("Settings"),
+            )
+        })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for SettingFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = SETTINGS.iter().filter_map(|s| {
+            matches.get_one::<String>(s.key).map(|v| (s.key.to_owned(), v.clone()))
+        });
+        Ok(Self(given.collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.extend(Self::from_arg_matches(matches)?.0);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
