@@ -1,1 +1,16 @@
 //! Encrypts to a committee, opens with a quorum, signs, hashes, and encodes bytes in exactly one way
+
+mod bls12381;
+mod digest;
+pub mod domain;
+pub mod encoding;
+mod hex;
+pub mod point;
+mod quantity;
+pub mod scalar;
+pub mod signature;
+
+pub use crate::digest::{BatchId, BlockDigest, BundleId, Digest, KeyId, NetworkId};
+pub use crate::hex::ParseHexError;
+pub use crate::quantity::{Epoch, Height, SequencerIndex, View};
+pub use crate::signature::{ConsensusPublicKey, ConsensusSecret, Signature, SignatureError};
