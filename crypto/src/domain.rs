@@ -119,9 +119,41 @@ tags! {
     /// Output and state together, where no block certifies them.
     OrderRoot = "ORDER-ROOT",
 
+    // Transport.
+    /// A consensus key's certificate of its sequencer's network key.
+    NetworkKey = "NETWORK-KEY",
+    /// Salt of the keys that a QUIC endpoint keeps over restarts.
+    EndpointKeys = "ENDPOINT-KEYS",
+
     // Signatures checked many at a time.
     /// Seed of the coefficients of a batch of ed25519 signatures.
     SignatureBatch = "SIGNATURE-BATCH",
+
+    // The making of a committee key (keygen).
+    /// Digest of a definition; that of the first is the network id.
+    Definition = "DEFINITION",
+    /// A member's approval of a definition.
+    Approval = "APPROVAL",
+    /// Identity of one ceremony: a definition and a round.
+    Ceremony = "CEREMONY",
+    /// A dealing secret from its seed.
+    DealingKey = "DEALING-KEY",
+    /// Seed of a dealer's polynomial and of the encryption of its dealings.
+    DealingSeed = "DEALING-SEED",
+    /// The public header under which a private dealing is encrypted.
+    DealingHeader = "DEALING-HEADER",
+    /// Digest of one encrypted dealing, and of all of one dealer.
+    SealedDealing = "SEALED-DEALING",
+    /// What a dealer signs: commitment and encrypted dealings.
+    Dealing = "DEALING",
+    /// A member's vote to close a phase of a ceremony.
+    CeremonyClose = "CEREMONY-CLOSE",
+    /// Digest of a ceremony's transcript, without its confirmations.
+    Transcript = "TRANSCRIPT",
+    /// A member's confirmation of a transcript.
+    TranscriptConfirmation = "TRANSCRIPT-CONFIRMATION",
+    /// Seed of the coefficients under which a ceremony's proofs are checked at once.
+    CeremonyCheck = "CEREMONY-CHECK",
 }
 
 impl Tag {

@@ -1,13 +1,18 @@
 //! Encrypts to a committee, opens with a quorum, signs, hashes, and encodes bytes in exactly one way
 
 mod bls12381;
+pub mod certificate;
+pub mod committee;
 mod digest;
 pub mod domain;
 pub mod encoding;
+pub mod envelope;
 mod hex;
+pub mod lagrange;
 pub mod point;
 mod quantity;
 pub mod scalar;
+pub mod seal;
 pub mod signature;
 
 pub use crate::digest::{BatchId, BlockDigest, BundleId, Digest, KeyId, NetworkId};

@@ -115,6 +115,12 @@ impl SecretScalar {
         Scalar::decode(bytes).map(|scalar| Self(scalar.0))
     }
 
+    /// `OS2IP(uniform) mod r`; at least 48 bytes make it uniform.
+    #[must_use]
+    pub(crate) fn reduce(uniform: &[u8]) -> Self {
+        Self(bls12381::scalar_from_wide_be_bytes(uniform))
+    }
+
     /// `Hs(tag, items...)` of crypto.md 1, for secret items.
     #[must_use]
     pub fn hash(tag: Tag, items: &[&[u8]]) -> Self {

@@ -1,0 +1,524 @@
+//! The order certificate: proof of a final order, and the only way to a [`FinalOrder`].
+//!
+//! A block's header commits to what it emitted (`result_root`). A quorum's finalization covers the
+//! digest of a header, so it certifies that block and all its ancestors. The certificate carries
+//! the finalization, the chain of headers from the finalized block down to the certified one, and
+//! the emission that the last header commits to. Whoever checks it needs the network id and the
+//! committee of the epoch, and nothing of the consensus engine ([`simplex`]).
+//!
+//! # Invariants
+//!
+//! 1. A [`FinalOrder`] is only made by [`OrderCertificate::verify`]. So a decryption share, which
+//!    needs one, never leaves for an id that was only reported, proposed, notarized or voted on.
+//! 2. At least a quorum of distinct members of the committee of that epoch signed the finalization
+//!    of the first header, in the engine's own signed bytes.
+//! 3. Every header is the parent of the one before it, by digest, height and epoch; all belong to
+//!    the network.
+//! 4. The emission is the one that the last header commits to.
+//!
+//! # Security
+//!
+//! With fewer than a third of the committee faulty no two certificates for one height disagree.
+//! Confidentiality before the order rests on invariant 1 in every honest member, and on t.
+
+pub mod simplex;
+
+use serde::{Deserialize, Serialize};
+
+use crate::committee::Committee;
+use crate::domain::{Hasher, Tag};
+use crate::signature::invalid_signatures;
+use crate::{
+    BatchId, BlockDigest, BundleId, ConsensusPublicKey, Digest, Epoch, Height, NetworkId,
+    SequencerIndex, Signature, View,
+};
+
+/// The version of block headers.
+pub const BLOCK_VERSION: u8 = 1;
+
+/// Headers in a certificate, at most.
+pub const MAX_HEADERS: usize = 256;
+
+/// What the digest of a block covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockHeader {
+    /// [`BLOCK_VERSION`].
+    pub version: u8,
+    /// The network.
+    pub network_id: NetworkId,
+    /// The epoch that owns the height.
+    pub epoch: Epoch,
+    /// The height.
+    pub height: Height,
+    /// The block below.
+    pub parent: BlockDigest,
+    /// Who proposed it.
+    pub leader: ConsensusPublicKey,
+    /// The view in which it was proposed.
+    pub view: View,
+    /// The view of the block below.
+    pub parent_view: View,
+    /// Committed time.
+    pub time_ms: u64,
+    /// What the block emits, and the state after it: [`result_root`].
+    pub result_root: Digest,
+    /// Digest of the rest of the block.
+    pub body_digest: Digest,
+}
+
+impl BlockHeader {
+    /// The block's digest: the engine's payload.
+    #[must_use]
+    pub fn digest(&self) -> BlockDigest {
+        let mut hasher = Hasher::new(Tag::Block);
+        hasher.item(&[self.version]);
+        hasher.item(self.network_id.as_bytes());
+        hasher.item(&self.epoch.get().to_be_bytes());
+        hasher.item(&self.height.get().to_be_bytes());
+        hasher.item(self.parent.as_bytes());
+        hasher.item(self.leader.as_bytes());
+        hasher.item(&self.view.get().to_be_bytes());
+        hasher.item(&self.parent_view.get().to_be_bytes());
+        hasher.item(&self.time_ms.to_be_bytes());
+        hasher.item(self.result_root.as_bytes());
+        hasher.item(self.body_digest.as_bytes());
+        BlockDigest::from_bytes(hasher.finish().to_bytes())
+    }
+}
+
+/// A quorum's signatures under a block: the engine's finalization.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finalization {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The view in which it was finalized.
+    pub view: View,
+    /// The view of its parent.
+    pub parent_view: View,
+    /// The finalized block.
+    pub block: BlockDigest,
+    /// Who signed, strictly ascending.
+    pub signers: Vec<SequencerIndex>,
+    /// Their signatures, in the same order.
+    pub signatures: Vec<Signature>,
+}
+
+/// What becomes of an id at the place where it is emitted (release.md 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Placement {
+    /// It is to be opened.
+    Open,
+    /// Its window has passed.
+    Expired,
+    /// Its payer used the nonce before.
+    NonceUsed,
+    /// Its payer can not pay.
+    Unfunded,
+}
+
+impl Placement {
+    const fn byte(self) -> u8 {
+        match self {
+            Self::Open => 0,
+            Self::Expired => 1,
+            Self::NonceUsed => 2,
+            Self::Unfunded => 3,
+        }
+    }
+}
+
+/// One id at its place in the fair order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Emitted {
+    /// The bundle.
+    pub id: BundleId,
+    /// What becomes of it.
+    pub placement: Placement,
+}
+
+/// What a block emits: cohorts in the fair order, ids in their order within each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Emission {
+    /// The height.
+    pub height: Height,
+    /// The cohorts.
+    pub cohorts: Vec<Vec<Emitted>>,
+}
+
+impl Emission {
+    /// All ids in the final order.
+    pub fn ids(&self) -> impl Iterator<Item = &Emitted> {
+        self.cohorts.iter().flatten()
+    }
+
+    /// The ids that are to be opened, in the final order.
+    #[must_use]
+    pub fn to_open(&self) -> Vec<BundleId> {
+        let open = self
+            .ids()
+            .filter(|emitted| emitted.placement == Placement::Open);
+        open.map(|emitted| emitted.id).collect()
+    }
+}
+
+/// `H(RESULT-ROOT, height, state_digest, cohort_1, cohort_2, ...)`: the height as 8 bytes
+/// big-endian, each cohort as one item of 33 bytes per id, the id and its placement
+/// (0 open, 1 expired, 2 nonce used, 3 unfunded).
+#[must_use]
+pub fn result_root(emission: &Emission, state_digest: &Digest) -> Digest {
+    let mut hasher = Hasher::new(Tag::ResultRoot);
+    hasher.item(&emission.height.get().to_be_bytes());
+    hasher.item(state_digest.as_bytes());
+    for cohort in &emission.cohorts {
+        let mut item = Vec::with_capacity(33 * cohort.len());
+        for emitted in cohort {
+            item.extend_from_slice(emitted.id.as_bytes());
+            item.push(emitted.placement.byte());
+        }
+        hasher.item(&item);
+    }
+    hasher.finish()
+}
+
+/// The identity of a batch: `H(BATCH, network_id, height, block, id_1, ..., id_B)`.
+#[must_use]
+pub fn batch_id(
+    network_id: &NetworkId,
+    height: Height,
+    block: &BlockDigest,
+    ids: &[BundleId],
+) -> BatchId {
+    let mut hasher = Hasher::new(Tag::Batch);
+    hasher.item(network_id.as_bytes());
+    hasher.item(&height.get().to_be_bytes());
+    hasher.item(block.as_bytes());
+    ids.iter().for_each(|id| hasher.item(id.as_bytes()));
+    BatchId::from_bytes(hasher.finish().to_bytes())
+}
+
+/// Why a certificate proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    /// No headers, or too many.
+    #[error("{actual} headers, a certificate has 1 to {limit}")]
+    Headers {
+        /// Headers given.
+        actual: usize,
+        /// Headers allowed.
+        limit: usize,
+    },
+    /// The committee of another epoch was given.
+    #[error("epoch is {actual}, the committee's is {expected}")]
+    Epoch {
+        /// The epoch in the certificate.
+        actual: Epoch,
+        /// The committee's.
+        expected: Epoch,
+    },
+    /// A header of an unknown version.
+    #[error("header at height {height} has version {actual}, only {BLOCK_VERSION} is known")]
+    Version {
+        /// Where.
+        height: Height,
+        /// The version given.
+        actual: u8,
+    },
+    /// A header of another network.
+    #[error("network_id is {actual}, {expected} is expected")]
+    Network {
+        /// The network in the header.
+        actual: NetworkId,
+        /// The network asked for.
+        expected: NetworkId,
+    },
+    /// The finalization is of another block than the first header.
+    #[error("finalization is of block {actual}, the first header has digest {expected}")]
+    Block {
+        /// The block that was finalized.
+        actual: BlockDigest,
+        /// The digest of the first header.
+        expected: BlockDigest,
+    },
+    /// The finalization is of other views than the first header.
+    #[error("finalization is of view {actual}, the first header of view {expected}")]
+    View {
+        /// The view that was finalized.
+        actual: View,
+        /// The view of the first header.
+        expected: View,
+    },
+    /// A header is not the parent of the one before it.
+    #[error("header at height {0} is not the parent of the one before it")]
+    Broken(Height),
+    /// Signers and signatures differ in number.
+    #[error("{signatures} signatures of {signers} signers")]
+    Count {
+        /// Signers given.
+        signers: usize,
+        /// Signatures given.
+        signatures: usize,
+    },
+    /// Fewer signers than decide.
+    #[error("{actual} signers, {expected} decide")]
+    Quorum {
+        /// Signers given.
+        actual: usize,
+        /// Signers needed.
+        expected: usize,
+    },
+    /// A signer is no member, or not above the one before it.
+    #[error("signer {0} is no member, or stands in the wrong place")]
+    Signer(SequencerIndex),
+    /// A signature does not verify.
+    #[error("signature of sequencer {0} does not verify")]
+    Signature(SequencerIndex),
+    /// The emission is of another height than the last header.
+    #[error("emission is of height {actual}, the last header of height {expected}")]
+    Height {
+        /// The height of the emission.
+        actual: Height,
+        /// The height of the last header.
+        expected: Height,
+    },
+    /// The last header commits to another emission or state.
+    #[error("result root is {actual}, the last header has {expected}")]
+    ResultRoot {
+        /// The root of what was given.
+        actual: Digest,
+        /// The root in the header.
+        expected: Digest,
+    },
+}
+
+/// Proof that the last of its headers is final, and of what that block emitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderCertificate {
+    /// The quorum's word on the first header.
+    pub finalization: Finalization,
+    /// The finalized block first, each the child of the next; the last one is certified.
+    pub headers: Vec<BlockHeader>,
+    /// What the last header's block emitted.
+    pub emission: Emission,
+    /// The state after the last header's block.
+    pub state_digest: Digest,
+}
+
+impl OrderCertificate {
+    /// The final order that the certificate proves.
+    ///
+    /// # Errors
+    ///
+    /// The first of the module's invariants that is broken.
+    pub fn verify(
+        &self,
+        network_id: &NetworkId,
+        committee: &Committee,
+    ) -> Result<FinalOrder, CertificateError> {
+        self.verify_headers(network_id, committee.epoch())?;
+        self.finalization.verify(network_id, committee)?;
+        let certified = self.certified()?;
+        if self.emission.height != certified.height {
+            let (actual, expected) = (self.emission.height, certified.height);
+            return Err(CertificateError::Height { actual, expected });
+        }
+        let root = result_root(&self.emission, &self.state_digest);
+        if root != certified.result_root {
+            let expected = certified.result_root;
+            return Err(CertificateError::ResultRoot {
+                actual: root,
+                expected,
+            });
+        }
+        let (block, to_open) = (certified.digest(), self.emission.to_open());
+        Ok(FinalOrder {
+            network_id: *network_id,
+            committee: committee.clone(),
+            height: certified.height,
+            time_ms: certified.time_ms,
+            block,
+            batch: batch_id(network_id, certified.height, &block, &to_open),
+            to_open,
+            emission: self.emission.clone(),
+        })
+    }
+
+    fn certified(&self) -> Result<&BlockHeader, CertificateError> {
+        let (actual, limit) = (self.headers.len(), MAX_HEADERS);
+        match self.headers.last() {
+            Some(last) if actual <= limit => Ok(last),
+            _ => Err(CertificateError::Headers { actual, limit }),
+        }
+    }
+
+    fn verify_headers(&self, network_id: &NetworkId, epoch: Epoch) -> Result<(), CertificateError> {
+        self.certified()?;
+        for header in &self.headers {
+            if header.version != BLOCK_VERSION {
+                let (height, actual) = (header.height, header.version);
+                return Err(CertificateError::Version { height, actual });
+            }
+            if header.network_id != *network_id {
+                let actual = header.network_id;
+                return Err(CertificateError::Network {
+                    actual,
+                    expected: *network_id,
+                });
+            }
+            if header.epoch != epoch {
+                return Err(CertificateError::Epoch {
+                    actual: header.epoch,
+                    expected: epoch,
+                });
+            }
+        }
+        let first = &self.headers[0];
+        if self.finalization.block != first.digest() {
+            let (actual, expected) = (self.finalization.block, first.digest());
+            return Err(CertificateError::Block { actual, expected });
+        }
+        for (actual, expected) in [
+            (self.finalization.view, first.view),
+            (self.finalization.parent_view, first.parent_view),
+        ] {
+            if actual != expected {
+                return Err(CertificateError::View { actual, expected });
+            }
+        }
+        for pair in self.headers.windows(2) {
+            let (child, parent) = (&pair[0], &pair[1]);
+            if child.parent != parent.digest()
+                || child.parent_view != parent.view
+                || child.height.previous() != Some(parent.height)
+            {
+                return Err(CertificateError::Broken(parent.height));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Finalization {
+    /// Judges that a quorum of the committee signed, in the engine's own signed bytes.
+    ///
+    /// # Errors
+    ///
+    /// The first reason of [`CertificateError`] that applies.
+    pub fn verify(
+        &self,
+        network_id: &NetworkId,
+        committee: &Committee,
+    ) -> Result<(), CertificateError> {
+        if self.epoch != committee.epoch() {
+            let (actual, expected) = (self.epoch, committee.epoch());
+            return Err(CertificateError::Epoch { actual, expected });
+        }
+        let (signers, signatures) = (self.signers.len(), self.signatures.len());
+        if signers != signatures {
+            return Err(CertificateError::Count {
+                signers,
+                signatures,
+            });
+        }
+        let expected = committee.quorum().into();
+        if signers < expected {
+            return Err(CertificateError::Quorum {
+                actual: signers,
+                expected,
+            });
+        }
+        let mut entries = Vec::with_capacity(signers);
+        let mut previous = None;
+        for (signer, signature) in self.signers.iter().zip(&self.signatures) {
+            let key = committee.consensus_key(*signer);
+            match key {
+                Some(key) if previous < Some(*signer) => entries.push((key, *signature)),
+                _ => return Err(CertificateError::Signer(*signer)),
+            }
+            previous = Some(*signer);
+        }
+        let message = self.signed_message(network_id);
+        match invalid_signatures(&entries, &|_| message.clone()).first() {
+            Some(position) => Err(CertificateError::Signature(self.signers[*position])),
+            None => Ok(()),
+        }
+    }
+
+    /// The bytes that every signer signed.
+    #[must_use]
+    pub fn signed_message(&self, network_id: &NetworkId) -> Vec<u8> {
+        let namespace = simplex::namespace(network_id);
+        simplex::finalize_message(
+            &namespace,
+            self.epoch,
+            self.view,
+            self.parent_view,
+            &self.block,
+        )
+    }
+}
+
+/// A final order of one height: what a verified certificate says, and nothing else can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinalOrder {
+    network_id: NetworkId,
+    committee: Committee,
+    height: Height,
+    time_ms: u64,
+    block: BlockDigest,
+    batch: BatchId,
+    to_open: Vec<BundleId>,
+    emission: Emission,
+}
+
+impl FinalOrder {
+    /// The network.
+    #[must_use]
+    pub fn network_id(&self) -> NetworkId {
+        self.network_id
+    }
+
+    /// The committee that owns the height.
+    #[must_use]
+    pub fn committee(&self) -> &Committee {
+        &self.committee
+    }
+
+    /// The height.
+    #[must_use]
+    pub fn height(&self) -> Height {
+        self.height
+    }
+
+    /// The block's committed time.
+    #[must_use]
+    pub fn time_ms(&self) -> u64 {
+        self.time_ms
+    }
+
+    /// The block.
+    #[must_use]
+    pub fn block(&self) -> BlockDigest {
+        self.block
+    }
+
+    /// The identity of the batch that is to be opened.
+    #[must_use]
+    pub fn batch(&self) -> BatchId {
+        self.batch
+    }
+
+    /// The ids that are to be opened, in the final order.
+    #[must_use]
+    pub fn to_open(&self) -> &[BundleId] {
+        &self.to_open
+    }
+
+    /// Everything that the block emitted.
+    #[must_use]
+    pub fn emission(&self) -> &Emission {
+        &self.emission
+    }
+}
+
+#[cfg(test)]
+mod tests;
