@@ -1,0 +1,559 @@
+//! APPLY: the fair order of one epoch as a pure state machine over log entries.
+//!
+//! Knows nothing of signatures and heads (`state` does). Its input per block are the ids that
+//! some logs grew by; its output are cohorts.
+//!
+//! ```text
+//! append;  UPDATE every pending proposal, oldest first;  PROPOSE;  DRAIN;  forget
+//! ```
+//!
+//! 1. A block that is refused changes nothing.
+//! 2. The result does not depend on the order of sequencers within a block.
+//! 3. An id is emitted at most once: it is remembered until its window has passed.
+//! 4. Proposals leave strictly in order; an incomplete one blocks later ones.
+//! 5. An id whose window closed while it was pending keeps its place, as `Expired`.
+//! 6. An id below T for 1,024 heights is forgotten and never proposed; it stays remembered as
+//!    forgotten for as long as a window can be, so that an honest log that contains it never
+//!    votes as if it did not. So is an unproposed id whose window has closed.
+//! 7. A clone shares everything with its original; a block costs what it touches.
+//!
+//! Mode `leader` is the control: a block emits exactly the ids of its list, each in a cohort of
+//! its own, whatever the logs say. It promises nothing but that an id is emitted at most once.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use fairveil_crypto::{
+    BundleId, Digest, Height, SequencerIndex,
+    domain::{Tag, hash},
+    encoding::encode,
+};
+
+use crate::{
+    bits::Bits,
+    committee::{Committee, Thresholds},
+    linearize::{Priorities, linearize},
+    proposal::{Entry, Proposal, Rest, keys},
+    record::{LogSet, Live, Outcome, Settled, Validity},
+    rules::{Closed, Drain, Edge, Expired, GRACE_HEIGHTS, Last, MAX_WINDOW_HEIGHTS, Rules},
+    step::{Appended, Mode, OrderError, Output, Phase, Placed, Status, Step},
+    tree::Tree,
+};
+
+/// The fair order so far, and everything its continuation depends on.
+#[derive(Clone, Debug)]
+pub struct FairOrder {
+    pub(crate) committee: Committee,
+    pub(crate) mode: Mode,
+    pub(crate) rules: Rules,
+    pub(crate) height: Height,
+    pub(crate) lengths: Vec<u64>,
+    pub(crate) live: Tree<Live>,
+    pub(crate) settled: Tree<Settled>,
+    pub(crate) pending: VecDeque<Proposal>,
+    pub(crate) proposals: u64,
+    /// By log: its live ids below T. Follows from `live`.
+    pub(crate) below_edge: Vec<u32>,
+    /// Ids by the height of their first appearance. Follows from `live`, but for ids that have
+    /// risen above T since.
+    pub(crate) arrivals: BTreeMap<Height, Arc<Vec<BundleId>>>,
+}
+
+impl FairOrder {
+    /// Empty logs, before the block of height `height` + 1.
+    pub fn new(committee: Committee, mode: Mode, height: Height) -> Self {
+        Self::with_rules(committee, mode, height, Rules::NORMATIVE)
+    }
+
+    /// As [`Self::new`], for logs from a file: nothing is forgotten, no log is too long.
+    pub fn unbounded(committee: Committee, mode: Mode) -> Self {
+        Self::with_rules(committee, mode, Height::ZERO, Rules::UNBOUNDED)
+    }
+
+    pub(crate) fn with_rules(
+        committee: Committee,
+        mode: Mode,
+        height: Height,
+        rules: Rules,
+    ) -> Self {
+        let n = usize::from(committee.n());
+        Self {
+            committee,
+            mode,
+            rules,
+            height,
+            lengths: vec![0; n],
+            live: Tree::new(),
+            settled: Tree::new(),
+            pending: VecDeque::new(),
+            proposals: 0,
+            below_edge: vec![0; n],
+            arrivals: BTreeMap::new(),
+        }
+    }
+
+    /// The height of the last block.
+    pub fn height(&self) -> Height {
+        self.height
+    }
+
+    /// The committee's numbers.
+    pub fn committee(&self) -> Committee {
+        self.committee
+    }
+
+    /// Who decides the order.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Entries of a log so far.
+    pub fn length(&self, sequencer: SequencerIndex) -> u64 {
+        self.lengths.get(sequencer.position()).copied().unwrap_or(0)
+    }
+
+    /// Live ids of a log that stand in fewer than T logs; above the limit it is not extended.
+    pub fn below_edge(&self, sequencer: SequencerIndex) -> u32 {
+        self.below_edge.get(sequencer.position()).copied().unwrap_or(0)
+    }
+
+    /// Ids that are in some log, neither emitted nor forgotten.
+    pub fn live_ids(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Emitted and forgotten ids that are remembered.
+    pub fn settled_ids(&self) -> usize {
+        self.settled.len()
+    }
+
+    /// Where an id stands.
+    pub fn status(&self, id: &BundleId) -> Status {
+        if let Some(settled) = self.settled.get(id) {
+            return match settled.outcome {
+                Outcome::Emitted { height, index, validity } => {
+                    Status::Emitted { height, index, validity }
+                }
+                Outcome::Forgotten => Status::Forgotten,
+            };
+        }
+        match self.live.get(id) {
+            None => Status::Unknown,
+            Some(Live { count, proposal: Some(_), .. }) => Status::Proposed { logs: *count },
+            Some(Live { count, .. }) => Status::Logged { logs: *count },
+        }
+    }
+
+    /// Ids in proposals that have not emitted them, oldest proposal first.
+    pub fn pending(&self) -> Vec<BundleId> {
+        self.pending.iter().flat_map(Proposal::remaining).collect()
+    }
+
+    /// Live ids in no proposal, in the order of (median, id): so they enter the next epoch's logs.
+    pub fn unproposed(&self) -> Vec<BundleId> {
+        let unproposed = self.live.iter().filter(|(_, live)| live.proposal.is_none());
+        let mut ids: Vec<_> = unproposed.map(|(id, live)| (live.median(), *id)).collect();
+        ids.sort_unstable();
+        ids.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Ids in T logs, pending or emitted, that this sequencer's committed log lacks: the duty to
+    /// report. Visits everything remembered; from block to block use [`Output::reached_edge`].
+    pub fn to_report(&self, sequencer: SequencerIndex) -> Vec<BundleId> {
+        let edge = self.thresholds().edge;
+        let live = self.live.iter();
+        let live = live.filter(|(_, live)| live.count >= edge && !live.is_in(sequencer));
+        let emitted = self.settled.iter().filter(|(_, settled)| {
+            matches!(settled.outcome, Outcome::Emitted { .. }) && !settled.logs.contains(sequencer)
+        });
+        live.map(|(id, _)| *id).chain(emitted.map(|(id, _)| *id)).collect()
+    }
+
+    /// Ids that these entries lift into T logs (or that the list names) and whose expiry is not
+    /// known yet, in the order of ids. Their bundles must be held before the step is applied.
+    pub fn would_reach_edge(
+        &self,
+        appended: &[Appended<'_>],
+        list: &[BundleId],
+    ) -> Vec<BundleId> {
+        let edge = self.thresholds().edge;
+        let mut more: BTreeMap<BundleId, u16> = BTreeMap::new();
+        for id in appended.iter().flat_map(|log| log.ids) {
+            *more.entry(*id).or_default() += 1;
+        }
+        for id in list {
+            *more.entry(*id).or_default() += edge;
+        }
+        let reaches = |(id, more): &(BundleId, u16)| {
+            let live = self.live.get(id);
+            self.settled.get(id).is_none()
+                && live.is_none_or(|live| live.expires_at.is_none())
+                && live.map_or(0, |live| live.count).saturating_add(*more) >= edge
+        };
+        more.into_iter().filter(reaches).map(|(id, _)| id).collect()
+    }
+
+    /// Applies one block, or refuses it and changes nothing.
+    pub fn apply(&mut self, step: &Step<'_>) -> Result<Output, OrderError> {
+        self.check(step)?;
+        self.height = step.height;
+        let reached_edge = self.append(step);
+        let cohorts = match self.mode {
+            Mode::Strict => self.order(step),
+            Mode::Leader => self.emit_list(step),
+        };
+        self.forget(step.height);
+        Ok(Output { height: step.height, cohorts, reached_edge })
+    }
+
+    /// New logs of a new committee; what is settled stays settled.
+    pub(crate) fn next_epoch(&self, committee: Committee) -> Self {
+        let mut next = Self::with_rules(committee, self.mode, self.height, self.rules);
+        next.proposals = self.proposals;
+        for (id, settled) in self.settled.iter() {
+            next.settled.insert(*id, Settled { logs: LogSet::default(), ..*settled });
+        }
+        next
+    }
+
+    /// Digest of everything that the continuation depends on.
+    pub fn digest(&self) -> Digest {
+        let head = encode(&(self.committee, self.mode, self.height, &self.lengths, self.proposals));
+        let pending: Vec<u8> =
+            self.pending.iter().flat_map(|proposal| proposal.digest().to_bytes()).collect();
+        let (live, settled) = (self.live.digest(), self.settled.digest());
+        hash(Tag::OrderState, &[&head, live.as_bytes(), settled.as_bytes(), &pending])
+    }
+
+    pub(crate) fn thresholds(&self) -> Thresholds {
+        let Thresholds { edge, solid } = self.committee.thresholds();
+        match self.rules.edge {
+            Edge::Enough => Thresholds { edge, solid },
+            #[cfg(test)]
+            Edge::OneMore => Thresholds { edge: edge + 1, solid },
+        }
+    }
+
+    /// Whether entries and list are acceptable at this height. Expiries are not asked for.
+    pub fn validate(
+        &self,
+        height: Height,
+        appended: &[Appended<'_>],
+        list: &[BundleId],
+    ) -> Result<(), OrderError> {
+        let expected = self.height.next();
+        if height != expected {
+            return Err(OrderError::Height { expected, actual: height });
+        }
+        let mut seen = BTreeSet::new();
+        for log in appended {
+            let sequencer = log.sequencer;
+            if sequencer.get() > self.committee.n() {
+                return Err(OrderError::UnknownSequencer { sequencer, n: self.committee.n() });
+            }
+            if !seen.insert(sequencer) {
+                return Err(OrderError::DuplicateSequencer { sequencer });
+            }
+            self.check_log(log)?;
+        }
+        self.check_list(list)
+    }
+
+    fn check(&self, step: &Step<'_>) -> Result<(), OrderError> {
+        self.validate(step.height, step.appended, step.list)?;
+        let unknown = self.would_reach_edge(step.appended, step.list);
+        if let Some(id) = unknown.into_iter().find(|id| !step.expiries.contains_key(id)) {
+            return Err(OrderError::MissingExpiry { id });
+        }
+        let closed = |id: &BundleId| self.expiry(id, step.expiries) < Some(step.height);
+        match step.list.iter().find(|id| closed(id)) {
+            Some(id) => Err(OrderError::ListedExpired { id: *id, height: step.height }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_log(&self, log: &Appended<'_>) -> Result<(), OrderError> {
+        let sequencer = log.sequencer;
+        let (actual, limit) = (self.below_edge(sequencer), self.rules.bounds.below_edge);
+        if actual > limit && !log.ids.is_empty() {
+            return Err(OrderError::LogFull { sequencer, actual, limit });
+        }
+        let mut new = BTreeSet::new();
+        for id in log.ids {
+            let before = self.live.get(id).is_some_and(|live| live.is_in(sequencer))
+                || self.settled.get(id).is_some_and(|settled| settled.logs.contains(sequencer));
+            if before || !new.insert(id) {
+                return Err(OrderError::RepeatedId { sequencer, id: *id });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_list(&self, list: &[BundleId]) -> Result<(), OrderError> {
+        if self.mode == Mode::Strict && !list.is_empty() {
+            return Err(OrderError::UnexpectedList { actual: list.len() });
+        }
+        let mut listed = BTreeSet::new();
+        for id in list {
+            if self.settled.get(id).is_some() || !listed.insert(id) {
+                return Err(OrderError::ListedTwice { id: *id });
+            }
+        }
+        Ok(())
+    }
+
+    fn expiry(&self, id: &BundleId, told: &BTreeMap<BundleId, Height>) -> Option<Height> {
+        let known = self.live.get(id).and_then(|live| live.expires_at);
+        known.or_else(|| told.get(id).copied())
+    }
+
+    /// Returns the ids that reached T, in the order of ids.
+    fn append(&mut self, step: &Step<'_>) -> Vec<BundleId> {
+        let mut reached = BTreeSet::new();
+        let mut arrived = Vec::new();
+        for log in step.appended {
+            for id in log.ids {
+                let position = self.lengths[log.sequencer.position()];
+                self.lengths[log.sequencer.position()] += 1;
+                if let Some(settled) = self.settled.get_mut(id) {
+                    settled.logs.insert(log.sequencer);
+                    continue;
+                }
+                if self.live.get(id).is_none() {
+                    self.live.insert(*id, Live::new(self.committee.n(), step.height));
+                    arrived.push(*id);
+                }
+                if self.count_vote(id, log.sequencer, position, step) {
+                    reached.insert(*id);
+                }
+            }
+        }
+        if !arrived.is_empty() {
+            arrived.sort_unstable();
+            self.arrivals.insert(step.height, Arc::new(arrived));
+        }
+        reached.into_iter().collect()
+    }
+
+    /// Records a live id in a log; whether that lifted it to T.
+    fn count_vote(
+        &mut self,
+        id: &BundleId,
+        sequencer: SequencerIndex,
+        position: u64,
+        step: &Step<'_>,
+    ) -> bool {
+        let edge = self.thresholds().edge;
+        let Some(live) = self.live.get_mut(id) else { return false };
+        match self.rules.closed {
+            Closed::Append => {}
+            #[cfg(test)]
+            Closed::Refuse => {
+                if live.expires_at.is_some_and(|expires_at| expires_at < step.height) {
+                    return false;
+                }
+            }
+        }
+        live.positions[sequencer.position()] = position;
+        live.count += 1;
+        if live.count < edge {
+            self.below_edge[sequencer.position()] += 1;
+            return false;
+        }
+        if live.expires_at.is_none() {
+            live.expires_at = step.expiries.get(id).copied();
+        }
+        if live.count > edge {
+            return false;
+        }
+        let mut before = live.logs();
+        before.remove(sequencer);
+        self.uncount(before);
+        true
+    }
+
+    /// Takes one id off the counters of these logs.
+    fn uncount(&mut self, logs: LogSet) {
+        for sequencer in SequencerIndex::all(self.committee.n()) {
+            if logs.contains(sequencer) {
+                self.below_edge[sequencer.position()] -= 1;
+            }
+        }
+    }
+
+    fn order(&mut self, step: &Step<'_>) -> Vec<Vec<Placed>> {
+        let thresholds = self.thresholds();
+        for proposal in &mut self.pending {
+            proposal.update(&self.live, thresholds, &step.seed);
+        }
+        if step.phase == Phase::Ordering {
+            self.propose(step);
+        }
+        self.drain(step)
+    }
+
+    fn propose(&mut self, step: &Step<'_>) {
+        let unproposed = self.live.iter().filter(|(_, live)| live.proposal.is_none());
+        let eligible: Vec<Entry<'_>> = unproposed
+            .filter(|(_, live)| live.expires_at.is_none_or(|last| last >= step.height))
+            .map(|(id, live)| (*id, live))
+            .collect();
+        let (thresholds, seed) = (self.thresholds(), &step.seed);
+        let Some(proposal) =
+            Proposal::new(self.proposals, &eligible, thresholds, &self.rules, seed)
+        else {
+            return;
+        };
+        for id in proposal.ids() {
+            if let Some(live) = self.live.get_mut(id) {
+                live.proposal = Some(self.proposals);
+            }
+        }
+        self.proposals += 1;
+        self.pending.push_back(proposal);
+    }
+
+    fn drain(&mut self, step: &Step<'_>) -> Vec<Vec<Placed>> {
+        let mut cohorts = Vec::new();
+        let mut index = 0;
+        let mut kept = VecDeque::new();
+        while let Some(mut proposal) = self.pending.pop_front() {
+            let leaving = proposal.leaving();
+            let among = match self.rules.expired {
+                Expired::KeepPlace => leaving.vertices.clone(),
+                #[cfg(test)]
+                Expired::Remove => {
+                    self.without_expired(&proposal, &leaving.vertices, step.height)
+                }
+            };
+            for cohort in self.cohorts(&proposal, &among, &step.seed) {
+                let ids = cohort.into_iter().map(|vertex| proposal.ids()[vertex]);
+                let place = |id| self.emit(id, step, &mut index);
+                cohorts.push(ids.map(place).collect());
+            }
+            proposal.mark_emitted(&leaving.vertices);
+            if leaving.rest == Rest::Nothing {
+                continue;
+            }
+            kept.push_back(proposal);
+            match self.rules.drain {
+                Drain::InOrder => break,
+                #[cfg(test)]
+                Drain::Overtake => {}
+            }
+        }
+        kept.append(&mut self.pending);
+        self.pending = kept;
+        cohorts
+    }
+
+    fn cohorts(&self, proposal: &Proposal, among: &Bits, seed: &Digest) -> Vec<Vec<usize>> {
+        if among.is_empty() {
+            return Vec::new();
+        }
+        let solid = match self.rules.last {
+            Last::SolidWhenProposed => proposal.solid().clone(),
+            #[cfg(test)]
+            Last::SolidByNow => {
+                let mut solid = Bits::empty(proposal.ids().len());
+                for (vertex, id) in proposal.ids().iter().enumerate() {
+                    let count = self.live.get(id).map_or(0, |live| live.count);
+                    if count >= self.thresholds().solid {
+                        solid.insert(vertex);
+                    }
+                }
+                solid
+            }
+        };
+        let keys = keys(seed, proposal.ids());
+        let priorities = Priorities {
+            medians: proposal.medians(),
+            keys: &keys,
+            solid: &solid,
+            members: self.rules.members,
+        };
+        linearize(proposal.graph(), among, &priorities)
+    }
+
+    /// The mistake of CE6: expired vertices are dropped before LINEARIZE.
+    #[cfg(test)]
+    fn without_expired(&mut self, proposal: &Proposal, leaving: &Bits, height: Height) -> Bits {
+        let mut among = leaving.clone();
+        for vertex in leaving.iter() {
+            let id = proposal.ids()[vertex];
+            let expiry = self.live.get(&id).and_then(|live| live.expires_at);
+            if expiry.is_some_and(|last| last < height) {
+                among.remove(vertex);
+                self.settle_forgotten(&id, height);
+            }
+        }
+        among
+    }
+
+    fn emit_list(&mut self, step: &Step<'_>) -> Vec<Vec<Placed>> {
+        let mut index = 0;
+        step.list.iter().map(|id| vec![self.emit(*id, step, &mut index)]).collect()
+    }
+
+    /// Settles an id at the next index of this block.
+    fn emit(&mut self, id: BundleId, step: &Step<'_>, index: &mut u32) -> Placed {
+        let expires_at = self.expiry(&id, step.expiries).unwrap_or(step.height);
+        let open = expires_at >= step.height;
+        let validity = if open { Validity::Open } else { Validity::Expired };
+        let logs = self.take_live(&id);
+        let until = expires_at.max(step.height).saturating_add(GRACE_HEIGHTS);
+        let outcome = Outcome::Emitted { height: step.height, index: *index, validity };
+        self.settled.insert(id, Settled { logs, until, outcome });
+        *index += 1;
+        Placed { id, validity }
+    }
+
+    /// Removes a live id; the logs that contain it.
+    fn take_live(&mut self, id: &BundleId) -> LogSet {
+        let Some(live) = self.live.remove(id) else { return LogSet::default() };
+        let logs = live.logs();
+        if live.count < self.thresholds().edge {
+            self.uncount(logs);
+        }
+        logs
+    }
+
+    fn settle_forgotten(&mut self, id: &BundleId, height: Height) {
+        let logs = self.take_live(id);
+        let until = height.saturating_add(MAX_WINDOW_HEIGHTS + GRACE_HEIGHTS);
+        self.settled.insert(*id, Settled { logs, until, outcome: Outcome::Forgotten });
+    }
+
+    /// Forgets what stayed below T for too long or closed before it was proposed, and lets go
+    /// what was settled long ago: of the settled ids one part in 256 is visited per block.
+    fn forget(&mut self, height: Height) {
+        let edge = self.thresholds().edge;
+        while let Some(first) = self.arrivals.first_entry() {
+            if first.key().saturating_add(self.rules.bounds.forget_heights) > height {
+                break;
+            }
+            let (arrived, ids) = first.remove_entry();
+            for id in ids.iter() {
+                let same = |live: &Live| live.count < edge && live.first_height == arrived;
+                if self.live.get(id).is_some_and(same) {
+                    self.settle_forgotten(id, height);
+                }
+            }
+        }
+        let closed = |live: &Live| {
+            live.proposal.is_none() && live.expires_at.is_some_and(|last| last < height)
+        };
+        let closed = self.live.iter().filter(|(_, live)| closed(live)).map(|(id, _)| *id);
+        for id in closed.collect::<Vec<_>>() {
+            self.settle_forgotten(&id, height);
+        }
+        let part = (height.get() % 256) as u8;
+        let passed = self.settled.beginning_with(part).filter(|(_, settled)| settled.until < height);
+        let passed: Vec<BundleId> = passed.map(|(id, _)| *id).collect();
+        for id in passed {
+            self.settled.remove(&id);
+        }
+    }
+}
