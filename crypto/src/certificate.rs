@@ -21,6 +21,7 @@
 //! With fewer than a third of the committee faulty no two certificates for one height disagree.
 //! Confidentiality before the order rests on invariant 1 in every honest member, and on t.
 
+pub mod body;
 pub mod simplex;
 
 use serde::{Deserialize, Serialize};

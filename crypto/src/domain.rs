@@ -70,6 +70,22 @@ tags! {
     Block = "BLOCK",
     /// Root that a block commits to: what it emitted, and the state after it.
     ResultRoot = "RESULT-ROOT",
+    /// Digest of a block's body.
+    BlockBody = "BLOCK-BODY",
+    /// Digest of a block's evidence.
+    BlockEvidence = "BLOCK-EVIDENCE",
+    /// Digest of a block's system entries.
+    BlockSystem = "BLOCK-SYSTEM",
+    /// The state of the network's chain after a block.
+    ChainState = "CHAIN-STATE",
+    /// Everything that the network's chain has emitted, with who paid.
+    ChainHistory = "CHAIN-HISTORY",
+    /// One entry of a ceremony's chain.
+    CeremonyEntry = "CEREMONY-ENTRY",
+    /// All entries of a ceremony's chain so far.
+    CeremonyHistory = "CEREMONY-HISTORY",
+    /// Result root of a block of a ceremony's chain.
+    CeremonyResult = "CEREMONY-RESULT",
 
     // Admission.
     /// What an admission receipt signs.
