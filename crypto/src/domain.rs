@@ -122,8 +122,6 @@ tags! {
     OrderKey = "ORDER-KEY",
     /// The seed that a scenario file's evidence stands in for a parent block with.
     OrderScenarioSeed = "ORDER-SCENARIO-SEED",
-    /// What one block emitted, in order.
-    OrderOutput = "ORDER-OUTPUT",
     /// A proposal that is not complete.
     OrderProposal = "ORDER-PROPOSAL",
     /// The state of the order after a block.
@@ -132,8 +130,6 @@ tags! {
     OrderStateLeaf = "ORDER-STATE-LEAF",
     /// An inner node above ids of the state.
     OrderStateBranch = "ORDER-STATE-BRANCH",
-    /// Output and state together, where no block certifies them.
-    OrderRoot = "ORDER-ROOT",
 
     // Transport.
     /// A consensus key's certificate of its sequencer's network key.

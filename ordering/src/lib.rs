@@ -66,4 +66,4 @@ pub use rules::{
 };
 pub use snapshot::{MAX_SNAPSHOT_BYTES, RestoreError};
 pub use state::{Block, BlockError, State, StillPending, median_time_ms};
-pub use step::{Appended, Mode, OrderError, Output, Phase, Placed, Status, Step};
+pub use step::{Appended, Mode, OrderError, Output, Phase, Status, Step};

@@ -27,6 +27,7 @@ use std::{
 
 use fairveil_crypto::{
     BundleId, Digest, Height, SequencerIndex,
+    certificate::{Emission, Emitted, Placement},
     domain::{Tag, hash},
     encoding::encode,
 };
@@ -38,7 +39,7 @@ use crate::{
     proposal::{Entry, Proposal, Rest, keys},
     record::{LogSet, Live, Outcome, Settled, Validity},
     rules::{Closed, Drain, Edge, Expired, GRACE_HEIGHTS, Last, MAX_WINDOW_HEIGHTS, Rules},
-    step::{Appended, Mode, OrderError, Output, Phase, Placed, Status, Step},
+    step::{Appended, Mode, OrderError, Output, Phase, Status, Step},
     tree::Tree,
 };
 
@@ -205,7 +206,8 @@ impl FairOrder {
             Mode::Leader => self.emit_list(step),
         };
         self.forget(step.height);
-        Ok(Output { height: step.height, cohorts, reached_edge })
+        let emission = Emission { height: step.height, cohorts };
+        Ok(Output { emission, reached_edge })
     }
 
     /// New logs of a new committee; what is settled stays settled.
@@ -383,7 +385,7 @@ impl FairOrder {
         }
     }
 
-    fn order(&mut self, step: &Step<'_>) -> Vec<Vec<Placed>> {
+    fn order(&mut self, step: &Step<'_>) -> Vec<Vec<Emitted>> {
         let thresholds = self.thresholds();
         for proposal in &mut self.pending {
             proposal.update(&self.live, thresholds, &step.seed);
@@ -415,7 +417,7 @@ impl FairOrder {
         self.pending.push_back(proposal);
     }
 
-    fn drain(&mut self, step: &Step<'_>) -> Vec<Vec<Placed>> {
+    fn drain(&mut self, step: &Step<'_>) -> Vec<Vec<Emitted>> {
         let mut cohorts = Vec::new();
         let mut index = 0;
         let mut kept = VecDeque::new();
@@ -492,22 +494,25 @@ impl FairOrder {
         among
     }
 
-    fn emit_list(&mut self, step: &Step<'_>) -> Vec<Vec<Placed>> {
+    fn emit_list(&mut self, step: &Step<'_>) -> Vec<Vec<Emitted>> {
         let mut index = 0;
         step.list.iter().map(|id| vec![self.emit(*id, step, &mut index)]).collect()
     }
 
     /// Settles an id at the next index of this block.
-    fn emit(&mut self, id: BundleId, step: &Step<'_>, index: &mut u32) -> Placed {
+    fn emit(&mut self, id: BundleId, step: &Step<'_>, index: &mut u32) -> Emitted {
         let expires_at = self.expiry(&id, step.expiries).unwrap_or(step.height);
-        let open = expires_at >= step.height;
-        let validity = if open { Validity::Open } else { Validity::Expired };
+        let (validity, placement) = if expires_at >= step.height {
+            (Validity::Open, Placement::Open)
+        } else {
+            (Validity::Expired, Placement::Expired)
+        };
         let logs = self.take_live(&id);
         let until = expires_at.max(step.height).saturating_add(GRACE_HEIGHTS);
         let outcome = Outcome::Emitted { height: step.height, index: *index, validity };
         self.settled.insert(id, Settled { logs, until, outcome });
         *index += 1;
-        Placed { id, validity }
+        Emitted { id, placement }
     }
 
     /// Removes a live id; the logs that contain it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex};
+use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex, certificate::Emission};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -52,22 +52,12 @@ pub struct Step<'a> {
     pub expiries: &'a BTreeMap<BundleId, Height>,
 }
 
-/// An id at its place in the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Placed {
-    /// The bundle.
-    pub id: BundleId,
-    /// Whether its window was open.
-    pub validity: Validity,
-}
-
 /// What a block emitted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
-    /// The block.
-    pub height: Height,
-    /// Cohorts in order, ids in order inside. The index of an id counts over all cohorts.
-    pub cohorts: Vec<Vec<Placed>>,
+    /// Cohorts in order, ids in order inside, each open or expired. The index of an id counts
+    /// over all cohorts.
+    pub emission: Emission,
     /// Ids that stand in T logs since this block: every honest sequencer must hold and report
     /// them from now on. In the order of ids.
     pub reached_edge: Vec<BundleId>,

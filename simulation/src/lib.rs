@@ -1,1 +1,3 @@
 //! Whole committees on a simulated network, with named adversaries, from one seed
+
+pub mod ordering_scenario;
