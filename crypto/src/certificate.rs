@@ -88,6 +88,9 @@ impl BlockHeader {
 }
 
 /// A quorum's signatures under a block: the engine's finalization.
+///
+/// Its views are those of the round that finalized the block. A block that was proposed again in a
+/// later view keeps its header, so they need not be the header's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finalization {
     /// The epoch.
@@ -240,14 +243,6 @@ pub enum CertificateError {
         /// The digest of the first header.
         expected: BlockDigest,
     },
-    /// The finalization is of other views than the first header.
-    #[error("finalization is of view {actual}, the first header of view {expected}")]
-    View {
-        /// The view that was finalized.
-        actual: View,
-        /// The view of the first header.
-        expected: View,
-    },
     /// A header is not the parent of the one before it.
     #[error("header at height {0} is not the parent of the one before it")]
     Broken(Height),
@@ -377,20 +372,9 @@ impl OrderCertificate {
             let (actual, expected) = (self.finalization.block, first.digest());
             return Err(CertificateError::Block { actual, expected });
         }
-        for (actual, expected) in [
-            (self.finalization.view, first.view),
-            (self.finalization.parent_view, first.parent_view),
-        ] {
-            if actual != expected {
-                return Err(CertificateError::View { actual, expected });
-            }
-        }
         for pair in self.headers.windows(2) {
             let (child, parent) = (&pair[0], &pair[1]);
-            if child.parent != parent.digest()
-                || child.parent_view != parent.view
-                || child.height.previous() != Some(parent.height)
-            {
+            if child.parent != parent.digest() || child.height.previous() != Some(parent.height) {
                 return Err(CertificateError::Broken(parent.height));
             }
         }

@@ -8,12 +8,16 @@ pub mod domain;
 pub mod encoding;
 pub mod envelope;
 mod hex;
+pub mod hint;
 pub mod lagrange;
+pub mod opening;
 pub mod point;
 mod quantity;
 pub mod scalar;
 pub mod seal;
+pub mod share;
 pub mod signature;
+pub mod sole;
 
 pub use crate::digest::{BatchId, BlockDigest, BundleId, Digest, KeyId, NetworkId};
 pub use crate::hex::ParseHexError;

@@ -14,6 +14,8 @@
 use std::fmt;
 use std::sync::LazyLock;
 
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
 use crate::bls12381::{self, Affine, Jacobian, Undecodable};
 use crate::domain::Tag;
 use crate::hex::{self, byte_newtype};
@@ -196,6 +198,37 @@ impl fmt::Debug for UncheckedPoint {
     }
 }
 
+/// A point that is as secret as the key share it was made with: wiped on drop, never printed.
+pub(crate) struct SecretPoint(Affine);
+
+impl SecretPoint {
+    /// `secret · point`; none if the product is infinity, which no key share of an honest key
+    /// generation yields.
+    pub(crate) fn multiple(point: &Point, secret: &SecretScalar) -> Option<Self> {
+        point.multiply(secret).to_point().map(|point| Self(point.0))
+    }
+
+    /// A copy for the proof of a share that is about to leave.
+    pub(crate) fn publish(&self) -> Point {
+        Point(self.0)
+    }
+}
+
+impl Drop for SecretPoint {
+    fn drop(&mut self) {
+        self.0.x.l.zeroize();
+        self.0.y.l.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for SecretPoint {}
+
+impl fmt::Debug for SecretPoint {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("SecretPoint(<redacted>)")
+    }
+}
+
 const INFINITY_BYTES: [u8; 48] = {
     let mut bytes = [0; 48];
     bytes[0] = 0xc0;
@@ -236,8 +269,25 @@ impl GroupElement {
         (!self.is_infinity()).then(|| Point(bls12381::to_affine(&self.0)))
     }
 
+    /// `scalar · self`. Only for sums of points of the subgroup.
+    pub(crate) fn multiply_vartime(&self, scalar: &Scalar) -> Self {
+        self.to_point()
+            .map_or(Self::infinity(), |point| point.multiply_vartime(scalar))
+    }
+
+    /// `number · self`. Only for sums of points of the subgroup.
+    pub(crate) fn multiply_short_vartime(&self, number: u128) -> Self {
+        self.to_point().map_or(Self::infinity(), |point| {
+            point.multiply_short_vartime(number)
+        })
+    }
+
     pub(crate) fn equals(&self, point: &Point) -> bool {
         bls12381::equal(&self.0, &bls12381::to_jacobian(&point.0))
+    }
+
+    pub(crate) fn equals_element(&self, other: &Self) -> bool {
+        bls12381::equal(&self.0, &other.0)
     }
 
     /// The encodings of many elements with one inversion.
