@@ -63,6 +63,9 @@ tags! {
     /// Local weights under which many opening hints are checked at once.
     HintWeight = "HINT-WEIGHT",
 
+    /// Secrets of the trusted dealer of tests and benches.
+    TestDealer = "TEST-DEALER",
+
     // Blocks and certificates.
     /// Namespace of the consensus engine's votes, before the network id.
     Consensus = "CONSENSUS",

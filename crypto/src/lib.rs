@@ -3,6 +3,8 @@
 mod bls12381;
 pub mod certificate;
 pub mod committee;
+#[cfg(feature = "dealer")]
+pub mod dealer;
 mod digest;
 pub mod domain;
 pub mod encoding;
@@ -18,6 +20,8 @@ pub mod seal;
 pub mod share;
 pub mod signature;
 pub mod sole;
+#[cfg(feature = "dealer")]
+pub mod trace;
 
 pub use crate::digest::{BatchId, BlockDigest, BundleId, Digest, KeyId, NetworkId};
 pub use crate::hex::ParseHexError;

@@ -252,16 +252,13 @@ impl GroupElement {
         PointBytes::from_bytes(bls12381::compress(&self.0))
     }
 
+    #[cfg(test)]
     pub(crate) fn add(&self, other: &Self) -> Self {
         Self(bls12381::add(&self.0, &other.0))
     }
 
     pub(crate) fn subtract(&self, other: &Self) -> Self {
         Self(bls12381::add(&self.0, &bls12381::negate(other.0)))
-    }
-
-    pub(crate) fn double(&self) -> Self {
-        Self(bls12381::double(&self.0))
     }
 
     /// The point, unless this is infinity. Only for sums of points of the subgroup.

@@ -153,11 +153,6 @@ impl SecretScalar {
         product.l.zeroize();
         response
     }
-
-    /// The scalar as a public one, once it may be known.
-    pub(crate) fn publish(self) -> Scalar {
-        Scalar(self.0)
-    }
 }
 
 impl Drop for SecretScalar {

@@ -149,10 +149,7 @@ pub fn seal(
         second.multiply(&nonce),
     ]);
     let [u, u_bar, pad, w, w_bar] = [0, 1, 2, 3, 4].map(|position| encoded[position]);
-    let context = Context {
-        key_id: key.key_id(),
-        ad_digest: sha256(ad),
-    };
+    let context = Context::new(key.key_id(), ad);
     let body = context.encrypt(&u, &pad, &rho, m);
     let challenge = context.challenge(&sha256(&body), &u, &u_bar, &w, &w_bar);
     let response = nonce.respond(u128::from_be_bytes(challenge), &k);
@@ -239,10 +236,7 @@ impl Ciphertext {
             commitment(FixedBase::generator(), &u),
             commitment(FixedBase::second_generator(), &u_bar),
         ]);
-        let context = Context {
-            key_id: key.key_id(),
-            ad_digest: sha256(ad),
-        };
+        let context = Context::new(key.key_id(), ad);
         let expected = context.challenge(
             &sha256(self.body()),
             &u.encode(),
@@ -348,8 +342,9 @@ impl VerifiedCiphertext {
 
     /// Opens the body under the pad K.
     pub(crate) fn open_body(&self, pad: &PointBytes) -> Result<Opened, AeadError> {
-        let u = PointBytes::from_bytes(self.u.encode().to_bytes());
-        let mut plain = self.context.decrypt(&u, pad, self.ciphertext.body())?;
+        let mut plain = self
+            .context
+            .decrypt(&self.u.encode(), pad, self.ciphertext.body())?;
         let m = plain.split_off(RHO_BYTES);
         let rho = plain.as_slice().try_into().map_err(|_| AeadError)?;
         Ok(Opened {
@@ -367,12 +362,19 @@ pub fn sealing_scalar(key_id: KeyId, rho: &Rho) -> Scalar {
 
 /// What a ciphertext is bound to besides its own bytes.
 #[derive(Clone, Copy, Debug)]
-struct Context {
+pub(crate) struct Context {
     key_id: KeyId,
-    ad_digest: [u8; 32],
+    pub(crate) ad_digest: [u8; 32],
 }
 
 impl Context {
+    pub(crate) fn new(key_id: KeyId, ad: &[u8]) -> Self {
+        Self {
+            key_id,
+            ad_digest: sha256(ad),
+        }
+    }
+
     fn challenge(
         &self,
         body_digest: &[u8; 32],
@@ -421,6 +423,11 @@ impl Context {
 
     /// The cipher under the key derived from the pad. The key is used once: its nonce is zero.
     fn aead(&self, u: &PointBytes, pad: &PointBytes) -> LessSafeKey {
+        let key = UnboundKey::new(&CHACHA20_POLY1305, &self.cipher_key(u, pad)[..]);
+        LessSafeKey::new(key.expect("the key has the 32 bytes of ChaCha20"))
+    }
+
+    pub(crate) fn cipher_key(&self, u: &PointBytes, pad: &PointBytes) -> Zeroizing<[u8; 32]> {
         let mut key = Zeroizing::new([0; 32]);
         Hkdf::<Sha256>::new(Some(Tag::Kdf.as_bytes()), pad.as_bytes())
             .expand(
@@ -428,8 +435,7 @@ impl Context {
                 &mut key[..],
             )
             .expect("HKDF-SHA256 gives up to 8160 bytes");
-        let key = UnboundKey::new(&CHACHA20_POLY1305, &key[..]);
-        LessSafeKey::new(key.expect("the key has the 32 bytes of ChaCha20"))
+        key
     }
 }
 

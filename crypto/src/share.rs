@@ -32,10 +32,12 @@ mod prepared;
 use serde::{Deserialize, Serialize};
 
 pub use self::evidence::{EvidenceError, ShareEvidence};
+#[cfg(feature = "dealer")]
+pub(crate) use self::prepared::proof_nonce;
 pub use self::prepared::{MAX_PREPARED, PrepareError, PreparedShares, ShareError, ShareFreshness};
 
 use crate::bls12381::Affine;
-use crate::committee::{Committee, PublicKeyShare};
+use crate::committee::{Committee, KeyShare, PublicKeyShare};
 use crate::domain::{Hasher, Tag, hash};
 use crate::hex::byte_newtype;
 use crate::point::{FixedBase, GroupElement, Point, PointBytes, PointError, UncheckedPoint};
@@ -222,19 +224,21 @@ impl DecodedShare {
             public_key_share,
         };
         let products: Vec<Affine> = self.points.iter().map(|point| *point.as_affine()).collect();
-        let weights = statement.weights(share.index, &share.points);
-        let sealed: Vec<Affine> = sealed.iter().map(|point| *point.as_affine()).collect();
-        let base = GroupElement::weighted_sum_vartime(&sealed, &weights);
+        let seed = statement.seed(share.index, &share.points);
+        let weights = weights(&seed, products.len());
+        let base = weighted_sum(sealed, &weights);
         let product = GroupElement::weighted_sum_vartime(&products, &weights);
         let challenge = u128::from_be_bytes(share.challenge.to_bytes());
-        let commitments = [
+        let encoded = GroupElement::encode_many(&[
+            base,
+            product,
             FixedBase::generator()
                 .multiply_vartime(&self.response)
                 .subtract(&public_key_share.0.multiply_short_vartime(challenge)),
             base.multiply_vartime(&self.response)
                 .subtract(&product.multiply_short_vartime(challenge)),
-        ];
-        if statement.challenge(&base, &product, &commitments) == share.challenge {
+        ]);
+        if statement.challenge(&encoded) == share.challenge {
             Ok(())
         } else {
             Err(ShareFault::Proof)
@@ -249,30 +253,17 @@ struct Statement<'a> {
 }
 
 impl Statement<'_> {
-    fn weights(&self, index: SequencerIndex, points: &[PointBytes]) -> Vec<u128> {
+    fn seed(&self, index: SequencerIndex, points: &[PointBytes]) -> Digest {
         let mut seed = Hasher::new(Tag::ShareWeights);
         seed.item(self.batch.as_bytes());
         seed.item(&index.to_be_bytes());
         seed.item(self.public_key_share.encode().as_bytes());
         points.iter().for_each(|point| seed.item(point.as_bytes()));
-        let seed = seed.finish();
-        let weight = |position: u32| {
-            let digest = hash(
-                Tag::ShareWeight,
-                &[seed.as_bytes(), &position.to_be_bytes()],
-            );
-            u128::from_be_bytes(half(&digest))
-        };
-        (1..=count(points.len())).map(weight).collect()
+        seed.finish()
     }
 
-    fn challenge(
-        &self,
-        base: &GroupElement,
-        product: &GroupElement,
-        commitments: &[GroupElement; 2],
-    ) -> ShareChallenge {
-        let encoded = GroupElement::encode_many(&[*base, *product, commitments[0], commitments[1]]);
+    /// Over A, C, w·G and w·A, as they are encoded.
+    fn challenge(&self, encoded: &[PointBytes]) -> ShareChallenge {
         let mut hasher = Hasher::new(Tag::ShareProof);
         hasher.item(self.batch.as_bytes());
         hasher.item(self.public_key_share.encode().as_bytes());
@@ -283,50 +274,94 @@ impl Statement<'_> {
     }
 }
 
-/// A share's content before it is proven and signed: who, for which batch, with which secret.
-struct Prover<'a> {
-    index: SequencerIndex,
-    public_key_share: PublicKeyShare,
-    secret: &'a SecretScalar,
-    batch: BatchId,
+fn weights(seed: &Digest, points: usize) -> Vec<u128> {
+    let weight = |position: u32| {
+        let digest = hash(
+            Tag::ShareWeight,
+            &[seed.as_bytes(), &position.to_be_bytes()],
+        );
+        u128::from_be_bytes(half(&digest))
+    };
+    (1..=count(points)).map(weight).collect()
 }
 
-impl Prover<'_> {
+fn weighted_sum(points: &[Point], weights: &[u128]) -> GroupElement {
+    let points: Vec<Affine> = points.iter().map(|point| *point.as_affine()).collect();
+    GroupElement::weighted_sum_vartime(&points, weights)
+}
+
+/// Proves and signs the shares of one batch.
+pub(crate) struct Prover<'a> {
+    batch: BatchId,
+    key_share: &'a KeyShare,
+}
+
+impl<'a> Prover<'a> {
+    pub(crate) fn new(batch: BatchId, key_share: &'a KeyShare) -> Self {
+        Self { batch, key_share }
+    }
+
     /// Proves `products = secret · sealed` with the nonce `w`, and signs.
-    fn prove(
+    pub(crate) fn prove(
         &self,
         sealed: &[Point],
         products: &[Point],
         w: SecretScalar,
         consensus: &ConsensusSecret,
-    ) -> SignedShare {
+    ) -> (SignedShare, ShareTrace) {
+        let index = self.key_share.index();
         let statement = Statement {
             batch: &self.batch,
-            public_key_share: &self.public_key_share,
+            public_key_share: &self.key_share.public_key_share(),
         };
         let points: Vec<PointBytes> = products.iter().map(Point::encode).collect();
-        let weights = statement.weights(self.index, &points);
-        let affine = |points: &[Point]| points.iter().map(|p| *p.as_affine()).collect::<Vec<_>>();
-        let base = GroupElement::weighted_sum_vartime(&affine(sealed), &weights);
-        let product = GroupElement::weighted_sum_vartime(&affine(products), &weights);
-        let commitments = [
+        let seed = statement.seed(index, &points);
+        let weights = weights(&seed, points.len());
+        let base = weighted_sum(sealed, &weights);
+        let encoded = GroupElement::encode_many(&[
+            base,
+            weighted_sum(products, &weights),
             Point::generator().multiply(&w),
             base.to_point()
                 .map_or(GroupElement::infinity(), |base| base.multiply(&w)),
-        ];
-        let challenge = statement.challenge(&base, &product, &commitments);
-        let response = w.respond(u128::from_be_bytes(challenge.to_bytes()), self.secret);
+        ]);
+        let challenge = statement.challenge(&encoded);
+        let number = u128::from_be_bytes(challenge.to_bytes());
+        let response = w.respond(number, self.key_share.secret()).encode();
         let mut share = SignedShare {
-            index: self.index,
+            index,
             batch: self.batch,
             points,
             challenge,
-            response: ShareResponse::from_bytes(response.encode()),
+            response: ShareResponse::from_bytes(response),
             signature: Signature::from_bytes([0; 64]),
         };
         share.signature = consensus.sign_digest(&share.message());
-        share
+        let [base, product, commitments @ ..] = [0, 1, 2, 3].map(|place| encoded[place]);
+        let trace = ShareTrace {
+            seed,
+            weights,
+            base,
+            product,
+            commitments,
+        };
+        (share, trace)
     }
+}
+
+/// What lies between the points of a share and its proof: all of it public.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShareTrace {
+    /// The seed of the weights.
+    pub seed: Digest,
+    /// The weights.
+    pub weights: Vec<u128>,
+    /// A.
+    pub base: PointBytes,
+    /// C.
+    pub product: PointBytes,
+    /// w·G and w·A.
+    pub commitments: [PointBytes; 2],
 }
 
 /// Positions and counts within a batch, which a block bounds far below 2^32.

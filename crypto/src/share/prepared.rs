@@ -224,13 +224,8 @@ impl PreparedShares {
         if w.is_zero() {
             return Err(ShareError::ZeroNonce);
         }
-        let prover = Prover {
-            index,
-            public_key_share: public,
-            secret,
-            batch: order.batch(),
-        };
-        Ok(prover.prove(&sealed, &products, w, consensus))
+        let prover = Prover::new(order.batch(), key_share);
+        Ok(prover.prove(&sealed, &products, w, consensus).0)
     }
 }
 
@@ -272,6 +267,6 @@ fn compute(key_share: &KeyShare, bundle: &VerifiedBundle) -> (BundleId, Prepared
 }
 
 /// `Hs(SHARE-NONCE, s_i, batch, fresh)`.
-pub(super) fn proof_nonce(secret: &[u8; 32], batch: &[u8; 32], fresh: &[u8; 32]) -> SecretScalar {
+pub(crate) fn proof_nonce(secret: &[u8; 32], batch: &[u8; 32], fresh: &[u8; 32]) -> SecretScalar {
     SecretScalar::hash(Tag::ShareNonce, &[secret, batch, fresh])
 }
