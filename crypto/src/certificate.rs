@@ -85,6 +85,26 @@ impl BlockHeader {
         hasher.item(self.body_digest.as_bytes());
         BlockDigest::from_bytes(hasher.finish().to_bytes())
     }
+
+    fn verify_origin(
+        &self,
+        network_id: &NetworkId,
+        epoch: Epoch,
+    ) -> Result<(), CertificateError> {
+        if self.version != BLOCK_VERSION {
+            let (height, actual) = (self.height, self.version);
+            return Err(CertificateError::Version { height, actual });
+        }
+        if self.network_id != *network_id {
+            let (actual, expected) = (self.network_id, *network_id);
+            return Err(CertificateError::Network { actual, expected });
+        }
+        if self.epoch != epoch {
+            let (actual, expected) = (self.epoch, epoch);
+            return Err(CertificateError::Epoch { actual, expected });
+        }
+        Ok(())
+    }
 }
 
 /// A quorum's signatures under a block: the engine's finalization.
@@ -310,9 +330,7 @@ impl OrderCertificate {
         network_id: &NetworkId,
         committee: &Committee,
     ) -> Result<FinalOrder, CertificateError> {
-        self.verify_headers(network_id, committee.epoch())?;
-        self.finalization.verify(network_id, committee)?;
-        let certified = self.certified()?;
+        let certified = final_header(&self.finalization, &self.headers, network_id, committee)?;
         if self.emission.height != certified.height {
             let (actual, expected) = (self.emission.height, certified.height);
             return Err(CertificateError::Height { actual, expected });
@@ -337,49 +355,38 @@ impl OrderCertificate {
             emission: self.emission.clone(),
         })
     }
+}
 
-    fn certified(&self) -> Result<&BlockHeader, CertificateError> {
-        let (actual, limit) = (self.headers.len(), MAX_HEADERS);
-        match self.headers.last() {
-            Some(last) if actual <= limit => Ok(last),
-            _ => Err(CertificateError::Headers { actual, limit }),
+/// The last of these headers, which the finalization proves final: invariants 2 and 3.
+///
+/// # Errors
+///
+/// The first of them that is broken.
+pub fn final_header<'a>(
+    finalization: &Finalization,
+    headers: &'a [BlockHeader],
+    network_id: &NetworkId,
+    committee: &Committee,
+) -> Result<&'a BlockHeader, CertificateError> {
+    let (actual, limit) = (headers.len(), MAX_HEADERS);
+    let (Some(first), Some(last), true) = (headers.first(), headers.last(), actual <= limit) else {
+        return Err(CertificateError::Headers { actual, limit });
+    };
+    for header in headers {
+        header.verify_origin(network_id, committee.epoch())?;
+    }
+    if finalization.block != first.digest() {
+        let (actual, expected) = (finalization.block, first.digest());
+        return Err(CertificateError::Block { actual, expected });
+    }
+    for pair in headers.windows(2) {
+        let (child, parent) = (&pair[0], &pair[1]);
+        if child.parent != parent.digest() || child.height.previous() != Some(parent.height) {
+            return Err(CertificateError::Broken(parent.height));
         }
     }
-
-    fn verify_headers(&self, network_id: &NetworkId, epoch: Epoch) -> Result<(), CertificateError> {
-        self.certified()?;
-        for header in &self.headers {
-            if header.version != BLOCK_VERSION {
-                let (height, actual) = (header.height, header.version);
-                return Err(CertificateError::Version { height, actual });
-            }
-            if header.network_id != *network_id {
-                let actual = header.network_id;
-                return Err(CertificateError::Network {
-                    actual,
-                    expected: *network_id,
-                });
-            }
-            if header.epoch != epoch {
-                return Err(CertificateError::Epoch {
-                    actual: header.epoch,
-                    expected: epoch,
-                });
-            }
-        }
-        let first = &self.headers[0];
-        if self.finalization.block != first.digest() {
-            let (actual, expected) = (self.finalization.block, first.digest());
-            return Err(CertificateError::Block { actual, expected });
-        }
-        for pair in self.headers.windows(2) {
-            let (child, parent) = (&pair[0], &pair[1]);
-            if child.parent != parent.digest() || child.height.previous() != Some(parent.height) {
-                return Err(CertificateError::Broken(parent.height));
-            }
-        }
-        Ok(())
-    }
+    finalization.verify(network_id, committee)?;
+    Ok(last)
 }
 
 impl Finalization {

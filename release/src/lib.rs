@@ -1,1 +1,21 @@
-//! Opens exactly the bundles of a final order and cuts them into atomic batches per rollup
+//! Opens exactly the bundles of a final order and cuts them into atomic batches per rollup.
+//!
+//! ```text
+//! final order ─> opener ─> validity ─> batch ─> tree ─> release ─> certificate, document
+//!  (crypto)      shares    static      slots    leaves   chain      offline verification
+//! ```
+//!
+//! Scope: policy `include` with static validity, a slot is one height, the embedded rollup is a
+//! recorder of batches. Policy `execute` gives `state_unavailable`; nothing is charged.
+
+#![forbid(unsafe_code)]
+
+pub mod batch;
+pub mod chain;
+pub mod failed;
+pub mod proof;
+pub mod registry;
+pub mod release;
+pub mod transaction;
+pub mod tree;
+pub mod validity;

@@ -1,0 +1,253 @@
+//! The rollups that a network serves, as its definition lists them.
+//!
+//! # Invariants
+//!
+//! 1. Rollups are sorted by chain id, no chain stands twice, there are 1 to 64 of them, and no
+//!    limit is zero.
+//! 2. A rollup's *namespace* is its place in that list: one bit of a 64-bit set, which is how a
+//!    release's tree says which rollups a subtree touches.
+//! 3. The digest covers every field, so two sequencers with one definition agree on all of this.
+
+use fairveil_crypto::Digest;
+use fairveil_crypto::domain::{Hasher, Tag};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The most rollups that a registry holds: the bits of a namespace set.
+pub const MAX_ROLLUPS: usize = 64;
+/// The longest name of a rollup in bytes.
+pub const MAX_NAME_BYTES: usize = 32;
+
+/// Where a rollup's batches go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Adapter {
+    /// A recorder of batches: it keeps what was released and executes nothing.
+    Recorder,
+}
+
+/// One registered rollup.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rollup {
+    /// The chain id that its transactions are signed for; not zero.
+    pub chain_id: u64,
+    /// A name for people: 1 to 32 of `a-z`, `0-9` and `-`.
+    pub name: String,
+    /// The sum of the gas limits of a batch's transactions may reach this.
+    pub gas_limit: u64,
+    /// The sum of the lengths of a batch's transactions may reach this.
+    pub byte_limit: u64,
+    /// Whether type 4 (EIP-7702) transactions are taken.
+    pub allows_set_code: bool,
+    /// Whether the rollup takes no batches now.
+    pub paused: bool,
+    /// Where its batches go.
+    pub adapter: Adapter,
+}
+
+/// All rollups of a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Rollup>", into = "Vec<Rollup>")]
+pub struct Registry {
+    rollups: Vec<Rollup>,
+}
+
+/// Why a list of rollups is no registry.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RegistryError {
+    /// None, or more than a namespace set has bits.
+    #[error("{actual} rollups, 1 to {limit} are allowed")]
+    Count {
+        /// How many there are.
+        actual: usize,
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// Chain id zero.
+    #[error("chain id 0 is no chain")]
+    ChainZero,
+    /// Not sorted by chain id, or a chain twice.
+    #[error("chain {next} stands after chain {previous}; sort them, each once")]
+    Order {
+        /// The chain id before.
+        previous: u64,
+        /// The chain id after it.
+        next: u64,
+    },
+    /// A name that is empty, too long, or has other characters than `a-z`, `0-9` and `-`.
+    #[error("rollup {chain_id}: a name is 1 to 32 of a-z, 0-9 and -")]
+    Name {
+        /// The rollup.
+        chain_id: u64,
+    },
+    /// A rollup that could never take a transaction.
+    #[error("rollup {chain_id}: gas and byte limits are above zero")]
+    LimitZero {
+        /// The rollup.
+        chain_id: u64,
+    },
+}
+
+impl Registry {
+    /// A registry of these rollups, which are sorted by chain id.
+    pub fn new(rollups: Vec<Rollup>) -> Result<Self, RegistryError> {
+        if rollups.is_empty() || rollups.len() > MAX_ROLLUPS {
+            return Err(RegistryError::Count { actual: rollups.len(), limit: MAX_ROLLUPS });
+        }
+        for pair in rollups.windows(2) {
+            let (previous, next) = (pair[0].chain_id, pair[1].chain_id);
+            if previous >= next {
+                return Err(RegistryError::Order { previous, next });
+            }
+        }
+        for rollup in &rollups {
+            rollup.check()?;
+        }
+        Ok(Self { rollups })
+    }
+
+    /// The rollups, sorted by chain id.
+    pub fn rollups(&self) -> &[Rollup] {
+        &self.rollups
+    }
+
+    /// The rollup with this chain id.
+    pub fn rollup(&self, chain_id: u64) -> Option<&Rollup> {
+        self.namespace(chain_id).map(|namespace| &self.rollups[namespace])
+    }
+
+    /// The place of this chain id in the list.
+    pub fn namespace(&self, chain_id: u64) -> Option<usize> {
+        self.rollups.binary_search_by_key(&chain_id, |rollup| rollup.chain_id).ok()
+    }
+
+    /// All chain ids, sorted: what a release's tree calls its namespaces.
+    pub fn chain_ids(&self) -> Vec<u64> {
+        self.rollups.iter().map(|rollup| rollup.chain_id).collect()
+    }
+
+    /// A digest of every field of every rollup.
+    pub fn digest(&self) -> Digest {
+        let mut hasher = Hasher::new(Tag::Registry);
+        for rollup in &self.rollups {
+            let adapter = match rollup.adapter {
+                Adapter::Recorder => 0,
+            };
+            hasher.item(&rollup.chain_id.to_be_bytes());
+            hasher.item(rollup.name.as_bytes());
+            hasher.item(&rollup.gas_limit.to_be_bytes());
+            hasher.item(&rollup.byte_limit.to_be_bytes());
+            hasher.item(&[u8::from(rollup.allows_set_code), u8::from(rollup.paused), adapter]);
+        }
+        hasher.finish()
+    }
+}
+
+impl TryFrom<Vec<Rollup>> for Registry {
+    type Error = RegistryError;
+
+    fn try_from(rollups: Vec<Rollup>) -> Result<Self, RegistryError> {
+        Self::new(rollups)
+    }
+}
+
+impl From<Registry> for Vec<Rollup> {
+    fn from(registry: Registry) -> Self {
+        registry.rollups
+    }
+}
+
+impl Rollup {
+    /// A rollup with the embedded recorder of batches and generous limits: 30,000,000 gas and
+    /// 1 MiB a slot, transaction types 0, 1 and 2.
+    pub fn recorder(chain_id: u64, name: &str) -> Self {
+        Self {
+            chain_id,
+            name: name.to_owned(),
+            gas_limit: 30_000_000,
+            byte_limit: 1 << 20,
+            allows_set_code: false,
+            paused: false,
+            adapter: Adapter::Recorder,
+        }
+    }
+
+    fn check(&self) -> Result<(), RegistryError> {
+        let chain_id = self.chain_id;
+        if chain_id == 0 {
+            return Err(RegistryError::ChainZero);
+        }
+        let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let length = self.name.len();
+        if length == 0 || length > MAX_NAME_BYTES || !self.name.bytes().all(letter) {
+            return Err(RegistryError::Name { chain_id });
+        }
+        if self.gas_limit == 0 || self.byte_limit == 0 {
+            return Err(RegistryError::LimitZero { chain_id });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn three() -> Vec<Rollup> {
+        [901, 902, 903].map(|id| Rollup::recorder(id, &format!("rollup-{id}"))).to_vec()
+    }
+
+    #[test]
+    fn refuses_what_invariant_1_excludes() {
+        let with = |change: &dyn Fn(&mut Vec<Rollup>)| {
+            let mut rollups = three();
+            change(&mut rollups);
+            Registry::new(rollups)
+        };
+        assert!(with(&|_| {}).is_ok());
+        let error = |change: &dyn Fn(&mut Vec<Rollup>)| with(change).expect_err("refused");
+        assert_eq!(error(&|r| r.clear()), RegistryError::Count { actual: 0, limit: 64 });
+        assert_eq!(error(&|r| r.swap(0, 1)), RegistryError::Order { previous: 902, next: 901 });
+        assert_eq!(
+            error(&|r| r[1].chain_id = 901),
+            RegistryError::Order { previous: 901, next: 901 }
+        );
+        assert_eq!(error(&|r| r[0].chain_id = 0), RegistryError::ChainZero);
+        assert_eq!(error(&|r| r[2].name.clear()), RegistryError::Name { chain_id: 903 });
+        assert_eq!(error(&|r| r[2].name = "A".into()), RegistryError::Name { chain_id: 903 });
+        assert_eq!(error(&|r| r[1].gas_limit = 0), RegistryError::LimitZero { chain_id: 902 });
+        assert_eq!(error(&|r| r[1].byte_limit = 0), RegistryError::LimitZero { chain_id: 902 });
+        let many = (1..=65).map(|id| Rollup::recorder(id, "many")).collect();
+        assert_eq!(Registry::new(many), Err(RegistryError::Count { actual: 65, limit: 64 }));
+    }
+
+    #[test]
+    fn namespaces_are_places_invariant_2() {
+        let registry = Registry::new(three()).expect("valid");
+        assert_eq!(registry.chain_ids(), [901, 902, 903]);
+        assert_eq!(registry.namespace(902), Some(1));
+        assert_eq!(registry.namespace(904), None);
+        assert_eq!(registry.rollup(903).map(|rollup| rollup.chain_id), Some(903));
+    }
+
+    #[test]
+    fn the_digest_covers_every_field_invariant_3() {
+        let digest = |change: &dyn Fn(&mut Rollup)| {
+            let mut rollups = three();
+            change(&mut rollups[2]);
+            Registry::new(rollups).expect("valid").digest()
+        };
+        let base = digest(&|_| {});
+        for change in [
+            &(|r: &mut Rollup| r.chain_id += 1) as &dyn Fn(&mut Rollup),
+            &|r| r.name.push('x'),
+            &|r| r.gas_limit += 1,
+            &|r| r.byte_limit += 1,
+            &|r| r.allows_set_code = true,
+            &|r| r.paused = true,
+        ] {
+            assert_ne!(digest(change), base);
+        }
+    }
+}
