@@ -306,6 +306,12 @@ impl ParsedBundle {
         self.unsigned.id
     }
 
+    /// The signature, not judged yet.
+    #[must_use]
+    pub fn signature(&self) -> &PayerSignature {
+        &self.signature
+    }
+
     /// Judges the payer's signature.
     ///
     /// # Errors

@@ -1,0 +1,290 @@
+//! The pool after a restart, from what was stored.
+//!
+//! Stored bundles are verified again: a store that was tampered with or damaged is noticed before
+//! anything is signed. What was persisted and not reported when the process died is reported now;
+//! receipts are the same.
+
+use fairveil_crypto::envelope::{EnvelopeError, ParsedBundle, VerifiedBundle};
+use fairveil_crypto::{BundleId, Height};
+use rayon::ThreadPool;
+use rayon::prelude::*;
+
+use super::ids::{Entry, Held, Report};
+use super::verification::Verifier;
+use super::{EmittedBundle, LimitsError, LogEntry, Output, Pool, PoolConfig, Step, StoredBundle};
+use crate::limits::{HORIZON_HEIGHTS, RETAINED_HEIGHTS};
+use crate::receipt::ReceiptBody;
+
+/// Everything that a pool continues from.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// The last final height.
+    pub height: Height,
+    /// The bundles in the store, by rank.
+    pub bundles: Vec<RestoredBundle>,
+    /// The entries of the own log whose ids may come again: at least those that no final block
+    /// contains and those whose windows are open; consecutive, the last is the log's last.
+    pub log: Vec<LogEntry>,
+    /// Entries of the own log, all of them.
+    pub log_length: u64,
+    /// Of these, entries that final blocks contain.
+    pub committed: u64,
+    /// Of the latter, live ids that stand in fewer than T logs.
+    pub below_edge: u32,
+    /// Emitted bundles whose windows or nonces are remembered, with the heights of their blocks.
+    pub emitted: Vec<(EmittedBundle, Height)>,
+    /// All ids that must be reported.
+    pub duty: Vec<BundleId>,
+}
+
+/// A bundle from the store.
+#[derive(Clone, Debug)]
+pub struct RestoredBundle {
+    /// As it was stored.
+    pub stored: StoredBundle,
+    /// The receipt that was stored for it, if it was held back.
+    pub receipt: Option<ReceiptBody>,
+}
+
+/// A store that a pool cannot continue from.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// The limits contradict each other.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+    /// A stored bundle is not valid any more.
+    #[error("stored bundle {id} is damaged: {fault}")]
+    Bundle {
+        /// Under which id it was stored.
+        id: BundleId,
+        /// The rule that it breaks.
+        fault: EnvelopeError,
+    },
+    /// A stored bundle has another id.
+    #[error("the bundle stored as {expected} is {actual}")]
+    Id {
+        /// Its id.
+        actual: BundleId,
+        /// Under which id it was stored.
+        expected: BundleId,
+    },
+    /// Entries of the log are missing.
+    #[error("the stored log has position {actual}, {expected} is expected")]
+    Log {
+        /// The position that was found.
+        actual: u64,
+        /// The position that is next.
+        expected: u64,
+    },
+    /// The log is shorter than what final blocks contain of it: the store is older than the chain,
+    /// and a log that went on from here would contradict what this sequencer signed.
+    #[error("the stored log has {actual} entries, final blocks contain {expected}")]
+    OldLog {
+        /// Entries of the stored log.
+        actual: u64,
+        /// Entries in final blocks.
+        expected: u64,
+    },
+}
+
+impl Pool {
+    /// The pool as it was, on `threads` for the verification of what it holds; with what is to be
+    /// done at once.
+    ///
+    /// # Errors
+    ///
+    /// [`RestoreError`]: nothing may be signed then.
+    pub fn restore(
+        config: PoolConfig,
+        restored: Restored,
+        now_ms: u64,
+        threads: &ThreadPool,
+    ) -> Result<(Self, Vec<Output>), RestoreError> {
+        check_log(&restored)?;
+        let mut pool = Self::new(config)?;
+        let Restored {
+            height,
+            bundles,
+            log,
+            log_length,
+            committed,
+            below_edge,
+            emitted,
+            duty,
+        } = restored;
+        (pool.height, pool.below_edge, pool.next_position) = (height, below_edge, log_length);
+        for (bundle, at) in &emitted {
+            pool.restore_emitted(bundle, *at);
+        }
+        let verified = verify_all(&pool.verifier, &bundles, threads)?;
+        for (bundle, verified) in bundles.into_iter().zip(verified) {
+            pool.restore_bundle(bundle, verified);
+        }
+        for entry in &log {
+            pool.restore_entry(entry, committed);
+        }
+        let unreported: Vec<BundleId> = pool.ids.held_in_order().collect();
+        for id in &unreported {
+            if pool.ids.held(id).is_some_and(|held| held.charged.is_some()) {
+                pool.queue_report(id);
+            }
+        }
+        let mut step = Step {
+            now_ms,
+            outputs: Vec::new(),
+        };
+        for id in &duty {
+            pool.take_duty(&mut step, id);
+        }
+        pool.append_ready(&mut step);
+        Ok((pool, step.outputs))
+    }
+
+    fn restore_emitted(&mut self, bundle: &EmittedBundle, at: Height) {
+        let entry = Entry {
+            expires_at: bundle.expires_at,
+            payer: bundle.payer,
+            payer_nonce: bundle.payer_nonce,
+            stored_bytes: None,
+            held: None,
+            receipt: None,
+            report: Report::No,
+            emitted: true,
+            settled_at: Some(at),
+        };
+        self.consumed
+            .entry((bundle.payer, bundle.payer_nonce))
+            .or_insert((at, bundle.id));
+        self.consumed_at
+            .insert((at, bundle.payer, bundle.payer_nonce));
+        self.ids.insert(bundle.id, entry);
+    }
+
+    fn restore_bundle(&mut self, restored: RestoredBundle, bundle: VerifiedBundle) {
+        let RestoredBundle { stored, receipt } = restored;
+        let StoredBundle {
+            id,
+            acceptance,
+            charged,
+            sealed,
+        } = stored;
+        let (bytes, header) = (sealed.len() as u64, *bundle.header());
+        self.next_acceptance = self.next_acceptance.max(acceptance.saturating_add(1));
+        let known = self.ids.get(&id);
+        let emitted = known.is_some_and(|entry| entry.emitted);
+        let settled_at = known.and_then(|entry| entry.settled_at);
+        let open = !emitted && self.height <= header.expires_at;
+        let held = open.then_some(Held {
+            bundle,
+            acceptance,
+            charged,
+        });
+        let entry = Entry {
+            expires_at: header.expires_at,
+            payer: header.payer,
+            payer_nonce: header.payer_nonce,
+            stored_bytes: Some(bytes),
+            held,
+            receipt,
+            report: Report::No,
+            emitted,
+            // What became of it is not known: kept as long as anybody could fetch it.
+            settled_at: settled_at.or((!open).then_some(self.height)),
+        };
+        if let (true, Some(source)) = (open, charged) {
+            self.quotas.charge(source, header.payer, bytes);
+        }
+        self.ids.insert(id, entry);
+        if !open {
+            self.ids
+                .recheck(id, self.height.saturating_add(RETAINED_HEIGHTS).next());
+        }
+    }
+
+    fn restore_entry(&mut self, logged: &LogEntry, committed: u64) {
+        let report = if logged.position < committed {
+            Report::Committed
+        } else {
+            Report::Appended
+        };
+        if report == Report::Appended {
+            self.uncommitted.insert(logged.position, logged.id);
+        }
+        let height = self.height;
+        if let Some(entry) = self.ids.get_mut(&logged.id) {
+            entry.report = report;
+            entry.receipt = Some(logged.receipt);
+            entry.settled_at.get_or_insert(height);
+            return;
+        }
+        // Its bundle is gone; the id must not be appended again while its window may be open.
+        let entry = Entry {
+            expires_at: height.saturating_add(HORIZON_HEIGHTS),
+            payer: fairveil_crypto::envelope::Payer::from_bytes([0; 20]),
+            payer_nonce: 0,
+            stored_bytes: None,
+            held: None,
+            receipt: Some(logged.receipt),
+            report,
+            emitted: false,
+            settled_at: Some(height),
+        };
+        self.ids.insert(logged.id, entry);
+    }
+}
+
+fn check_log(restored: &Restored) -> Result<(), RestoreError> {
+    let Restored {
+        log,
+        log_length,
+        committed,
+        ..
+    } = restored;
+    if log_length < committed {
+        return Err(RestoreError::OldLog {
+            actual: *log_length,
+            expected: *committed,
+        });
+    }
+    let kept = log.len() as u64;
+    let mut expected = log_length.checked_sub(kept).ok_or(RestoreError::Log {
+        actual: *log_length,
+        expected: kept,
+    })?;
+    if expected > *committed {
+        return Err(RestoreError::Log {
+            actual: expected,
+            expected: *committed,
+        });
+    }
+    for entry in log {
+        if entry.position != expected {
+            return Err(RestoreError::Log {
+                actual: entry.position,
+                expected,
+            });
+        }
+        expected += 1;
+    }
+    Ok(())
+}
+
+fn verify_all(
+    verifier: &Verifier,
+    bundles: &[RestoredBundle],
+    threads: &ThreadPool,
+) -> Result<Vec<VerifiedBundle>, RestoreError> {
+    let verify = |restored: &RestoredBundle| {
+        let StoredBundle { id, sealed, .. } = &restored.stored;
+        let fault = |fault| RestoreError::Bundle { id: *id, fault };
+        let parsed = ParsedBundle::decode(sealed).map_err(fault)?;
+        if parsed.id() != *id {
+            return Err(RestoreError::Id {
+                actual: parsed.id(),
+                expected: *id,
+            });
+        }
+        verifier.verify(parsed).map_err(fault)
+    };
+    threads.install(|| bundles.par_iter().map(verify).collect())
+}
