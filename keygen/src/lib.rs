@@ -1,1 +1,50 @@
-//! Runs the ceremony that makes the committee key, and defines its files
+//! Runs the ceremony that makes the committee key, and defines its files.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`definition`] | what the members agree on before they make a key; its digest is the network id |
+//! | [`approval`] | every member's signature on it |
+//! | [`context`] | one ceremony: an approved definition and a round |
+//! | [`dealing`] | dealing keys, and the encryption of a dealing to one member |
+//! | [`entry`] | what members post on the ceremony's chain |
+//! | [`agreed`] | the fold over the agreed log, the same for members and readers |
+//! | [`blame`] | provable faults, and why a ceremony failed |
+//! | [`ceremony`] | one member's state machine |
+//! | [`journal`] | what it must not lose |
+//! | [`transcript`] | the public proof of the committee key, verified offline |
+//! | [`keystore`] | all secrets of one sequencer and epoch, in one encrypted file |
+//!
+//! The key generation itself is commonware's `bls12381::dkg::feldman_desmedt`, unchanged. Nobody
+//! ever holds the secret key; t = n - floor((n-1)/3) shares open, t - 1 open nothing.
+//!
+//! This crate touches neither disk, network, clock nor entropy: all of these are arguments.
+
+pub mod agreed;
+pub mod approval;
+pub mod blame;
+pub mod ceremony;
+pub mod context;
+pub mod dealing;
+pub mod definition;
+mod dkg;
+pub mod entry;
+mod hex_bytes;
+pub mod journal;
+pub mod keystore;
+pub mod transcript;
+
+#[cfg(test)]
+mod test_support;
+
+pub use agreed::{Phase, Refusal};
+pub use approval::{Approval, ApprovalError, ApprovedDefinition};
+pub use blame::{Blame, Failure, FailureReason, Fault};
+pub use ceremony::{Ceremony, Input, Membership, Output, Record, StartError, Status};
+pub use context::{CeremonyContext, IdentityError};
+pub use dealing::{DealingPublicKey, DealingSecret};
+pub use definition::{Definition, DefinitionError, Member, NetworkPublicKey, Proposal};
+pub use dkg::{DealingError, LogFault, ShareError};
+pub use entry::{CeremonyEntry, EntryError};
+pub use hex_bytes::HexBytes;
+pub use journal::DealingNonce;
+pub use transcript::{CeremonyResult, Transcript, TranscriptError, VerifiedTranscript};
