@@ -1,0 +1,261 @@
+//! Final blocks, in height order, each with its state and the proof that it is final.
+//!
+//! # Invariants
+//!
+//! 1. Blocks are delivered in height order without gaps, from the one after the sequencer's last
+//!    committed block; what is at or below it is acknowledged here and not delivered again.
+//! 2. A block is delivered only with a finalization of itself or of a descendant, and the headers
+//!    in between. This is the only place where finality leaves the crate.
+//! 3. The receiver acknowledges a block after its own commit. An acknowledgement that is dropped
+//!    stops the engine, so that nothing is lost silently.
+//! 4. A final block that the rules refuse means that more members are faulty than are tolerated:
+//!    the engine stops and says so.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use commonware_actor::Feedback;
+use commonware_consensus::marshal::{Identifier, Update};
+use commonware_consensus::{Reporter, types};
+use commonware_runtime::Clock;
+use commonware_utils::Acknowledgement as _;
+use commonware_utils::acknowledgement::Exact;
+use commonware_utils::channel::mpsc;
+use fairveil_crypto::certificate::{BlockHeader, Finalization, MAX_HEADERS};
+use fairveil_crypto::{Height, SequencerIndex, Signature, View};
+use tracing::error;
+
+use crate::application::Marshal;
+use crate::block::{Block, block_digest};
+use crate::chain::{Chain, Executed};
+use crate::committee::Scheme;
+use crate::speculation::Speculation;
+
+/// How often the store is looked at again for a finalization that is still being written.
+const FINALITY_POLL: Duration = Duration::from_millis(20);
+
+/// A final block.
+pub struct Finalized<C: Chain> {
+    /// The block, the state after it, what it did.
+    pub executed: Executed<C>,
+    /// That it is final.
+    pub finality: Finality,
+    /// To be acknowledged after the receiver's own commit.
+    pub acknowledgement: Acknowledgement,
+}
+
+/// The proof that a block is final: a finalization of it or of a descendant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finality {
+    /// The quorum's signatures over the first header.
+    pub finalization: Finalization,
+    /// From the finalized block down to the block that was delivered, each the child of the next.
+    pub headers: Vec<BlockHeader>,
+}
+
+/// Tells the engine that a final block is committed; dropping it stops the engine.
+#[must_use = "dropping it stops the engine"]
+pub struct Acknowledgement(Exact);
+
+impl Acknowledgement {
+    /// The block is committed, durably.
+    pub fn acknowledge(self) {
+        self.0.acknowledge();
+    }
+}
+
+/// Why deliveries end.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError<F: std::error::Error + 'static> {
+    /// Blocks between the sequencer's state and the engine's are gone: its store is older than
+    /// what it acknowledged.
+    #[error("the engine delivers height {actual}, the sequencer's state needs {expected}")]
+    Gap {
+        /// The height of the block.
+        actual: Height,
+        /// The height after the sequencer's last commit.
+        expected: Height,
+    },
+    /// A final block does not continue the sequencer's state.
+    #[error("the final block at height {height} does not continue this sequencer's state")]
+    Fork {
+        /// The height of the block.
+        height: Height,
+    },
+    /// A final block breaks the rules.
+    #[error("the final block at height {height} is invalid: {fault}")]
+    Invalid {
+        /// The height of the block.
+        height: Height,
+        /// The rule.
+        fault: F,
+    },
+    /// The receiver of final blocks is gone.
+    #[error("nobody receives final blocks")]
+    Closed,
+}
+
+/// The height of the newest final block that this sequencer knows of, delivered or not.
+#[derive(Clone, Debug, Default)]
+pub struct FinalTip(Arc<AtomicU64>);
+
+impl FinalTip {
+    pub(crate) fn new(height: Height) -> Self {
+        Self(Arc::new(AtomicU64::new(height.get())))
+    }
+
+    /// The height.
+    #[must_use]
+    pub fn height(&self) -> Height {
+        Height::new(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Passes the engine's updates on to [`run`].
+#[derive(Clone)]
+pub(crate) struct Updates {
+    pub(crate) tip: FinalTip,
+    pub(crate) blocks: mpsc::UnboundedSender<(Block, Exact)>,
+}
+
+impl Reporter for Updates {
+    type Activity = Update<Block>;
+
+    fn report(&mut self, update: Update<Block>) -> Feedback {
+        match update {
+            Update::Tip(_, height, _) => {
+                self.tip.0.fetch_max(height.get(), Ordering::Relaxed);
+            }
+            // The engine has at most `max_pending_acks` of them under way.
+            Update::Block(block, acknowledgement) => {
+                let block = block.inner().clone();
+                if self.blocks.send((block, acknowledgement)).is_err() {
+                    return Feedback::Closed;
+                }
+            }
+        }
+        Feedback::Ok
+    }
+}
+
+/// Delivers final blocks until the receiver is gone or something is wrong.
+pub(crate) async fn run<C: Chain>(
+    clock: impl Clock,
+    chain: C,
+    speculation: Speculation<C>,
+    marshal: Marshal,
+    mut updates: mpsc::UnboundedReceiver<(Block, Exact)>,
+    finalized: mpsc::Sender<Finalized<C>>,
+) -> Result<(), DeliveryError<C::Fault>> {
+    while let Some((block, acknowledgement)) = updates.recv().await {
+        let base = speculation.base();
+        let height = block.header().height;
+        if height <= base.height {
+            acknowledgement.acknowledge();
+            continue;
+        }
+        if height != base.height.next() {
+            return Err(DeliveryError::Gap { actual: height, expected: base.height.next() });
+        }
+        if block.header().parent != base.digest {
+            return Err(DeliveryError::Fork { height });
+        }
+        let executed = executed(&clock, &chain, &speculation, &block).await?;
+        let finality = finality(&clock, &marshal, &block).await;
+        let acknowledgement = Acknowledgement(acknowledgement);
+        let delivery = Finalized { executed, finality, acknowledgement };
+        if finalized.send(delivery).await.is_err() {
+            return Err(DeliveryError::Closed);
+        }
+    }
+    Ok(())
+}
+
+async fn executed<C: Chain>(
+    clock: &impl Clock,
+    chain: &C,
+    speculation: &Speculation<C>,
+    block: &Block,
+) -> Result<Executed<C>, DeliveryError<C::Fault>> {
+    let height = block.header().height;
+    let known = match speculation.get(&block.block_digest()) {
+        Some(known) => known,
+        None => {
+            let base = speculation.base();
+            let parent = speculation.get(&base.digest).ok_or(DeliveryError::Fork { height })?;
+            let result = chain.execute(&parent.state, block).await;
+            let executed = result.map_err(|fault| {
+                error!(%height, %fault, "a final block is invalid");
+                DeliveryError::Invalid { height, fault }
+            })?;
+            speculation.insert(executed, clock.current())
+        }
+    };
+    speculation.finalize(&known);
+    let executed = known.executed.ok_or(DeliveryError::Fork { height })?;
+    Ok(Executed::clone(&executed))
+}
+
+/// The proof for a block that is known to be final: waits until the engine stored it.
+async fn finality(clock: &impl Clock, marshal: &Marshal, block: &Block) -> Finality {
+    loop {
+        if let Some(finality) = stored_finality(marshal, block).await {
+            return finality;
+        }
+        clock.sleep(FINALITY_POLL).await;
+    }
+}
+
+async fn stored_finality(marshal: &Marshal, block: &Block) -> Option<Finality> {
+    let mut headers = vec![block.header().clone()];
+    let mut newest = block.clone();
+    while headers.len() <= MAX_HEADERS {
+        let height = newest.header().height;
+        if let Some(finalization) = marshal.get_finalization(engine_height(height)).await
+            && block_digest(&finalization.proposal.payload) == newest.block_digest()
+        {
+            headers.reverse();
+            return Some(Finality { finalization: certificate(&finalization), headers });
+        }
+        let next = Identifier::Height(engine_height(height.next()));
+        let child = marshal.get_block(next).await?.inner().clone();
+        if child.header().parent != newest.block_digest() {
+            return None;
+        }
+        headers.push(child.header().clone());
+        newest = child;
+    }
+    None
+}
+
+fn engine_height(height: Height) -> types::Height {
+    types::Height::new(height.get())
+}
+
+/// The engine's finalization in the form that is verified without the engine.
+fn certificate(
+    finalization: &commonware_consensus::simplex::types::Finalization<Scheme, crate::block::Digest>,
+) -> Finalization {
+    let proposal = &finalization.proposal;
+    let certificate = &finalization.certificate;
+    let (signers, signatures) = certificate
+        .signers
+        .iter()
+        .zip(&certificate.signatures)
+        .filter_map(|(signer, signature)| {
+            let index = SequencerIndex::from_position(signer.get() as usize)?;
+            let mut bytes = [0; 64];
+            bytes.copy_from_slice(signature.get()?.as_ref());
+            Some((index, Signature::from_bytes(bytes)))
+        })
+        .unzip();
+    Finalization {
+        epoch: fairveil_crypto::Epoch::new(proposal.round.epoch().get()),
+        view: View::new(proposal.round.view().get()),
+        parent_view: View::new(proposal.parent.get()),
+        block: block_digest(&proposal.payload),
+        signers,
+        signatures,
+    }
+}

@@ -1,0 +1,102 @@
+//! What the sequencer supplies to the network's chain: what it holds and what it has opened.
+//!
+//! The host is asked; it is never told what to vote. Everything it waits for may never come, so
+//! all of its futures may be dropped at any await.
+
+use std::future::Future;
+
+use fairveil_crypto::envelope::{Header, Payer};
+use fairveil_crypto::{BundleId, Digest, Height, KeyId, SequencerIndex};
+use fairveil_ordering::{Evidence, Tip};
+use serde::{Deserialize, Serialize};
+
+use crate::block::SystemEntry;
+
+/// What the chain needs to know of a sealed bundle: the part of its header that decides about
+/// order, window and nonce. The bundle's id commits to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundleFacts {
+    /// The key it is sealed to.
+    pub key_id: KeyId,
+    /// The first height at which it may be ordered.
+    pub valid_from: Height,
+    /// The last one.
+    pub expires_at: Height,
+    /// Who pays.
+    pub payer: Payer,
+    /// Which of the payer's nonces it uses.
+    pub payer_nonce: u64,
+}
+
+impl From<&Header> for BundleFacts {
+    fn from(header: &Header) -> Self {
+        Self {
+            key_id: header.key_id,
+            valid_from: header.valid_from,
+            expires_at: header.expires_at,
+            payer: header.payer,
+            payer_nonce: header.payer_nonce,
+        }
+    }
+}
+
+/// Whether new ids may enter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intake {
+    /// Yes.
+    Open,
+    /// No: too many heights wait for their release. Heads must stand at the committed length.
+    Stopped,
+}
+
+/// What a block is being built from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The block's height.
+    pub height: Height,
+    /// Where the logs stand, by sequencer from index 1: fragments begin here.
+    pub committed: Vec<Tip>,
+    /// How many fresh heads it takes.
+    pub quorum: u16,
+    /// Whether fragments may have ids.
+    pub intake: Intake,
+    /// Ids in all fragments together, at most.
+    pub max_ids: usize,
+    /// The first height without a certified release; heights up to the parent's may follow.
+    pub unreleased: Height,
+    /// The first of them that emitted anything, if any did.
+    pub due: Option<Height>,
+}
+
+/// A handle to the sequencer; clones are handles to the same one.
+pub trait Host: Clone + Send + Sync + 'static {
+    /// Resolves once there are ids beyond the committed lengths (with intake open), or the
+    /// release of the due height is known.
+    fn work(&self, wanted: &Wanted) -> impl Future<Output = ()> + Send;
+
+    /// Evidence for a block: fresh heads of at least the quorum, as soon as it has them, with all
+    /// ids since the committed lengths that the limit admits. Fragments that this sequencer knows
+    /// to be inadmissible (a log that is full) are left out.
+    fn evidence(&self, wanted: &Wanted) -> impl Future<Output = Evidence> + Send;
+
+    /// What is known of these bundles, in the same order, once all are held as full, intrinsically
+    /// valid sealed bundles. Missing ones are fetched.
+    fn bundles(&self, ids: &[BundleId]) -> impl Future<Output = Vec<BundleFacts>> + Send;
+
+    /// The release roots that this sequencer has computed from this height on, without a gap and
+    /// at most so many.
+    fn releases(
+        &self,
+        from: Height,
+        limit: usize,
+    ) -> impl Future<Output = Vec<(Height, Digest)>> + Send;
+
+    /// The release root of a height, once this sequencer has computed it.
+    fn release_root(&self, height: Height) -> impl Future<Output = Digest> + Send;
+
+    /// Proofs of equivocation that are recorded and on no final block yet.
+    fn equivocations(&self) -> Vec<SystemEntry>;
+
+    /// Records a verified proof of equivocation.
+    fn record(&self, culprit: SequencerIndex, proof: SystemEntry);
+}

@@ -1,0 +1,160 @@
+//! The network's chain: the rules of [`crate::state`], with a [`Host`] that supplies bundles,
+//! evidence and release roots.
+//!
+//! # Invariants
+//!
+//! 1. A block is executed only with every bundle held whose id it lifts to T; until then its
+//!    verification is pending.
+//! 2. A vote needs every release root of the block to equal the one computed here; until it is
+//!    computed, the vote is pending.
+//! 3. A leader proposes what it executed itself, and leaves out what would make its block invalid.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use commonware_parallel::Strategy;
+use fairveil_crypto::certificate::OrderCertificate;
+use fairveil_crypto::{BundleId, SequencerIndex};
+use tracing::warn;
+
+use crate::block::{Block, Body, MAX_EQUIVOCATIONS, MAX_RELEASES, SystemEntry};
+use crate::chain::{Chain, Executed, Slot, Tip};
+use crate::delivery::Finalized;
+use crate::equivocation::ConflictingVotes;
+use crate::host::{BundleFacts, Host};
+use crate::state::{BlockFault, BlockOutput, ChainState};
+use crate::timing::Load;
+
+/// The network's chain as one sequencer runs it.
+#[derive(Clone)]
+pub struct OrderChain<H, T> {
+    host: H,
+    strategy: T,
+}
+
+impl<H: Host, T: Strategy> OrderChain<H, T> {
+    /// The rules with this host; blocks are applied where `strategy` says.
+    pub fn new(host: H, strategy: T) -> Self {
+        Self { host, strategy }
+    }
+
+    /// What is known of these bundles, once they are held.
+    async fn facts(&self, ids: Vec<BundleId>) -> BTreeMap<BundleId, BundleFacts> {
+        if ids.is_empty() {
+            return BTreeMap::new();
+        }
+        let facts = self.host.bundles(&ids).await;
+        ids.into_iter().zip(facts).collect()
+    }
+
+    async fn body(&self, parent: &ChainState) -> Body {
+        let wanted = parent.wanted();
+        let evidence = self.host.evidence(&wanted).await;
+        let mut releases = self.host.releases(wanted.unreleased, MAX_RELEASES).await;
+        releases.retain(|(height, _)| *height <= parent.tip().height);
+        let mut convicted = Vec::new();
+        let mut system = self.host.equivocations();
+        system.retain(|entry| match parent.convicts(entry) {
+            Ok(culprit) if !convicted.contains(&culprit) => {
+                convicted.push(culprit);
+                convicted.len() <= MAX_EQUIVOCATIONS
+            }
+            _ => false,
+        });
+        Body { evidence, releases, system }
+    }
+
+    /// Rough cost of applying a block, for the strategy.
+    fn cost(body: &Body) -> usize {
+        body.evidence_ids() + body.evidence.fragments.len()
+    }
+}
+
+impl<H: Host, T: Strategy> Chain for OrderChain<H, T> {
+    type State = ChainState;
+    type Output = Arc<BlockOutput>;
+    type Fault = BlockFault;
+
+    fn tip(state: &ChainState) -> Tip {
+        state.tip()
+    }
+
+    fn load(&self, parent: &ChainState, block: &Block) -> Load {
+        parent.load(block.body())
+    }
+
+    async fn work(&self, parent: &ChainState) {
+        if !parent.has_backlog() {
+            self.host.work(&parent.wanted()).await;
+        }
+    }
+
+    async fn build(&self, slot: Slot, parent: &ChainState) -> Option<Executed<Self>> {
+        let body = self.body(parent).await;
+        let needed = match parent.needed(&body) {
+            Ok(needed) => needed,
+            Err(fault) => {
+                warn!(%fault, "evidence for a proposal is invalid");
+                return None;
+            }
+        };
+        let facts = self.facts(needed).await;
+        let (parent, cost) = (parent.clone(), Self::cost(&body));
+        let extended =
+            self.strategy.spawn(cost, move |_| parent.extend(slot, body, &facts)).await;
+        match extended {
+            Ok((block, state, output)) => {
+                Some(Executed { block, state, output: Arc::new(output) })
+            }
+            Err(error) => {
+                warn!(%error, "a proposal would be invalid");
+                None
+            }
+        }
+    }
+
+    async fn execute(
+        &self,
+        parent: &ChainState,
+        block: &Block,
+    ) -> Result<Executed<Self>, BlockFault> {
+        let facts = self.facts(parent.needed(block.body())?).await;
+        let (parent, block) = (parent.clone(), block.clone());
+        let cost = Self::cost(block.body());
+        self.strategy
+            .spawn(cost, move |_| {
+                let (state, output) = parent.apply(&block, &facts)?;
+                Ok(Executed { block, state, output: Arc::new(output) })
+            })
+            .await
+    }
+
+    async fn approve(&self, _: &ChainState, block: &Block) -> Result<(), BlockFault> {
+        for (height, actual) in &block.body().releases {
+            let expected = self.host.release_root(*height).await;
+            if *actual != expected {
+                let (height, actual) = (*height, *actual);
+                return Err(BlockFault::ReleaseRoot { height, actual, expected });
+            }
+        }
+        Ok(())
+    }
+
+    fn equivocation(&self, culprit: SequencerIndex, votes: ConflictingVotes) {
+        self.host.record(culprit, SystemEntry::ConflictingVotes(votes));
+    }
+}
+
+impl<H: Host, T: Strategy> Finalized<OrderChain<H, T>> {
+    /// The proof of this height's order that is verified without the engine, and with which alone
+    /// decryption shares may leave.
+    #[must_use]
+    pub fn certificate(&self) -> OrderCertificate {
+        OrderCertificate {
+            finalization: self.finality.finalization.clone(),
+            headers: self.finality.headers.clone(),
+            emission: self.executed.output.emission.clone(),
+            state_digest: self.executed.output.state_digest,
+        }
+    }
+}

@@ -1,0 +1,637 @@
+//! The state of the network's chain after a block, and the rules by which a block changes it.
+//!
+//! # Applying a block
+//!
+//! ```text
+//! header      version, network, epoch, height, parent                              (header)
+//! evidence    form and signatures; it continues the logs; n - f fresh heads        (ordering)
+//! intake      more than 64 unreleased heights: heads only, no ids
+//! time        max(parent + 1 ms, lower median of the fresh heads' clocks)
+//! releases    the unreleased heights in order, from the oldest, at most 64
+//! system      proofs of equivocation, each of a sequencer not yet convicted
+//! new ids     every id that reaches T: sealed to an active key, valid_from <= height,
+//!             expires_at <= height + 2^16; its facts come from the held bundle
+//! order       APPLY of ordering.md 3
+//! placement   per emitted id, in order: window closed -> expired; pair consumed -> nonce used;
+//!             else open. The first id with a pair consumes it, expired or not
+//! result      header.result_root = result_root(emission, state digest)
+//! ```
+//!
+//! ```text
+//! state digest = H(CHAIN-STATE, ordering digest, history, released(8), convicted)
+//! history_h    = H(CHAIN-HISTORY, history_{h-1}, for each emitted id: id ‖ payer ‖ nonce(8))
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. `apply` is a function of the state, the block and the facts of bundles, which their ids
+//!    commit to. Equal digests continue equally.
+//! 2. `Missing` is the only error that can turn into a success.
+//! 3. A pair (payer, nonce) opens at most one bundle in 2^17 heights. An id is emitted at most
+//!    once: ordering remembers it beyond its window.
+//! 4. `snapshot` and `restore` are inverse, and a restored state continues like the original.
+//! 5. A clone is cheap: everything large is shared.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use fairveil_crypto::certificate::{Emission, Emitted, Placement, result_root};
+use fairveil_crypto::domain::{Hasher, Tag, hash};
+use fairveil_crypto::envelope::Payer;
+use fairveil_crypto::{
+    BundleId, ConsensusPublicKey, Digest, Height, KeyId, SequencerIndex,
+};
+use fairveil_ordering::{
+    self as ordering, MAX_WINDOW_HEIGHTS, Output, Phase, Status, VerifiedEvidence,
+    median_time_ms,
+};
+
+use crate::block::{Block, BlockError, Body, MAX_EVIDENCE_IDS, MAX_RELEASES, SystemEntry};
+use crate::chain::{Slot, Tip};
+use crate::committee::{CommitteeError, Members};
+use crate::equivocation::{EquivocationError, Jury};
+use crate::header::{ChainId, HeaderFault};
+use crate::host::{BundleFacts, Intake, Wanted};
+use crate::remembered::Remembered;
+use crate::timing::Load;
+
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+pub use snapshot::{MAX_SNAPSHOT_BYTES, RestoreError};
+
+/// For how many heights a consumed pair of payer and nonce is remembered.
+pub const NONCE_HEIGHTS: u64 = 1 << 17;
+/// Unreleased heights above which no new ids enter.
+pub const MAX_UNRELEASED: u64 = 64;
+
+// An id can't outlive the memory of the nonce that it used.
+const _: () = assert!(NONCE_HEIGHTS >= 2 * MAX_WINDOW_HEIGHTS);
+
+/// A payer's nonce.
+type Pair = (Payer, u64);
+
+/// What never changes in an epoch.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    /// Network and epoch.
+    pub id: ChainId,
+    /// The consensus keys, by index.
+    pub keys: Vec<ConsensusPublicKey>,
+    /// The numbers of fairness.
+    pub committee: ordering::Committee,
+    /// Who decides the order.
+    pub mode: ordering::Mode,
+    /// The active committee keys: one, or two while a new one overlaps.
+    pub active_keys: Vec<KeyId>,
+    /// Digest of the transcript that the chain begins with.
+    pub transcript: Digest,
+}
+
+/// Why a chain can't begin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParametersError {
+    /// The keys make no committee.
+    #[error(transparent)]
+    Committee(#[from] CommitteeError),
+    /// The keys are not as many as the numbers say.
+    #[error("{actual} keys, the committee has {expected} members")]
+    Size {
+        /// Keys given.
+        actual: usize,
+        /// n.
+        expected: u16,
+    },
+    /// The first key is no key.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+}
+
+/// Why a block is not applied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BlockFault {
+    /// Bundles that have to be held; every other variant is for ever.
+    #[error("{} bundles are missing, the first is {}", .0.len(), .0[0])]
+    Missing(Vec<BundleId>),
+    /// The header does not continue the chain.
+    #[error(transparent)]
+    Header(#[from] HeaderFault),
+    /// The leader is no member.
+    #[error("leader {0} is no member")]
+    Leader(ConsensusPublicKey),
+    /// The evidence has no form or is not signed.
+    #[error(transparent)]
+    Evidence(#[from] ordering::EvidenceError),
+    /// The evidence does not continue the logs.
+    #[error(transparent)]
+    Ordering(#[from] ordering::BlockError),
+    /// New ids while intake is stopped.
+    #[error("{ids} ids while {unreleased} heights wait for their release")]
+    IntakeStopped {
+        /// Ids in the evidence.
+        ids: usize,
+        /// Heights without a certified release.
+        unreleased: u64,
+    },
+    /// Releases out of turn.
+    #[error("release of height {actual}, the next one is of height {expected}")]
+    ReleaseOrder {
+        /// The height in the block.
+        actual: Height,
+        /// The oldest unreleased height.
+        expected: Height,
+    },
+    /// A release root that this sequencer computed otherwise.
+    #[error("release root of height {height} is {actual}, opening it gives {expected}")]
+    ReleaseRoot {
+        /// The height.
+        height: Height,
+        /// The root in the block.
+        actual: Digest,
+        /// The root computed here.
+        expected: Digest,
+    },
+    /// An id that is sealed to another key.
+    #[error("{id} is sealed to key {actual}, which is not active")]
+    Key {
+        /// The bundle.
+        id: BundleId,
+        /// Its key.
+        actual: KeyId,
+    },
+    /// An id whose window does not contain the height, or reaches too far.
+    #[error("{id} may be ordered at heights {valid_from} to {expires_at}, this is {height}")]
+    Window {
+        /// The bundle.
+        id: BundleId,
+        /// The first height of its window.
+        valid_from: Height,
+        /// The last one.
+        expires_at: Height,
+        /// The block's height.
+        height: Height,
+    },
+    /// A proof of equivocation that proves nothing.
+    #[error(transparent)]
+    Votes(#[from] EquivocationError),
+    /// A proof of a forked log that proves nothing.
+    #[error(transparent)]
+    Log(#[from] ordering::EquivocationError),
+    /// A proof against somebody who is convicted already.
+    #[error("sequencer {0} is convicted already")]
+    Convicted(SequencerIndex),
+    /// A ceremony's entry on the network's chain.
+    #[error("a ceremony's entry on the network's chain")]
+    Foreign,
+}
+
+/// What a block did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockOutput {
+    /// Cohorts with the placement of each id.
+    pub emission: Emission,
+    /// Digest of the state after the block.
+    pub state_digest: Digest,
+    /// Release roots that the block certifies.
+    pub released: Vec<(Height, Digest)>,
+    /// Ids that every honest sequencer has to hold and to report from now on.
+    pub reached_edge: Vec<BundleId>,
+    /// Sequencers that the block convicts.
+    pub convicted: Vec<SequencerIndex>,
+}
+
+/// The state after a block.
+#[derive(Clone, Debug)]
+pub struct ChainState {
+    parameters: Arc<Checked>,
+    tip: Tip,
+    ordering: ordering::State,
+    /// Ids that reached T and are neither emitted nor forgotten.
+    bundles: Arc<BTreeMap<BundleId, BundleFacts>>,
+    nonces: Remembered<Pair>,
+    /// The last height whose release is certified.
+    released: Height,
+    /// Unreleased heights that emitted something.
+    emitting: Arc<BTreeSet<Height>>,
+    convicted: BTreeSet<SequencerIndex>,
+    history: Digest,
+}
+
+#[derive(Debug)]
+struct Checked {
+    given: Parameters,
+    members: Members,
+    namespace: Vec<u8>,
+}
+
+impl Checked {
+    fn new(given: Parameters) -> Result<Self, ParametersError> {
+        let (actual, expected) = (given.keys.len(), given.committee.n());
+        if actual != usize::from(expected) {
+            return Err(ParametersError::Size { actual, expected });
+        }
+        let members = Members::new(&given.keys)?;
+        let namespace = crate::namespace(&given.id.network_id);
+        Ok(Self { given, members, namespace })
+    }
+
+    fn jury(&self) -> Jury<'_> {
+        Jury { members: &self.members, namespace: &self.namespace, epoch: self.given.id.epoch }
+    }
+}
+
+/// A block's effect before it is a block: what does not depend on its result root.
+struct Effect {
+    state: ChainState,
+    output: BlockOutput,
+    time_ms: u64,
+}
+
+impl ChainState {
+    /// The block at height 0 of a network's chain, and the state after it.
+    ///
+    /// # Errors
+    ///
+    /// If the parameters contradict each other.
+    pub fn genesis(parameters: Parameters) -> Result<(Block, Self), ParametersError> {
+        let checked = Checked::new(parameters)?;
+        let Parameters { id, committee, mode, transcript, .. } = checked.given;
+        let ordering =
+            ordering::State::new(id.network_id, id.epoch, committee, mode, Height::ZERO);
+        let placeholder = Tip {
+            height: Height::ZERO,
+            digest: fairveil_crypto::BlockDigest::from_bytes([0; 32]),
+            time_ms: 0,
+        };
+        let first_member = checked.given.keys[0];
+        let mut state = Self {
+            parameters: Arc::new(checked),
+            tip: placeholder,
+            ordering,
+            bundles: Arc::default(),
+            nonces: Remembered::new(),
+            released: Height::ZERO,
+            emitting: Arc::default(),
+            convicted: BTreeSet::new(),
+            history: hash(Tag::ChainHistory, &[]),
+        };
+        let nothing = Emission { height: Height::ZERO, cohorts: Vec::new() };
+        let root = result_root(&nothing, &state.digest());
+        let block = id.genesis(transcript, first_member, root)?;
+        state.tip = Tip::of(block.header());
+        Ok((block, state))
+    }
+
+    /// The block that the state stands after.
+    #[must_use]
+    pub fn tip(&self) -> Tip {
+        self.tip
+    }
+
+    /// The order so far.
+    #[must_use]
+    pub fn ordering(&self) -> &ordering::State {
+        &self.ordering
+    }
+
+    /// What never changes in the epoch.
+    #[must_use]
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters.given
+    }
+
+    /// The members' keys.
+    #[must_use]
+    pub fn members(&self) -> &Members {
+        &self.parameters.members
+    }
+
+    /// The last height whose release is certified.
+    #[must_use]
+    pub fn released(&self) -> Height {
+        self.released
+    }
+
+    /// Heights without a certified release.
+    #[must_use]
+    pub fn unreleased(&self) -> u64 {
+        self.tip.height.distance_from(self.released)
+    }
+
+    /// Whether the next block may carry new ids.
+    #[must_use]
+    pub fn intake(&self) -> Intake {
+        if self.unreleased() > MAX_UNRELEASED { Intake::Stopped } else { Intake::Open }
+    }
+
+    /// Who was convicted of equivocation.
+    #[must_use]
+    pub fn convicted(&self) -> &BTreeSet<SequencerIndex> {
+        &self.convicted
+    }
+
+    /// Whether this payer's nonce is consumed, as the next block sees it.
+    #[must_use]
+    pub fn is_consumed(&self, payer: &Payer, nonce: u64) -> bool {
+        self.nonces.contains(&(*payer, nonce), self.tip.height.next())
+    }
+
+    /// Whether ids that reached T wait to be emitted.
+    #[must_use]
+    pub fn has_backlog(&self) -> bool {
+        !self.bundles.is_empty()
+    }
+
+    /// What the next block is built from.
+    #[must_use]
+    pub fn wanted(&self) -> Wanted {
+        let committee = self.parameters.given.committee;
+        let committed = SequencerIndex::all(committee.n())
+            .filter_map(|sequencer| self.ordering.committed(sequencer))
+            .collect();
+        Wanted {
+            height: self.tip.height.next(),
+            committed,
+            quorum: committee.quorum(),
+            intake: self.intake(),
+            max_ids: MAX_EVIDENCE_IDS,
+            unreleased: self.released.next(),
+            due: self.emitting.first().copied(),
+        }
+    }
+
+    /// Whether a block on this state has a reason to come soon.
+    #[must_use]
+    pub fn load(&self, body: &Body) -> Load {
+        let due = self.emitting.first();
+        let releases = due.is_some_and(|due| body.releases.iter().any(|(height, _)| height == due));
+        let news = body.evidence_ids() > 0 || !body.system.is_empty();
+        if news || releases || self.has_backlog() { Load::Busy } else { Load::Idle }
+    }
+
+    /// Digest of everything that the continuation depends on.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let convicted: Vec<u8> =
+            self.convicted.iter().flat_map(|sequencer| sequencer.to_be_bytes()).collect();
+        hash(
+            Tag::ChainState,
+            &[
+                self.ordering.digest().as_bytes(),
+                self.history.as_bytes(),
+                &self.released.get().to_be_bytes(),
+                &convicted,
+            ],
+        )
+    }
+
+    /// The state after `block`, and what it did. `facts` are those of the bundles that are held.
+    ///
+    /// # Errors
+    ///
+    /// [`BlockFault::Missing`] if facts are missing; anything else for ever.
+    pub fn apply(
+        &self,
+        block: &Block,
+        facts: &BTreeMap<BundleId, BundleFacts>,
+    ) -> Result<(Self, BlockOutput), BlockFault> {
+        let header = block.header();
+        self.parameters.given.id.check(header, &self.tip)?;
+        if self.parameters.given.keys.binary_search(&header.leader).is_err() {
+            return Err(BlockFault::Leader(header.leader));
+        }
+        let effect = self.effect(block.body(), facts)?;
+        if header.time_ms != effect.time_ms {
+            let (actual, expected) = (header.time_ms, effect.time_ms);
+            return Err(HeaderFault::Time { actual, expected }.into());
+        }
+        let expected = effect.output.result_root();
+        if header.result_root != expected {
+            let actual = header.result_root;
+            return Err(HeaderFault::ResultRoot { actual, expected }.into());
+        }
+        let mut state = effect.state;
+        state.tip = Tip::of(header);
+        Ok((state, effect.output))
+    }
+
+    /// The child with this body, the state after it, and what it does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::apply`].
+    pub fn extend(
+        &self,
+        slot: Slot,
+        body: Body,
+        facts: &BTreeMap<BundleId, BundleFacts>,
+    ) -> Result<(Block, Self, BlockOutput), ExtendError> {
+        let Effect { mut state, output, time_ms } = self.effect(&body, facts)?;
+        let id = self.parameters.given.id;
+        let block = id.child(slot, &self.tip, time_ms, output.result_root(), body)?;
+        state.tip = Tip::of(block.header());
+        Ok((block, state, output))
+    }
+
+    /// The bundles of which the facts are needed to apply a block with this body.
+    ///
+    /// # Errors
+    ///
+    /// If the evidence is invalid for ever.
+    pub fn needed(&self, body: &Body) -> Result<Vec<BundleId>, BlockFault> {
+        let evidence = self.verified(body)?;
+        self.ordering.validate(self.tip.height.next(), &evidence)?;
+        Ok(self.ordering.would_reach_edge(&evidence))
+    }
+
+    /// Whether this proof would convict somebody who is not convicted yet.
+    ///
+    /// # Errors
+    ///
+    /// If it proves nothing, or nothing new.
+    pub fn convicts(&self, entry: &SystemEntry) -> Result<SequencerIndex, BlockFault> {
+        let culprit = match entry {
+            SystemEntry::ConflictingVotes(votes) => votes.culprit(&self.parameters.jury())?,
+            SystemEntry::ForkedLog(logs) => {
+                let Parameters { id, keys, .. } = &self.parameters.given;
+                let sequencer = logs.one.sequencer;
+                let key = keys.get(sequencer.position()).ok_or(EquivocationError::Signer)?;
+                if logs.one.epoch != id.epoch {
+                    let (actual, expected) = (logs.one.epoch, id.epoch);
+                    return Err(EquivocationError::Epoch { actual, expected }.into());
+                }
+                logs.verify(&id.network_id, key)?;
+                sequencer
+            }
+            SystemEntry::CeremonyEntry(_) => return Err(BlockFault::Foreign),
+        };
+        if self.convicted.contains(&culprit) {
+            return Err(BlockFault::Convicted(culprit));
+        }
+        Ok(culprit)
+    }
+
+    fn verified(&self, body: &Body) -> Result<VerifiedEvidence, BlockFault> {
+        let Parameters { id, keys, .. } = &self.parameters.given;
+        Ok(body.evidence.clone().verify(&id.network_id, id.epoch, keys)?)
+    }
+
+    fn effect(
+        &self,
+        body: &Body,
+        facts: &BTreeMap<BundleId, BundleFacts>,
+    ) -> Result<Effect, BlockFault> {
+        let height = self.tip.height.next();
+        let mut state = self.clone();
+        let ids = body.evidence_ids();
+        if self.intake() == Intake::Stopped && ids > 0 {
+            return Err(BlockFault::IntakeStopped { ids, unreleased: self.unreleased() });
+        }
+        let evidence = self.verified(body)?;
+        self.ordering.validate(height, &evidence)?;
+        let expiries = self.expiries(&evidence, facts)?;
+        let convicted = state.convict(&body.system)?;
+        state.release(&body.releases)?;
+        let output = state.ordering.apply(&ordering::Block {
+            height,
+            parent: self.tip.digest,
+            phase: Phase::Ordering,
+            evidence: &evidence,
+            expiries: &expiries,
+        })?;
+        state.admit(&output, facts);
+        let emission = state.place(height, &output);
+        let median = median_time_ms(height, &evidence).unwrap_or_default();
+        let output = BlockOutput {
+            emission,
+            state_digest: state.digest(),
+            released: body.releases.clone(),
+            reached_edge: output.reached_edge,
+            convicted,
+        };
+        let time_ms = median.max(self.tip.time_ms.saturating_add(1));
+        Ok(Effect { state, output, time_ms })
+    }
+
+    /// When the windows of the ids close that reach T by this evidence.
+    fn expiries(
+        &self,
+        evidence: &VerifiedEvidence,
+        facts: &BTreeMap<BundleId, BundleFacts>,
+    ) -> Result<BTreeMap<BundleId, Height>, BlockFault> {
+        let height = self.tip.height.next();
+        let needed = self.ordering.would_reach_edge(evidence);
+        let missing: Vec<_> =
+            needed.iter().filter(|id| !facts.contains_key(*id)).copied().collect();
+        if !missing.is_empty() {
+            return Err(BlockFault::Missing(missing));
+        }
+        let mut expiries = BTreeMap::new();
+        for id in needed {
+            let BundleFacts { key_id, valid_from, expires_at, .. } = facts[&id];
+            if !self.parameters.given.active_keys.contains(&key_id) {
+                return Err(BlockFault::Key { id, actual: key_id });
+            }
+            if valid_from > height || expires_at > height.saturating_add(MAX_WINDOW_HEIGHTS) {
+                return Err(BlockFault::Window { id, valid_from, expires_at, height });
+            }
+            expiries.insert(id, expires_at);
+        }
+        Ok(expiries)
+    }
+
+    fn convict(&mut self, system: &[SystemEntry]) -> Result<Vec<SequencerIndex>, BlockFault> {
+        let mut convicted = Vec::new();
+        for entry in system {
+            let culprit = self.convicts(entry)?;
+            self.convicted.insert(culprit);
+            convicted.push(culprit);
+        }
+        Ok(convicted)
+    }
+
+    fn release(&mut self, releases: &[(Height, Digest)]) -> Result<(), BlockFault> {
+        for (actual, _) in releases {
+            let expected = self.released.next();
+            if *actual != expected || *actual > self.tip.height {
+                return Err(BlockFault::ReleaseOrder { actual: *actual, expected });
+            }
+            self.released = *actual;
+            Arc::make_mut(&mut self.emitting).remove(actual);
+        }
+        Ok(())
+    }
+
+    fn admit(&mut self, output: &Output, facts: &BTreeMap<BundleId, BundleFacts>) {
+        let bundles = Arc::make_mut(&mut self.bundles);
+        for id in &output.reached_edge {
+            if let Some(facts) = facts.get(id) {
+                bundles.insert(*id, *facts);
+            }
+        }
+    }
+
+    fn place(&mut self, height: Height, output: &Output) -> Emission {
+        let mut history = Hasher::new(Tag::ChainHistory);
+        history.item(self.history.as_bytes());
+        let mut consumed: BTreeMap<Pair, Height> = BTreeMap::new();
+        let mut cohorts = Vec::with_capacity(output.emission.cohorts.len());
+        let bundles = Arc::make_mut(&mut self.bundles);
+        for cohort in &output.emission.cohorts {
+            let mut placed = Vec::with_capacity(cohort.len());
+            for Emitted { id, placement } in cohort {
+                let facts = bundles.remove(id).expect("an emitted id reached T before");
+                let pair = (facts.payer, facts.payer_nonce);
+                let used =
+                    consumed.contains_key(&pair) || self.nonces.contains(&pair, height);
+                let placement = match placement {
+                    Placement::Open if used => Placement::NonceUsed,
+                    by_window => *by_window,
+                };
+                if !used {
+                    consumed.insert(pair, height.saturating_add(NONCE_HEIGHTS));
+                }
+                let nonce = facts.payer_nonce.to_be_bytes();
+                history.item(&[&id.as_bytes()[..], facts.payer.as_bytes(), &nonce].concat());
+                placed.push(Emitted { id: *id, placement });
+            }
+            cohorts.push(placed);
+        }
+        bundles.retain(|id, facts| {
+            facts.expires_at >= height || is_live(self.ordering.status(id))
+        });
+        self.history = history.finish();
+        self.nonces.extend(consumed.into_iter().collect(), height);
+        if !cohorts.is_empty() {
+            Arc::make_mut(&mut self.emitting).insert(height);
+        }
+        Emission { height, cohorts }
+    }
+}
+
+/// Whether ordering may still emit the id.
+fn is_live(status: Status) -> bool {
+    matches!(status, Status::Logged { .. } | Status::Proposed { .. })
+}
+
+/// Why a body makes no child.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExtendError {
+    /// The body breaks a rule.
+    #[error(transparent)]
+    Fault(#[from] BlockFault),
+    /// The block would not be well-formed.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+}
+
+impl BlockOutput {
+    /// What a header commits to.
+    #[must_use]
+    pub fn result_root(&self) -> Digest {
+        result_root(&self.emission, &self.state_digest)
+    }
+}
+
+const _: () = assert!(MAX_RELEASES as u64 >= MAX_UNRELEASED);

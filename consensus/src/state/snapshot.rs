@@ -1,0 +1,107 @@
+//! The state as bytes, for the sequencer's own store.
+//!
+//! 1. The bytes are a function of the state alone.
+//! 2. `restore` takes what `snapshot` gave; the digest that a certified block commits to covers
+//!    the order, the history and what is released, and tells whether it is the right one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use fairveil_crypto::encoding::{self, DecodeError};
+use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex};
+use fairveil_ordering as ordering;
+use serde::{Deserialize, Serialize};
+
+use super::{ChainState, Checked, Pair, Parameters, ParametersError};
+use crate::chain::Tip;
+use crate::host::BundleFacts;
+use crate::remembered::Remembered;
+
+/// A snapshot above this size is not read.
+pub const MAX_SNAPSHOT_BYTES: usize = 256 << 20;
+
+/// Why bytes are no state.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// Not the encoding of a snapshot.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The parameters contradict each other.
+    #[error(transparent)]
+    Parameters(#[from] ParametersError),
+    /// The order's part is no state.
+    #[error(transparent)]
+    Ordering(#[from] ordering::RestoreError),
+    /// The order stands at another height, or is of another network, epoch or committee.
+    #[error("the order's part is not of this chain's state")]
+    Foreign,
+    /// Pairs out of order or twice.
+    #[error("consumed nonces are not strictly ascending")]
+    Nonces,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Snapshot {
+    tip: Tip,
+    ordering: Vec<u8>,
+    bundles: BTreeMap<BundleId, BundleFacts>,
+    nonces: Vec<(Pair, Height)>,
+    released: Height,
+    emitting: BTreeSet<Height>,
+    convicted: BTreeSet<SequencerIndex>,
+    history: Digest,
+}
+
+impl ChainState {
+    /// The state's bytes. The parameters are not in them.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<u8> {
+        encoding::encode(&Snapshot {
+            tip: self.tip,
+            ordering: self.ordering.snapshot(),
+            bundles: BTreeMap::clone(&self.bundles),
+            nonces: self.nonces.entries(self.tip.height.next()),
+            released: self.released,
+            emitting: BTreeSet::clone(&self.emitting),
+            convicted: self.convicted.clone(),
+            history: self.history,
+        })
+    }
+
+    /// The state of [`Self::snapshot`].
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are not a snapshot of a state with these parameters.
+    pub fn restore(parameters: Parameters, bytes: &[u8]) -> Result<Self, RestoreError> {
+        let checked = Checked::new(parameters)?;
+        let snapshot: Snapshot = encoding::decode(bytes, MAX_SNAPSHOT_BYTES)?;
+        let ordering = ordering::State::restore(&snapshot.ordering)?;
+        let Parameters { id, committee, mode, .. } = &checked.given;
+        let order = ordering.order();
+        if ordering.network_id() != id.network_id
+            || ordering.epoch() != id.epoch
+            || order.committee() != *committee
+            || order.mode() != *mode
+            || order.height() != snapshot.tip.height
+        {
+            return Err(RestoreError::Foreign);
+        }
+        if !snapshot.nonces.is_sorted_by(|(one, _), (other, _)| one < other) {
+            return Err(RestoreError::Nonces);
+        }
+        let mut nonces = Remembered::new();
+        nonces.extend(snapshot.nonces, snapshot.tip.height);
+        Ok(Self {
+            parameters: Arc::new(checked),
+            tip: snapshot.tip,
+            ordering,
+            bundles: Arc::new(snapshot.bundles),
+            nonces,
+            released: snapshot.released,
+            emitting: Arc::new(snapshot.emitting),
+            convicted: snapshot.convicted,
+            history: snapshot.history,
+        })
+    }
+}
