@@ -86,11 +86,7 @@ impl BlockHeader {
         BlockDigest::from_bytes(hasher.finish().to_bytes())
     }
 
-    fn verify_origin(
-        &self,
-        network_id: &NetworkId,
-        epoch: Epoch,
-    ) -> Result<(), CertificateError> {
+    fn verify_origin(&self, network_id: &NetworkId, epoch: Epoch) -> Result<(), CertificateError> {
         if self.version != BLOCK_VERSION {
             let (height, actual) = (self.height, self.version);
             return Err(CertificateError::Version { height, actual });

@@ -4,11 +4,12 @@
 
 use crate::committee::{CommitteeKey, KeyShare};
 use crate::domain::frame;
-use crate::point::{Point, PointBytes};
+use crate::lagrange::Combiner;
+use crate::point::{Point, PointBytes, UncheckedPoint};
 use crate::scalar::{Scalar, ScalarError, SecretScalar};
 use crate::seal::Rho;
 use crate::share::{Prover, ShareTrace, SignedShare};
-use crate::{BatchId, ConsensusSecret};
+use crate::{BatchId, ConsensusSecret, SequencerIndex};
 
 /// What lies between `rho` and the key of the cipher.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,4 +81,33 @@ pub fn share(
 #[must_use]
 pub fn proof_nonce(secret: &[u8; 32], batch: &BatchId, fresh: &[u8; 32]) -> [u8; 32] {
     *crate::share::proof_nonce(secret, batch.as_bytes(), fresh).expose_encoding()
+}
+
+/// `H(items...)` without a tag.
+#[must_use]
+pub fn frame_hash(items: &[&[u8]]) -> [u8; 32] {
+    crate::domain::sha256(&frame(items))
+}
+
+/// `Hs(tag, items...)` for any tag: the uniform bytes, and the encoded scalar.
+#[must_use]
+pub fn hash_to_scalar(tag: &[u8], items: &[&[u8]]) -> ([u8; 48], [u8; 32]) {
+    let uniform = crate::bls12381::expand_message_xmd(&frame(items), tag);
+    let scalar = Scalar(crate::bls12381::scalar_from_wide_be_bytes(&uniform));
+    (uniform, scalar.encode())
+}
+
+/// `Σ Δ·λ_i·D_i`, encoded.
+///
+/// # Panics
+///
+/// If an index stands twice, or a point does not decode.
+#[must_use]
+pub fn combine(indices: &[SequencerIndex], points: &[PointBytes]) -> PointBytes {
+    let points: Vec<UncheckedPoint> = points
+        .iter()
+        .map(|point| UncheckedPoint::decode(point.as_bytes()).expect("a point"))
+        .collect();
+    let combiner = Combiner::new(indices).expect("distinct indices");
+    combiner.combine(points.iter(), &mut Vec::new()).encode()
 }

@@ -1,1 +1,3 @@
 //! Judges the whole by independent oracles
+
+pub mod vectors;
