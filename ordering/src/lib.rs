@@ -50,6 +50,8 @@ mod rules;
 mod snapshot;
 mod state;
 mod step;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub use committee::{Committee, CommitteeError, MAX_SEQUENCERS, Thresholds};
