@@ -11,11 +11,17 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
+pub mod certificate;
 pub mod chain;
+pub mod document;
+pub mod evidence;
 pub mod failed;
+pub mod opener;
 pub mod proof;
 pub mod registry;
 pub mod release;
 pub mod transaction;
 pub mod tree;
 pub mod validity;
+#[cfg(test)]
+mod world;

@@ -319,4 +319,4 @@ fn check_slot(header: &ReleaseHeader, chain_id: u64, batch: &Batch) -> Result<()
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

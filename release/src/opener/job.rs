@@ -1,0 +1,246 @@
+//! The opener's heavy values: a final batch, the own share, the combining of shares, and what is
+//! judged after it.
+
+use std::collections::BTreeSet;
+
+use fairveil_crypto::certificate::{FinalOrder, Placement};
+use fairveil_crypto::committee::KeyShare;
+use fairveil_crypto::envelope::VerifiedBundle;
+use fairveil_crypto::opening::{
+    Batch, BatchError, Culprit, Opening, OpeningFailure, Outcome, Reception,
+};
+use fairveil_crypto::share::{ShareError, ShareFreshness, SignedShare};
+use fairveil_crypto::{ConsensusSecret, Height, SequencerIndex};
+use fairveil_mempool::{Bundle, FailedReason};
+
+use super::PreparedShares;
+use crate::batch::Judged;
+use crate::chain::JudgedOrder;
+use crate::failed::Failed;
+use crate::registry::Registry;
+use crate::validity::valid_bundles;
+
+/// A final order with the sealed bundles that it opens.
+#[derive(Clone, Debug)]
+pub struct FinalBatch {
+    order: FinalOrder,
+    bundles: Vec<VerifiedBundle>,
+    batch: Batch,
+}
+
+/// This sequencer's share of a final order.
+#[derive(Debug)]
+pub struct OwnShare {
+    height: Height,
+    share: SignedShare,
+}
+
+/// Combining the shares of one height: run it on a pool.
+#[derive(Debug)]
+pub struct OpenJob {
+    height: Height,
+    opening: Opening,
+    shares: Vec<SignedShare>,
+    named: usize,
+}
+
+/// A job that was run.
+#[derive(Debug)]
+pub struct Worked {
+    job: OpenJob,
+    result: WorkResult,
+}
+
+/// What a job came to.
+#[derive(Debug)]
+pub(super) struct WorkResult {
+    /// All outcomes in final order, once they are known.
+    pub(super) outcomes: Option<Vec<Outcome>>,
+    /// Members that this job named.
+    pub(super) culprits: Vec<Culprit>,
+    /// Members whose shares counted for nobody.
+    pub(super) ignored: Vec<SequencerIndex>,
+}
+
+/// A final order with what its ciphertexts turned out to hold.
+#[derive(Debug)]
+pub struct OpenedOrder {
+    batch: FinalBatch,
+    outcomes: Vec<Outcome>,
+}
+
+impl FinalBatch {
+    /// The order with its bundles, in its order.
+    pub fn new(order: FinalOrder, bundles: Vec<VerifiedBundle>) -> Result<Self, BatchError> {
+        let batch = Batch::of_order(&order, &bundles)?;
+        Ok(Self { order, bundles, batch })
+    }
+
+    /// The order.
+    pub fn order(&self) -> &FinalOrder {
+        &self.order
+    }
+
+    /// The sealed bundles that it opens.
+    pub fn bundles(&self) -> &[VerifiedBundle] {
+        &self.bundles
+    }
+}
+
+impl OwnShare {
+    /// The share of a final order, from what was prepared.
+    pub fn new(
+        prepared: &PreparedShares,
+        order: &FinalOrder,
+        key_share: &KeyShare,
+        consensus: &ConsensusSecret,
+        freshness: ShareFreshness,
+    ) -> Result<Self, ShareError> {
+        let share = prepared.for_order(order, key_share, consensus, freshness)?;
+        Ok(Self { height: order.height(), share })
+    }
+
+    /// An own share that was stored when it was made, for the same final order.
+    ///
+    /// `None` if it is not this sequencer's share of that order.
+    pub fn restore(share: SignedShare, order: &FinalOrder, own: SequencerIndex) -> Option<Self> {
+        let signed = share.verify_signature(order.committee(), &order.batch()).is_ok();
+        (signed && share.index == own).then(|| Self { height: order.height(), share })
+    }
+
+    /// The height.
+    pub fn height(&self) -> Height {
+        self.height
+    }
+
+    /// The signed share, for storage.
+    pub fn share(&self) -> &SignedShare {
+        &self.share
+    }
+
+    pub(super) fn into_parts(self) -> (Height, SignedShare) {
+        (self.height, self.share)
+    }
+}
+
+impl OpenJob {
+    pub(super) fn new(batch: &FinalBatch, suspects: BTreeSet<SequencerIndex>) -> Self {
+        let committee = batch.order.committee().clone();
+        Self {
+            height: batch.order.height(),
+            opening: Opening::new(committee, batch.batch.clone(), suspects),
+            shares: Vec::new(),
+            named: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, shares: Vec<SignedShare>) {
+        self.shares.extend(shares);
+    }
+
+    /// The height that is opened.
+    pub fn height(&self) -> Height {
+        self.height
+    }
+
+    /// Takes the shares in turn, until every ciphertext has its outcome.
+    pub fn run(mut self, pool: &rayon::ThreadPool) -> Worked {
+        let mut ignored = Vec::new();
+        for share in std::mem::take(&mut self.shares) {
+            let index = share.index;
+            match self.opening.add_share(share, pool) {
+                Reception::Ignored(_) => ignored.push(index),
+                Reception::Kept
+                | Reception::Late
+                | Reception::Repeated
+                | Reception::Named(_) => {}
+            }
+        }
+        let culprits = self.opening.culprits()[self.named..].to_vec();
+        self.named += culprits.len();
+        let outcomes = self.opening.outcomes().iter().cloned().collect();
+        Worked { job: self, result: WorkResult { outcomes, culprits, ignored } }
+    }
+}
+
+impl Worked {
+    /// The height.
+    pub fn height(&self) -> Height {
+        self.job.height
+    }
+
+    pub(super) fn into_parts(self) -> (Box<OpenJob>, WorkResult) {
+        (Box::new(self.job), self.result)
+    }
+}
+
+impl OpenedOrder {
+    pub(super) fn new(batch: FinalBatch, outcomes: Vec<Outcome>) -> Self {
+        Self { batch, outcomes }
+    }
+
+    pub(super) fn empty(batch: FinalBatch) -> Self {
+        Self { batch, outcomes: Vec::new() }
+    }
+
+    /// The order.
+    pub fn order(&self) -> &FinalOrder {
+        &self.batch.order
+    }
+
+    /// What the ciphertexts hold, in the order of `order().to_open()`.
+    pub fn outcomes(&self) -> &[Outcome] {
+        &self.outcomes
+    }
+
+    /// Parses what was opened and judges it statically, on a pool: what the release is cut from.
+    pub fn judge(&self, registry: &Registry, pool: &rayon::ThreadPool) -> JudgedOrder {
+        let order = self.order();
+        let parsed: Vec<_> =
+            self.outcomes.iter().zip(&self.batch.bundles).map(|(o, b)| parse(o, b)).collect();
+        let bundles: Vec<Bundle> = parsed.iter().filter_map(|parsed| parsed.clone().ok()).collect();
+        let mut verdicts = valid_bundles(pool, registry, &bundles).into_iter();
+        let mut opened = parsed.into_iter().map(|parsed| match parsed {
+            Ok(_) => match verdicts.next() {
+                Some(Ok(valid)) => Judged::Valid(valid),
+                Some(Err(failed)) => Judged::Failed(failed),
+                None => unreachable!("one verdict per bundle"),
+            },
+            Err(failed) => Judged::Failed(failed),
+        });
+        let ids = order.emission().ids().map(|emitted| {
+            let judged = match emitted.placement {
+                Placement::Open => opened.next().expect("one outcome per opened id"),
+                Placement::Expired => Judged::Expired,
+                Placement::NonceUsed => Judged::Failed(Failed::NonceUsed),
+                Placement::Unfunded => Judged::Failed(Failed::Unfunded),
+            };
+            (emitted.id, judged)
+        });
+        let ids = ids.collect();
+        let (height, block, time_ms) = (order.height(), order.block(), order.time_ms());
+        JudgedOrder { height, block, time_ms, ids }
+    }
+}
+
+fn parse(outcome: &Outcome, bundle: &VerifiedBundle) -> Result<Bundle, Failed> {
+    match outcome {
+        Outcome::Opened(opened) => {
+            let class = bundle.header().class;
+            Bundle::from_padded(&opened.m, class).map_err(Failed::from)
+        }
+        Outcome::Failed(OpeningFailure::Aead) => Err(Failed::Aead),
+        Outcome::Failed(OpeningFailure::Rho) => Err(Failed::Rho),
+    }
+}
+
+impl From<FailedReason> for Failed {
+    fn from(reason: FailedReason) -> Self {
+        match reason {
+            FailedReason::Length => Self::Length,
+            FailedReason::Padding => Self::Padding,
+            FailedReason::Encoding => Self::Encoding,
+            FailedReason::Legs => Self::Legs,
+        }
+    }
+}
