@@ -276,7 +276,7 @@ impl Committee {
     /// # Errors
     ///
     /// As [`Self::new`], but for the order.
-    #[cfg(feature = "dealer")]
+    #[cfg(any(test, feature = "dealer"))]
     pub fn with_threshold(
         epoch: Epoch,
         t: u16,

@@ -2,12 +2,18 @@
 //!
 //! The feature `dealer` that this module stands behind is never in an operator's build.
 
+use crate::certificate::{
+    BLOCK_VERSION, BlockHeader, Emission, Emitted, Finalization, OrderCertificate, Placement,
+    result_root,
+};
 use crate::committee::{Committee, CommitteeKey, KeyShare, PublicKeyShare, threshold};
 use crate::domain::{Tag, frame};
 use crate::lagrange::DELTA;
 use crate::point::Point;
 use crate::scalar::{Scalar, ScalarError};
-use crate::{ConsensusSecret, Epoch, SequencerIndex};
+use crate::{
+    BlockDigest, BundleId, ConsensusSecret, Digest, Epoch, Height, NetworkId, SequencerIndex, View,
+};
 
 /// A secret polynomial.
 #[derive(Clone, Debug)]
@@ -91,6 +97,80 @@ pub struct Dealt {
     pub consensus_secrets: Vec<ConsensusSecret>,
     /// The polynomial.
     pub polynomial: Polynomial,
+}
+
+impl Dealt {
+    /// A certificate of the last of these headers, signed by the first quorum of members.
+    ///
+    /// The headers must be complete: the first one is finalized in its own view.
+    ///
+    /// # Panics
+    ///
+    /// If there is no header.
+    #[must_use]
+    pub fn certify(
+        &self,
+        headers: Vec<BlockHeader>,
+        emission: Emission,
+        state_digest: Digest,
+    ) -> OrderCertificate {
+        let first = headers.first().expect("a header to finalize");
+        let signers: Vec<SequencerIndex> = SequencerIndex::all(self.committee.quorum()).collect();
+        let mut finalization = Finalization {
+            epoch: first.epoch,
+            view: first.view,
+            parent_view: first.parent_view,
+            block: first.digest(),
+            signers,
+            signatures: Vec::new(),
+        };
+        let message = finalization.signed_message(&first.network_id);
+        finalization.signatures = finalization
+            .signers
+            .iter()
+            .map(|signer| self.consensus_secrets[signer.position()].sign_bytes(&message))
+            .collect();
+        OrderCertificate {
+            finalization,
+            headers,
+            emission,
+            state_digest,
+        }
+    }
+
+    /// A certificate of one block at `height` that emits these ids in one cohort, all to be
+    /// opened.
+    #[must_use]
+    pub fn certify_ids(
+        &self,
+        network_id: NetworkId,
+        height: Height,
+        ids: &[BundleId],
+    ) -> OrderCertificate {
+        let cohort = ids.iter().map(|id| Emitted {
+            id: *id,
+            placement: Placement::Open,
+        });
+        let emission = Emission {
+            height,
+            cohorts: vec![cohort.collect()],
+        };
+        let state_digest = Digest::from_bytes([0; 32]);
+        let header = BlockHeader {
+            version: BLOCK_VERSION,
+            network_id,
+            epoch: self.committee.epoch(),
+            height,
+            parent: BlockDigest::from_bytes([0; 32]),
+            leader: self.committee.consensus_keys()[0],
+            view: View::new(height.get()),
+            parent_view: View::new(height.get().saturating_sub(1)),
+            time_ms: 0,
+            result_root: result_root(&emission, &state_digest),
+            body_digest: Digest::from_bytes([0; 32]),
+        };
+        self.certify(vec![header], emission, state_digest)
+    }
 }
 
 /// Deals a committee of n from a seed.

@@ -140,6 +140,10 @@ tags! {
     /// Salt of the keys that a QUIC endpoint keeps over restarts.
     EndpointKeys = "ENDPOINT-KEYS",
 
+    // Files of evidence.
+    /// Name under which evidence is kept.
+    EvidenceFile = "EVIDENCE-FILE",
+
     // Signatures checked many at a time.
     /// Seed of the coefficients of a batch of ed25519 signatures.
     SignatureBatch = "SIGNATURE-BATCH",

@@ -576,3 +576,6 @@ impl fmt::Display for VersionByte {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

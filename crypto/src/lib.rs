@@ -3,7 +3,7 @@
 mod bls12381;
 pub mod certificate;
 pub mod committee;
-#[cfg(feature = "dealer")]
+#[cfg(any(test, feature = "dealer"))]
 pub mod dealer;
 mod digest;
 pub mod domain;
@@ -20,7 +20,7 @@ pub mod seal;
 pub mod share;
 pub mod signature;
 pub mod sole;
-#[cfg(feature = "dealer")]
+#[cfg(any(test, feature = "dealer"))]
 pub mod trace;
 
 pub use crate::digest::{BatchId, BlockDigest, BundleId, Digest, KeyId, NetworkId};

@@ -32,7 +32,7 @@ mod prepared;
 use serde::{Deserialize, Serialize};
 
 pub use self::evidence::{EvidenceError, ShareEvidence};
-#[cfg(feature = "dealer")]
+#[cfg(any(test, feature = "dealer"))]
 pub(crate) use self::prepared::proof_nonce;
 pub use self::prepared::{MAX_PREPARED, PrepareError, PreparedShares, ShareError, ShareFreshness};
 

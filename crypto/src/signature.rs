@@ -138,6 +138,12 @@ impl ConsensusSecret {
         Zeroizing::new(self.key.to_bytes())
     }
 
+    /// A signature over bytes that are no domain hash, as the consensus engine makes them.
+    #[cfg(any(test, feature = "dealer"))]
+    pub(crate) fn sign_bytes(&self, message: &[u8]) -> Signature {
+        Signature::from_bytes(self.key.sign(message).to_bytes())
+    }
+
     pub(crate) fn sign_digest(&self, digest: &Digest) -> Signature {
         Signature::from_bytes(self.key.sign(digest.as_bytes()).to_bytes())
     }
