@@ -122,7 +122,9 @@ mod tests {
         for n in 1..=MAX_SEQUENCERS {
             for f in 0..n {
                 for g in 0..n {
-                    let Ok(committee) = Committee::new(n, f, g) else { continue };
+                    let Ok(committee) = Committee::new(n, f, g) else {
+                        continue;
+                    };
                     let Thresholds { edge, solid } = committee.thresholds();
                     assert!(solid >= 2 * edge - 1, "{committee:?}");
                 }

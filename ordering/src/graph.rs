@@ -33,12 +33,12 @@ pub(crate) struct Graph {
 }
 
 /// Votes and tie-breaks by which pairs are decided at one block.
-pub(crate) struct Decider<'a> {
-    pub(crate) columns: Columns,
+pub(crate) struct Decider {
+    columns: Columns,
     /// T.
-    pub(crate) edge: u16,
-    /// key(x) of every vertex.
-    pub(crate) keys: &'a [Digest],
+    edge: u16,
+    /// The place of every vertex's key among all keys.
+    ranks: Vec<u32>,
 }
 
 /// What one row of weights says about 64 pairs.
@@ -56,7 +56,7 @@ impl Graph {
     }
 
     /// All pairs, decided where the votes suffice.
-    pub(crate) fn new(size: usize, decider: &Decider<'_>) -> Self {
+    pub(crate) fn new(size: usize, decider: &Decider) -> Self {
         let mut graph = Self::empty(size);
         for vertex in 0..size {
             graph.fill_row(vertex, decider);
@@ -66,12 +66,7 @@ impl Graph {
 
     /// The graph, and the vertices that reach one of `goals`. Only rows of those are computed:
     /// vertices to be cut cost one comparison with each kept one.
-    pub(crate) fn reaching(
-        size: usize,
-        goals: &Bits,
-        decider: &Decider<'_>,
-        cut: Cut,
-    ) -> (Self, Bits) {
+    pub(crate) fn reaching(size: usize, goals: &Bits, decider: &Decider, cut: Cut) -> (Self, Bits) {
         let mut graph = Self::empty(size);
         let mut kept = match cut {
             Cut::Strict => goals.clone(),
@@ -139,7 +134,7 @@ impl Graph {
     }
 
     /// Decides the undecided pairs of the vertices in `ripe` by the votes of this block.
-    pub(crate) fn decide(&mut self, ripe: &Bits, decider: &Decider<'_>) {
+    pub(crate) fn decide(&mut self, ripe: &Bits, decider: &Decider) {
         for vertex in ripe.iter() {
             for word in 0..self.size.div_ceil(LANES) {
                 let open = self.undecided.row(vertex)[word];
@@ -223,7 +218,7 @@ impl Graph {
         words.flat_map(|word| word.to_le_bytes()).collect()
     }
 
-    fn fill_row(&mut self, vertex: usize, decider: &Decider<'_>) {
+    fn fill_row(&mut self, vertex: usize, decider: &Decider) {
         for word in 0..self.size.div_ceil(LANES) {
             let valid = self.valid(vertex, word);
             let said = decider.word(vertex, word, &decider.columns.weights(vertex, word));
@@ -253,7 +248,18 @@ impl Graph {
     }
 }
 
-impl Decider<'_> {
+impl Decider {
+    /// `orders[i]` are the vertices of log i in its order, `keys` breaks ties.
+    pub(crate) fn new(orders: &[Vec<u32>], edge: u16, keys: &[Digest]) -> Self {
+        let mut by_key: Vec<u32> = (0..keys.len() as u32).collect();
+        by_key.sort_unstable_by_key(|vertex| keys[*vertex as usize]);
+        let mut ranks = vec![0; keys.len()];
+        for (rank, vertex) in by_key.into_iter().enumerate() {
+            ranks[vertex as usize] = rank as u32;
+        }
+        Self { columns: Columns::new(keys.len(), orders), edge, ranks }
+    }
+
     fn word(&self, vertex: usize, word: usize, weights: &Weights) -> Word {
         let edge = self.edge as i16;
         let forward = lanes(weights, |forward, _| forward >= edge);
@@ -265,8 +271,8 @@ impl Decider<'_> {
             let equal = lanes(weights, |forward, backward| forward == backward);
             for bit in BitsOf(contested & equal) {
                 let other = word * LANES + bit;
-                // Padding lanes have no key; their bits are masked by the caller.
-                if self.keys.get(other).is_some_and(|key| self.keys[vertex] < *key) {
+                // Padding lanes have no rank; their bits are masked by the caller.
+                if self.ranks.get(other).is_some_and(|rank| self.ranks[vertex] < *rank) {
                     beats |= 1 << bit;
                 }
             }
@@ -363,7 +369,8 @@ pub(crate) fn meets(row: &[u64], set: &Bits) -> bool {
 /// The largest member of a row that is in a set.
 pub(crate) fn last_common(row: &[u64], set: &Bits) -> Option<usize> {
     let words = row.iter().zip(set.words()).enumerate().rev();
-    words.map(|(at, (row, set))| (at, row & set)).find(|(_, both)| *both != 0).map(
-        |(at, both)| at * LANES + 63 - both.leading_zeros() as usize,
-    )
+    words
+        .map(|(at, (row, set))| (at, row & set))
+        .find(|(_, both)| *both != 0)
+        .map(|(at, both)| at * LANES + 63 - both.leading_zeros() as usize)
 }

@@ -127,13 +127,17 @@ mod tests {
             for logs in [1, 5, 24, 127] {
                 let orders = random_orders(&mut rng, size, logs);
                 let naive = naive::pair_weights(size, &orders);
+                let weighted = |row: &Vec<u32>| -> u64 {
+                    row.iter().enumerate().map(|(b, weight)| b as u64 * u64::from(*weight)).sum()
+                };
+                let sum: u64 = naive.iter().map(weighted).sum();
+                assert_eq!(naive::kernel_checksum(size, &orders), sum);
                 let wide = Columns::Wide(Ranks::new(size, &orders, i32::MAX, |rank| rank as i32));
                 for columns in [Columns::new(size, &orders), wide] {
                     for a in 0..size {
                         for b in 0..size {
                             let weights = columns.weights(a, b / LANES);
-                            let pair =
-                                (weights.forward[b % LANES], weights.backward[b % LANES]);
+                            let pair = (weights.forward[b % LANES], weights.backward[b % LANES]);
                             assert_eq!(pair, (naive[a][b] as i16, naive[b][a] as i16));
                         }
                     }

@@ -11,7 +11,7 @@
 //! | `log` | the chain of a log, signed heads, a sequencer's own log |
 //! | `evidence` | what a block carries, and the proof of equivocation |
 //! | `state` | committed heads, validation, APPLY on signed evidence, epochs |
-//! | `order` | APPLY on plain log entries |
+//! | `order`, `step` | APPLY on plain log entries, its input and output |
 //! | `proposal` | PROPOSE, UPDATE, safe prefixes |
 //! | `graph`, `kernel`, `bits` | pairs of ids, their weights, as bit rows |
 //! | `linearize` | cohorts and the order inside them |

@@ -73,7 +73,9 @@ fn sorted(
                 None => ready.push(Reverse((priority(&cohorts[at], priorities), at))),
             }
         }
-        let Some(Reverse((_, at))) = ready.pop() else { return order };
+        let Some(Reverse((_, at))) = ready.pop() else {
+            return order;
+        };
         order.push(at);
         cohorts[at].iter().for_each(|vertex| remaining.remove(*vertex));
         for vertex in &cohorts[at] {
@@ -213,10 +215,15 @@ mod tests {
             let medians: Vec<u64> = (0..size).map(|_| rng.next_u64() % 4).collect();
             let keys: Vec<Digest> =
                 (0..size).map(|at| Digest::from_bytes([(at * 37 % 251) as u8; 32])).collect();
-            let solid = Bits::from_words(vec![rng.next_u64() & rng.next_u64() & ((1 << size) - 1)], size);
+            let solid =
+                Bits::from_words(vec![rng.next_u64() & rng.next_u64() & ((1 << size) - 1)], size);
             let solid = solid.unwrap();
-            let priorities =
-                Priorities { medians: &medians, keys: &keys, solid: &solid, members: Members::Path };
+            let priorities = Priorities {
+                medians: &medians,
+                keys: &keys,
+                solid: &solid,
+                members: Members::Path,
+            };
             let cohorts = linearize(&graph, &Bits::full(size), &priorities);
             let flat: Vec<usize> = cohorts.concat();
             let mut all = flat.clone();

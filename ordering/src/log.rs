@@ -3,7 +3,8 @@
 //! ```text
 //! head_0     = hash(OrderLogStart, network_id, epoch, sequencer)
 //! head_{k+1} = hash(OrderLogLink, head_k, id)
-//! signature over hash(OrderLogHead, network_id, epoch, sequencer, length, head, height_seen, time_ms)
+//! signature over hash(OrderLogHead, network_id, epoch, sequencer, length, head, height_seen,
+//!                     time_ms)
 //! ```
 //!
 //! Integers are hashed big-endian: the sequencer as 4 bytes, all others as 8.

@@ -20,6 +20,9 @@
 //! Mode `leader` is the control: a block emits exactly the ids of its list, each in a cohort of
 //! its own, whatever the logs say. It promises nothing but that an id is emitted at most once.
 
+mod checks;
+mod queries;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
@@ -37,9 +40,9 @@ use crate::{
     committee::{Committee, Thresholds},
     linearize::{Priorities, linearize},
     proposal::{Entry, Proposal, Rest, keys},
-    record::{LogSet, Live, Outcome, Settled, Validity},
+    record::{Live, LogSet, Outcome, Settled, Validity},
     rules::{Closed, Drain, Edge, Expired, GRACE_HEIGHTS, Last, MAX_WINDOW_HEIGHTS, Rules},
-    step::{Appended, Mode, OrderError, Output, Phase, Status, Step},
+    step::{Mode, OrderError, Output, Phase, Step},
     tree::Tree,
 };
 
@@ -95,107 +98,6 @@ impl FairOrder {
         }
     }
 
-    /// The height of the last block.
-    pub fn height(&self) -> Height {
-        self.height
-    }
-
-    /// The committee's numbers.
-    pub fn committee(&self) -> Committee {
-        self.committee
-    }
-
-    /// Who decides the order.
-    pub fn mode(&self) -> Mode {
-        self.mode
-    }
-
-    /// Entries of a log so far.
-    pub fn length(&self, sequencer: SequencerIndex) -> u64 {
-        self.lengths.get(sequencer.position()).copied().unwrap_or(0)
-    }
-
-    /// Live ids of a log that stand in fewer than T logs; above the limit it is not extended.
-    pub fn below_edge(&self, sequencer: SequencerIndex) -> u32 {
-        self.below_edge.get(sequencer.position()).copied().unwrap_or(0)
-    }
-
-    /// Ids that are in some log, neither emitted nor forgotten.
-    pub fn live_ids(&self) -> usize {
-        self.live.len()
-    }
-
-    /// Emitted and forgotten ids that are remembered.
-    pub fn settled_ids(&self) -> usize {
-        self.settled.len()
-    }
-
-    /// Where an id stands.
-    pub fn status(&self, id: &BundleId) -> Status {
-        if let Some(settled) = self.settled.get(id) {
-            return match settled.outcome {
-                Outcome::Emitted { height, index, validity } => {
-                    Status::Emitted { height, index, validity }
-                }
-                Outcome::Forgotten => Status::Forgotten,
-            };
-        }
-        match self.live.get(id) {
-            None => Status::Unknown,
-            Some(Live { count, proposal: Some(_), .. }) => Status::Proposed { logs: *count },
-            Some(Live { count, .. }) => Status::Logged { logs: *count },
-        }
-    }
-
-    /// Ids in proposals that have not emitted them, oldest proposal first.
-    pub fn pending(&self) -> Vec<BundleId> {
-        self.pending.iter().flat_map(Proposal::remaining).collect()
-    }
-
-    /// Live ids in no proposal, in the order of (median, id): so they enter the next epoch's logs.
-    pub fn unproposed(&self) -> Vec<BundleId> {
-        let unproposed = self.live.iter().filter(|(_, live)| live.proposal.is_none());
-        let mut ids: Vec<_> = unproposed.map(|(id, live)| (live.median(), *id)).collect();
-        ids.sort_unstable();
-        ids.into_iter().map(|(_, id)| id).collect()
-    }
-
-    /// Ids in T logs, pending or emitted, that this sequencer's committed log lacks: the duty to
-    /// report. Visits everything remembered; from block to block use [`Output::reached_edge`].
-    pub fn to_report(&self, sequencer: SequencerIndex) -> Vec<BundleId> {
-        let edge = self.thresholds().edge;
-        let live = self.live.iter();
-        let live = live.filter(|(_, live)| live.count >= edge && !live.is_in(sequencer));
-        let emitted = self.settled.iter().filter(|(_, settled)| {
-            matches!(settled.outcome, Outcome::Emitted { .. }) && !settled.logs.contains(sequencer)
-        });
-        live.map(|(id, _)| *id).chain(emitted.map(|(id, _)| *id)).collect()
-    }
-
-    /// Ids that these entries lift into T logs (or that the list names) and whose expiry is not
-    /// known yet, in the order of ids. Their bundles must be held before the step is applied.
-    pub fn would_reach_edge(
-        &self,
-        appended: &[Appended<'_>],
-        list: &[BundleId],
-    ) -> Vec<BundleId> {
-        let edge = self.thresholds().edge;
-        let mut more: BTreeMap<BundleId, u16> = BTreeMap::new();
-        for id in appended.iter().flat_map(|log| log.ids) {
-            *more.entry(*id).or_default() += 1;
-        }
-        for id in list {
-            *more.entry(*id).or_default() += edge;
-        }
-        let reaches = |(id, more): &(BundleId, u16)| {
-            let live = self.live.get(id);
-            self.settled.get(id).is_none()
-                && live.is_none_or(|live| live.expires_at.is_none())
-                && live.map_or(0, |live| live.count).saturating_add(*more) >= edge
-        };
-        more.into_iter().filter(reaches).map(|(id, _)| id).collect()
-    }
-
     /// Applies one block, or refuses it and changes nothing.
     pub fn apply(&mut self, step: &Step<'_>) -> Result<Output, OrderError> {
         self.check(step)?;
@@ -238,75 +140,11 @@ impl FairOrder {
         }
     }
 
-    /// Whether entries and list are acceptable at this height. Expiries are not asked for.
-    pub fn validate(
+    pub(super) fn expiry(
         &self,
-        height: Height,
-        appended: &[Appended<'_>],
-        list: &[BundleId],
-    ) -> Result<(), OrderError> {
-        let expected = self.height.next();
-        if height != expected {
-            return Err(OrderError::Height { expected, actual: height });
-        }
-        let mut seen = BTreeSet::new();
-        for log in appended {
-            let sequencer = log.sequencer;
-            if sequencer.get() > self.committee.n() {
-                return Err(OrderError::UnknownSequencer { sequencer, n: self.committee.n() });
-            }
-            if !seen.insert(sequencer) {
-                return Err(OrderError::DuplicateSequencer { sequencer });
-            }
-            self.check_log(log)?;
-        }
-        self.check_list(list)
-    }
-
-    fn check(&self, step: &Step<'_>) -> Result<(), OrderError> {
-        self.validate(step.height, step.appended, step.list)?;
-        let unknown = self.would_reach_edge(step.appended, step.list);
-        if let Some(id) = unknown.into_iter().find(|id| !step.expiries.contains_key(id)) {
-            return Err(OrderError::MissingExpiry { id });
-        }
-        let closed = |id: &BundleId| self.expiry(id, step.expiries) < Some(step.height);
-        match step.list.iter().find(|id| closed(id)) {
-            Some(id) => Err(OrderError::ListedExpired { id: *id, height: step.height }),
-            None => Ok(()),
-        }
-    }
-
-    fn check_log(&self, log: &Appended<'_>) -> Result<(), OrderError> {
-        let sequencer = log.sequencer;
-        let (actual, limit) = (self.below_edge(sequencer), self.rules.bounds.below_edge);
-        if actual > limit && !log.ids.is_empty() {
-            return Err(OrderError::LogFull { sequencer, actual, limit });
-        }
-        let mut new = BTreeSet::new();
-        for id in log.ids {
-            let before = self.live.get(id).is_some_and(|live| live.is_in(sequencer))
-                || self.settled.get(id).is_some_and(|settled| settled.logs.contains(sequencer));
-            if before || !new.insert(id) {
-                return Err(OrderError::RepeatedId { sequencer, id: *id });
-            }
-        }
-        Ok(())
-    }
-
-    fn check_list(&self, list: &[BundleId]) -> Result<(), OrderError> {
-        if self.mode == Mode::Strict && !list.is_empty() {
-            return Err(OrderError::UnexpectedList { actual: list.len() });
-        }
-        let mut listed = BTreeSet::new();
-        for id in list {
-            if self.settled.get(id).is_some() || !listed.insert(id) {
-                return Err(OrderError::ListedTwice { id: *id });
-            }
-        }
-        Ok(())
-    }
-
-    fn expiry(&self, id: &BundleId, told: &BTreeMap<BundleId, Height>) -> Option<Height> {
+        id: &BundleId,
+        told: &BTreeMap<BundleId, Height>,
+    ) -> Option<Height> {
         let known = self.live.get(id).and_then(|live| live.expires_at);
         known.or_else(|| told.get(id).copied())
     }
@@ -348,7 +186,9 @@ impl FairOrder {
         step: &Step<'_>,
     ) -> bool {
         let edge = self.thresholds().edge;
-        let Some(live) = self.live.get_mut(id) else { return false };
+        let Some(live) = self.live.get_mut(id) else {
+            return false;
+        };
         match self.rules.closed {
             Closed::Append => {}
             #[cfg(test)]
@@ -426,9 +266,7 @@ impl FairOrder {
             let among = match self.rules.expired {
                 Expired::KeepPlace => leaving.vertices.clone(),
                 #[cfg(test)]
-                Expired::Remove => {
-                    self.without_expired(&proposal, &leaving.vertices, step.height)
-                }
+                Expired::Remove => self.without_expired(&proposal, &leaving.vertices, step.height),
             };
             for cohort in self.cohorts(&proposal, &among, &step.seed) {
                 let ids = cohort.into_iter().map(|vertex| proposal.ids()[vertex]);
@@ -517,7 +355,9 @@ impl FairOrder {
 
     /// Removes a live id; the logs that contain it.
     fn take_live(&mut self, id: &BundleId) -> LogSet {
-        let Some(live) = self.live.remove(id) else { return LogSet::default() };
+        let Some(live) = self.live.remove(id) else {
+            return LogSet::default();
+        };
         let logs = live.logs();
         if live.count < self.thresholds().edge {
             self.uncount(logs);
@@ -555,7 +395,8 @@ impl FairOrder {
             self.settle_forgotten(&id, height);
         }
         let part = (height.get() % 256) as u8;
-        let passed = self.settled.beginning_with(part).filter(|(_, settled)| settled.until < height);
+        let passed =
+            self.settled.beginning_with(part).filter(|(_, settled)| settled.until < height);
         let passed: Vec<BundleId> = passed.map(|(id, _)| *id).collect();
         for id in passed {
             self.settled.remove(&id);

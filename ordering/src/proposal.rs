@@ -21,7 +21,6 @@ use crate::{
     bits::Bits,
     committee::Thresholds,
     graph::{Decider, Graph},
-    kernel::Columns,
     record::{ABSENT, Live},
     rules::{Cap, Rules, Shaded},
     tree::Tree,
@@ -113,13 +112,17 @@ impl Proposal {
         let mut ripe = Bits::empty(self.frozen.ids.len());
         let mut positions = Vec::new();
         for vertex in open.iter() {
-            let Some(record) = live.get(&self.frozen.ids[vertex]) else { continue };
+            let Some(record) = live.get(&self.frozen.ids[vertex]) else {
+                continue;
+            };
             positions.push((vertex as u32, &record.positions[..]));
             if record.count >= thresholds.solid {
                 ripe.insert(vertex);
             }
         }
-        let Some((_, first)) = positions.first() else { return };
+        let Some((_, first)) = positions.first() else {
+            return;
+        };
         if ripe.is_empty() {
             return;
         }
@@ -127,8 +130,7 @@ impl Proposal {
             .map(|log| in_order(positions.iter().map(|(vertex, at)| (at[log], *vertex))))
             .collect();
         let keys = keys(seed, &self.frozen.ids);
-        let columns = Columns::new(keys.len(), &orders);
-        let decider = Decider { columns, edge: thresholds.edge, keys: &keys };
+        let decider = Decider::new(&orders, thresholds.edge, &keys);
         let frozen = Arc::make_mut(&mut self.frozen);
         frozen.digest = OnceLock::new();
         frozen.graph.decide(&ripe, &decider);
@@ -226,7 +228,10 @@ fn in_order(positions: impl Iterator<Item = (u64, u32)>) -> Vec<u32> {
 enum Prefix {
     Whole,
     /// By log, by entry: its rank among the log's entries; the first `limit` belong to it.
-    First { ranks: Vec<Vec<u32>>, limit: u32 },
+    First {
+        ranks: Vec<Vec<u32>>,
+        limit: u32,
+    },
 }
 
 impl Prefix {
@@ -299,12 +304,7 @@ struct Vertices {
 }
 
 impl Vertices {
-    fn new(
-        entries: &[Entry<'_>],
-        prefix: &Prefix,
-        thresholds: Thresholds,
-        rules: &Rules,
-    ) -> Self {
+    fn new(entries: &[Entry<'_>], prefix: &Prefix, thresholds: Thresholds, rules: &Rules) -> Self {
         let logs = entries.first().map_or(0, |(_, live)| live.positions.len());
         let count = |at: usize| {
             let live = entries[at].1;
@@ -331,7 +331,9 @@ impl Vertices {
         let order = |log: usize| {
             let seen = chosen.iter().enumerate();
             let seen = seen.filter(|(_, (_, _, at, _))| prefix.contains(log, *at));
-            in_order(seen.map(|(vertex, (_, _, at, _))| (entries[*at].1.positions[log], vertex as u32)))
+            in_order(
+                seen.map(|(vertex, (_, _, at, _))| (entries[*at].1.positions[log], vertex as u32)),
+            )
         };
         Self {
             orders: (0..logs).map(order).collect(),
@@ -348,8 +350,7 @@ impl Vertices {
         }
         let size = self.ids.len();
         let keys = keys(seed, &self.ids);
-        let columns = Columns::new(size, &self.orders);
-        let decider = Decider { columns, edge: thresholds.edge, keys: &keys };
+        let decider = Decider::new(&self.orders, thresholds.edge, &keys);
         let (graph, kept) = Graph::reaching(size, &self.solid, &decider, rules.cut);
         if kept.count() == size {
             return Some(self.frozen(graph));
@@ -357,8 +358,7 @@ impl Vertices {
         let kept: Vec<usize> = kept.iter().collect();
         let keys: Vec<Digest> = kept.iter().map(|vertex| keys[*vertex]).collect();
         let only = self.only(&kept);
-        let columns = Columns::new(kept.len(), &only.orders);
-        let decider = Decider { columns, edge: thresholds.edge, keys: &keys };
+        let decider = Decider::new(&only.orders, thresholds.edge, &keys);
         Some(only.frozen(Graph::new(kept.len(), &decider)))
     }
 

@@ -173,7 +173,8 @@ fn restore_pending(
         let proposal = Proposal::restored(record);
         let proposal = proposal.ok_or(RestoreError::Proposal { position })?;
         let number = proposal.number;
-        let known = |id: BundleId| order.live.get(&id).is_some_and(|live| live.proposal == Some(number));
+        let known =
+            |id: BundleId| order.live.get(&id).is_some_and(|live| live.proposal == Some(number));
         let remaining = proposal.remaining().count();
         if number < next
             || number >= order.proposals

@@ -170,31 +170,7 @@ impl State {
 
     /// Whether the evidence continues this state at this height. Expiries are not asked for.
     pub fn validate(&self, height: Height, evidence: &VerifiedEvidence) -> Result<(), BlockError> {
-        for fragment in evidence.fragments() {
-            let (head, actual) = (&fragment.head, fragment.ids.len());
-            let sequencer = head.sequencer;
-            if head.epoch != self.epoch {
-                let (expected, actual) = (self.epoch, head.epoch);
-                return Err(BlockError::Epoch { expected, actual });
-            }
-            let n = self.order.committee().n();
-            let committed = self
-                .committed(sequencer)
-                .ok_or(OrderError::UnknownSequencer { sequencer, n })?;
-            if committed.length.checked_add(actual as u64) != Some(head.length) {
-                let (committed, length) = (committed.length, head.length);
-                return Err(BlockError::Length { sequencer, committed, length, actual });
-            }
-            let actual = committed.after_all(&fragment.ids).head;
-            if actual != head.head {
-                return Err(BlockError::Chain { sequencer, head: head.head, actual });
-            }
-        }
-        let actual = fresh_times_ms(height, evidence).len();
-        let needed = self.order.committee().quorum();
-        if actual < usize::from(needed) {
-            return Err(BlockError::TooFewFresh { actual, needed });
-        }
+        self.check_heads(height, evidence)?;
         Ok(self.order.validate(height, &appended(evidence), evidence.list())?)
     }
 
@@ -206,7 +182,7 @@ impl State {
 
     /// Applies a block, or refuses it and changes nothing.
     pub fn apply(&mut self, block: &Block<'_>) -> Result<Output, BlockError> {
-        self.validate(block.height, block.evidence)?;
+        self.check_heads(block.height, block.evidence)?;
         let output = self.order.apply(&Step {
             height: block.height,
             seed: Digest::from_bytes(*block.parent.as_bytes()),
@@ -225,6 +201,34 @@ impl State {
     pub fn digest(&self) -> Digest {
         let head = encode(&(self.network_id, self.epoch, &self.heads));
         hash(Tag::OrderState, &[&head, self.order.digest().as_bytes()])
+    }
+
+    fn check_heads(&self, height: Height, evidence: &VerifiedEvidence) -> Result<(), BlockError> {
+        for fragment in evidence.fragments() {
+            let (head, actual) = (&fragment.head, fragment.ids.len());
+            let sequencer = head.sequencer;
+            if head.epoch != self.epoch {
+                let (expected, actual) = (self.epoch, head.epoch);
+                return Err(BlockError::Epoch { expected, actual });
+            }
+            let n = self.order.committee().n();
+            let committed =
+                self.committed(sequencer).ok_or(OrderError::UnknownSequencer { sequencer, n })?;
+            if committed.length.checked_add(actual as u64) != Some(head.length) {
+                let (committed, length) = (committed.length, head.length);
+                return Err(BlockError::Length { sequencer, committed, length, actual });
+            }
+            let actual = committed.after_all(&fragment.ids).head;
+            if actual != head.head {
+                return Err(BlockError::Chain { sequencer, head: head.head, actual });
+            }
+        }
+        let actual = fresh_times_ms(height, evidence).len();
+        let needed = self.order.committee().quorum();
+        if actual < usize::from(needed) {
+            return Err(BlockError::TooFewFresh { actual, needed });
+        }
+        Ok(())
     }
 }
 

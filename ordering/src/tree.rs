@@ -176,7 +176,9 @@ fn remove_present<V: Clone>(link: &mut Link<V>, depth: usize, id: &BundleId) {
     }
     let present = Arc::make_mut(present);
     present.digest = OnceLock::new();
-    let Content::Branch(children) = &mut present.content else { return };
+    let Content::Branch(children) = &mut present.content else {
+        return;
+    };
     remove_present(&mut children[nibble(id, depth)], depth + 1, id);
     let mut rest = children.iter().flatten();
     let only = match (rest.next(), rest.next()) {
@@ -215,7 +217,8 @@ mod tests {
     fn id(seed: u16) -> BundleId {
         let mut bytes = [0; 32];
         for (at, byte) in bytes.iter_mut().enumerate() {
-            *byte = if at < 30 { (seed >> (at % 3) & 1) as u8 } else { seed.to_be_bytes()[at - 30] };
+            *byte =
+                if at < 30 { (seed >> (at % 3) & 1) as u8 } else { seed.to_be_bytes()[at - 30] };
         }
         BundleId::from_bytes(bytes)
     }

@@ -35,6 +35,17 @@ impl Vectors {
         Self { path, root }
     }
 
+    /// The cases of a file that is one list.
+    ///
+    /// # Panics
+    ///
+    /// If it is none, or empty.
+    #[must_use]
+    pub fn list(&self) -> &[Value] {
+        let cases = self.root.as_array().filter(|cases| !cases.is_empty());
+        cases.unwrap_or_else(|| panic!("{}: no list of cases", self.path.display()))
+    }
+
     /// A section, which must be there and hold something.
     ///
     /// # Panics

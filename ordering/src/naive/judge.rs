@@ -127,13 +127,17 @@ fn bounded(naive: &NaiveOrder, output: &Emitted) -> Vec<Fault> {
     let mut earlier: BTreeSet<u32> = BTreeSet::new();
     for cohort in &cohorts {
         for id in *cohort {
-            let Some(at) = naive.proposal_of.get(id) else { continue };
+            let Some(at) = naive.proposal_of.get(id) else {
+                continue;
+            };
             let edges = naive.proposals[*at].strict.range((*id, 0)..=(*id, u32::MAX));
             let inverted = edges.filter(|(_, after)| earlier.contains(after));
             faults.extend(inverted.map(|(id, after)| Fault::StrictEdge(*id, *after)));
         }
         earlier.extend(*cohort);
-        let Some(at) = cohort.first().and_then(|id| naive.proposal_of.get(id)) else { continue };
+        let Some(at) = cohort.first().and_then(|id| naive.proposal_of.get(id)) else {
+            continue;
+        };
         let proposal = &naive.proposals[*at];
         for pair in cohort.windows(2) {
             if proposal.votes(pair[0], pair[1]).is_none_or(|(p, q)| p < q) {

@@ -1,8 +1,9 @@
 //! The same order by plain transcription, cases to run it on, and a judge that knows the truth.
 //!
 //! For tests and for benches that want a baseline; not part of a sequencer. Nothing but
-//! [`run`] touches the product's code: ids are small numbers, sets are `BTreeSet`s, weights are counted pair
-//! by pair, and the tie-breaks that the rule leaves open stay open.
+//! [`Driver`] and [`kernel_checksum`] touch the product: ids are small numbers, sets are
+//! `BTreeSet`s, weights are counted pair by pair, and the tie-breaks that the rule leaves open
+//! stay open.
 
 mod cases;
 mod dice;
@@ -14,7 +15,7 @@ pub use cases::{Case, bundle_id};
 pub use dice::Dice;
 pub use judge::{Emitted, Fault, Tally, judge};
 pub use order::{Cap, NaiveOrder, NaiveProposal};
-pub use run::{Driver, run, run_naive};
+pub use run::{Driver, kernel_checksum, run, run_naive};
 
 /// w(a, b) = logs in which a stands before b, absent = infinity, for all pairs of `size`
 /// vertices; `orders[i]` are the vertices of log i in its order.

@@ -6,6 +6,7 @@ use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex};
 
 use crate::{
     Appended, CAP_CANDIDATES, CAP_SOLID, FairOrder, Phase, Step,
+    kernel::{Columns, LANES},
     naive::{Cap, Case, Emitted, NaiveOrder, bundle_id},
 };
 
@@ -15,6 +16,23 @@ pub fn run_naive(case: &Case, cap: Option<Cap>) -> NaiveOrder {
     let mut naive = NaiveOrder::new(case.n, case.f, case.g, cap, case.expiries.clone());
     case.blocks.iter().for_each(|block| naive.apply(block));
     naive
+}
+
+/// The product's kernel over all pairs, as a sum that depends on each: for benches beside
+/// [`super::pair_weights`].
+pub fn kernel_checksum(size: usize, orders: &[Vec<u32>]) -> u64 {
+    let columns = Columns::new(size, orders);
+    let mut sum = 0u64;
+    for vertex in 0..size {
+        for word in 0..size.div_ceil(LANES) {
+            let weights = columns.weights(vertex, word);
+            let lanes = (size - word * LANES).min(LANES);
+            for (lane, weight) in weights.forward[..lanes].iter().enumerate() {
+                sum = sum.wrapping_add((word * LANES + lane) as u64 * *weight as u64);
+            }
+        }
+    }
+    sum
 }
 
 /// What `order`, fresh at height 0, makes of a case.

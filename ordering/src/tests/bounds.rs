@@ -8,8 +8,8 @@ use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex, certificate::Pla
 use super::counterexamples::{Letters, letter};
 use crate::{
     Appended, Committee, FORGET_HEIGHTS, FairOrder, GRACE_HEIGHTS, MAX_BELOW_EDGE,
-    MAX_WINDOW_HEIGHTS, Mode, OrderError, Output, Phase, Status, Step, Validity,
-    naive::bundle_id, rules::Rules,
+    MAX_WINDOW_HEIGHTS, Mode, OrderError, Output, Phase, Status, Step, Validity, naive::bundle_id,
+    rules::Rules,
 };
 
 const IDLE: [&str; 5] = ["", "", "", "", ""];
@@ -130,7 +130,8 @@ fn what_must_be_held_is_said_before_and_must_be_told() {
     let mut order = fresh(Mode::Strict);
     let [x, y] = [letter('x'), letter('y')];
     let logs = [(1, vec![x, y]), (2, vec![x])];
-    let appended = logs.each_ref().map(|(number, ids)| Appended { sequencer: sequencer(*number), ids });
+    let appended =
+        logs.each_ref().map(|(number, ids)| Appended { sequencer: sequencer(*number), ids });
     assert_eq!(order.would_reach_edge(&appended, &[]), [x]);
     let step = Step {
         height: Height::new(1),
@@ -141,10 +142,10 @@ fn what_must_be_held_is_said_before_and_must_be_told() {
         expiries: &BTreeMap::new(),
     };
     assert_eq!(order.apply(&step), Err(OrderError::MissingExpiry { id: x }));
-    assert_eq!(order.apply(&Step { height: Height::new(2), ..step }), Err(OrderError::Height {
-        expected: Height::new(1),
-        actual: Height::new(2)
-    }));
+    assert_eq!(
+        order.apply(&Step { height: Height::new(2), ..step }),
+        Err(OrderError::Height { expected: Height::new(1), actual: Height::new(2) })
+    );
     let output = apply(&mut order, &logs, &[]).unwrap();
     assert_eq!(output.reached_edge, [x]);
     assert_eq!(order.to_report(sequencer(3)), [x]);

@@ -38,8 +38,7 @@ fn random_cases_agree_with_the_naive_order_and_the_truth() {
         no_faults(seed, &case, &judge(&case, &naive, &emitted, &mut tally));
     }
     println!("{tally:?}");
-    let hard =
-        [tally.deferred, tally.cohorts, tally.cut, tally.safe_prefixes, tally.cycles];
+    let hard = [tally.deferred, tally.cohorts, tally.cut, tally.safe_prefixes, tally.cycles];
     assert!(hard.iter().all(|count| *count >= 500 * cases() / 20_000), "{tally:?}");
 }
 
@@ -77,8 +76,7 @@ fn the_order_of_sequencers_in_a_block_changes_nothing() {
         let case = Case::random(seed);
         let mut turned = case.clone();
         turned.blocks.iter_mut().for_each(|block| block.reverse());
-        let (mut one, mut other) =
-            (order(&case, Rules::NORMATIVE), order(&case, Rules::NORMATIVE));
+        let (mut one, mut other) = (order(&case, Rules::NORMATIVE), order(&case, Rules::NORMATIVE));
         let (first, second) = (run(&case, &mut one), run(&turned, &mut other));
         assert_eq!(first.blocks, second.blocks, "seed {seed}");
         assert_eq!(one.digest(), other.digest(), "seed {seed}");
@@ -99,7 +97,9 @@ fn a_refused_block_changes_nothing_and_a_clone_is_independent() {
             assert_eq!(State::restore(&restored.snapshot()).unwrap().digest(), restored.digest());
         }
         let repeated = case.blocks.iter().flatten().find(|(_, ids)| !ids.is_empty());
-        let Some((sequencer, ids)) = repeated else { continue };
+        let Some((sequencer, ids)) = repeated else {
+            continue;
+        };
         let ids = [naive::bundle_id(case.salt, ids[0])];
         let sequencer = SequencerIndex::new(*sequencer).unwrap();
         let digest = whole.digest();

@@ -321,9 +321,15 @@ proptest! {
             let evidence = Evidence::default().verify(&NETWORK, state.epoch(), &[]).unwrap();
             let expiries = BTreeMap::new();
             let height = state.order().height().next();
-            let parent = BlockDigest::from_bytes([0; 32]);
             let phase = Phase::Ordering;
-            let _ = state.apply(&Block { height, parent, phase, evidence: &evidence, expiries: &expiries });
+            let block = Block {
+                height,
+                parent: BlockDigest::from_bytes([0; 32]),
+                phase,
+                evidence: &evidence,
+                expiries: &expiries,
+            };
+            let _ = state.apply(&block);
             let step = crate::Step {
                 height,
                 seed: Digest::from_bytes([0; 32]),

@@ -1,0 +1,186 @@
+//! Every scenario of `vectors/ordering.json` through what `fairveil simulate ordering` runs:
+//! sets against `expected`, codes of refusals, and the order against the true receive orders.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fairveil_simulation::ordering_scenario::{self, ScenarioError};
+use fairveil_tests::vectors::{self, Vectors};
+use serde_json::{Value, json};
+
+const CODES: [ScenarioError; 8] = [
+    ScenarioError::BadInput,
+    ScenarioError::BadCommittee,
+    ScenarioError::BadMode,
+    ScenarioError::UnknownSequencer,
+    ScenarioError::DuplicateSequencer,
+    ScenarioError::BadId,
+    ScenarioError::RepeatedId,
+    ScenarioError::TooFewFragments,
+];
+
+fn run(scenario: &Value) -> Result<Value, ScenarioError> {
+    let output = ordering_scenario::run(&serde_json::to_vec(scenario).unwrap())?;
+    Ok(serde_json::from_str(&output).unwrap())
+}
+
+fn sorted(ids: &Value) -> Vec<&str> {
+    let mut ids: Vec<&str> = ids
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|id| id.as_str().unwrap())
+        .collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// What no tie-break can change, in the form of `expected`.
+fn canonical(output: &Value) -> Value {
+    let blocks = output["blocks"].as_array().unwrap().iter().map(|block| {
+        let mut cohorts: Vec<_> = block["cohorts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(sorted)
+            .collect();
+        cohorts.sort_unstable();
+        cohorts
+    });
+    json!({
+        "blocks": blocks.collect::<Vec<_>>(),
+        "pending": sorted(&output["pending"]),
+        "unproposed": sorted(&output["unproposed"]),
+    })
+}
+
+fn with_fragments_reversed(scenario: &Value) -> Value {
+    let mut turned = scenario.clone();
+    for block in turned["blocks"].as_array_mut().unwrap() {
+        block["fragments"].as_array_mut().unwrap().reverse();
+    }
+    turned["name"] = json!("another name");
+    turned
+}
+
+/// Neighbours of the output that at most g honest sequencers received in this order.
+fn unsupported(scenario: &Value, output: &Value) -> usize {
+    let mut logs: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
+    for block in scenario["blocks"].as_array().unwrap() {
+        for fragment in block["fragments"].as_array().unwrap() {
+            let ids = fragment["ids"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|id| id.as_str().unwrap());
+            logs.entry(fragment["sequencer"].as_u64().unwrap())
+                .or_default()
+                .extend(ids);
+        }
+    }
+    let truth = &scenario["truth"];
+    let honest = truth["honest"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|index| index.as_u64().unwrap());
+    let places: Vec<BTreeMap<&str, usize>> = honest
+        .map(|index| {
+            let order = match truth["orders"].get(index.to_string()) {
+                Some(order) => order
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|id| id.as_str().unwrap())
+                    .collect(),
+                None => logs.get(&index).cloned().unwrap_or_default(),
+            };
+            order
+                .into_iter()
+                .enumerate()
+                .map(|(at, id)| (id, at))
+                .collect()
+        })
+        .collect();
+    let out: Vec<&str> = output["blocks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|block| block["cohorts"].as_array().unwrap())
+        .flat_map(|cohort| {
+            cohort
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|id| id.as_str().unwrap())
+        })
+        .collect();
+    let g = scenario["g"].as_u64().unwrap() as usize;
+    let supporters = |a: &str, b: &str| {
+        let place =
+            |places: &BTreeMap<&str, usize>, id| places.get(id).copied().unwrap_or(usize::MAX);
+        places
+            .iter()
+            .filter(|places| place(places, a) < place(places, b))
+            .count()
+    };
+    out.windows(2)
+        .filter(|pair| supporters(pair[0], pair[1]) <= g)
+        .count()
+}
+
+#[test]
+fn the_copy_of_the_ordering_vectors_is_current() {
+    vectors::require_copy_is_current("ordering");
+}
+
+#[test]
+fn every_scenario_of_the_ordering_vectors() {
+    let file = Vectors::load("ordering");
+    let mut refused = BTreeSet::new();
+    let mut ordered = 0;
+    for scenario in file.list() {
+        let (name, expected) = (&scenario["name"], &scenario["expected"]);
+        match (expected["error"].as_str(), run(scenario)) {
+            (Some(code), Err(error)) => {
+                assert_eq!(error.code(), code, "{name}");
+                refused.insert(error.code());
+            }
+            (None, Ok(output)) => {
+                assert_eq!(&canonical(&output), expected, "{name}");
+                assert_eq!(unsupported(scenario, &output), 0, "{name}");
+                let turned = run(&with_fragments_reversed(scenario)).unwrap();
+                assert_eq!(turned, output, "{name}: with fragments in another order");
+                ordered += 1;
+            }
+            (_, actual) => panic!("{name}: {actual:?}, expected {expected}"),
+        }
+    }
+    let codes: BTreeSet<&str> = CODES.into_iter().map(ScenarioError::code).collect();
+    assert!(ordered > 0);
+    if std::env::var_os(vectors::FOLDER_VARIABLE).is_none() {
+        assert_eq!(refused, codes, "our own file meets every code");
+    }
+}
+
+#[test]
+fn mode_leader_needs_lists_and_follows_them() {
+    let id = |byte: &str| format!("0x{}", byte.repeat(32));
+    let fragment = |sequencer: u16| json!({"sequencer": sequencer, "ids": [id("aa"), id("bb")]});
+    let fragments: Vec<Value> = (1..=4).map(fragment).collect();
+    let mut scenario = json!({
+        "n": 5, "f": 1, "g": 0, "mode": "leader", "blocks": [{"fragments": fragments}],
+    });
+    assert_eq!(run(&scenario), Err(ScenarioError::BadMode));
+    scenario["blocks"][0]["list"] = json!([id("cc"), id("bb")]);
+    let output = run(&scenario).unwrap();
+    assert_eq!(
+        output["blocks"][0]["cohorts"],
+        json!([[id("cc")], [id("bb")]])
+    );
+    assert_eq!(output["unproposed"], json!([id("aa")]));
+    scenario["blocks"][0]["list"] = json!([id("cc"), id("cc")]);
+    assert_eq!(run(&scenario), Err(ScenarioError::RepeatedId));
+    scenario["mode"] = json!("strict");
+    assert!(run(&scenario).is_ok(), "an unknown key of mode strict");
+}
