@@ -35,8 +35,7 @@ use crate::timing::Timing;
 pub(crate) type Automaton<E, C> = Inline<E, Scheme, Application<C>, Block, EpochBounds>;
 
 /// The mailbox of the actor that puts final blocks in order.
-pub(crate) type Marshal =
-    commonware_consensus::marshal::core::Mailbox<Scheme, Standard<Block>>;
+pub(crate) type Marshal = commonware_consensus::marshal::core::Mailbox<Scheme, Standard<Block>>;
 
 /// Wraps a chain for the engine.
 pub(crate) fn automaton<E, C>(
@@ -79,7 +78,9 @@ impl<C: Chain> Application<C> {
     async fn state(&self, clock: &impl Clock, mut ancestry: impl Ancestry<Block>) -> Resolved<C> {
         let mut open: Vec<Block> = Vec::new();
         let mut known = loop {
-            let Some(block) = ancestry.next().await else { return Resolved::Unknown };
+            let Some(block) = ancestry.next().await else {
+                return Resolved::Unknown;
+            };
             let digest = block.inner().block_digest();
             if let Some(known) = self.speculation.get(&digest) {
                 break known;
@@ -114,7 +115,9 @@ impl<C: Chain> Application<C> {
         slot: Slot,
         ancestry: impl Ancestry<Block>,
     ) -> Option<Block> {
-        let Resolved::Known(parent) = self.state(clock, ancestry).await else { return None };
+        let Resolved::Known(parent) = self.state(clock, ancestry).await else {
+            return None;
+        };
         let seen = parent.seen.unwrap_or_else(|| clock.current());
         clock.sleep_until(seen + self.timing.min_interval).await;
         select! {
@@ -133,7 +136,9 @@ impl<C: Chain> Application<C> {
         slot: Slot,
         mut ancestry: impl Ancestry<Block>,
     ) -> bool {
-        let Some(block) = ancestry.next().await else { return pending().await };
+        let Some(block) = ancestry.next().await else {
+            return pending().await;
+        };
         let block = block.inner().clone();
         let parent = match self.state(clock, ancestry).await {
             Resolved::Known(parent) => parent,

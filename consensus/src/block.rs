@@ -53,7 +53,7 @@ pub const MAX_EQUIVOCATION_BYTES: usize = 1 << 10;
 /// Entries of a ceremony in a block.
 pub const MAX_CEREMONY_ENTRIES: usize = 64;
 /// Bytes of one entry of a ceremony.
-pub const MAX_CEREMONY_ENTRY_BYTES: usize = 128 << 10;
+pub const MAX_CEREMONY_ENTRY_BYTES: usize = 64 << 10;
 /// Ids in the evidence of one block, over all logs: leaves a quarter of it for the rest.
 pub const MAX_EVIDENCE_IDS: usize = 24_576;
 
@@ -124,9 +124,19 @@ impl Body {
     /// What a header commits to.
     #[must_use]
     pub fn digest(&self) -> fairveil_crypto::Digest {
-        let evidence = hash(Tag::BlockEvidence, &[&encoding::encode(&self.evidence)]);
-        let system = hash(Tag::BlockSystem, &[&encoding::encode(&self.system)]);
-        body_digest(&evidence, &self.releases, &system)
+        body_digest(&self.evidence_digest(), &self.releases, &self.system_digest())
+    }
+
+    /// What stands for the evidence, where only the releases are shown.
+    #[must_use]
+    pub fn evidence_digest(&self) -> fairveil_crypto::Digest {
+        hash(Tag::BlockEvidence, &[&encoding::encode(&self.evidence)])
+    }
+
+    /// What stands for the system entries, where only the releases are shown.
+    #[must_use]
+    pub fn system_digest(&self) -> fairveil_crypto::Digest {
+        hash(Tag::BlockSystem, &[&encoding::encode(&self.system)])
     }
 
     /// Ids in the evidence, over all logs.
@@ -346,3 +356,6 @@ impl BoundedBlock for Block {
         LENGTH_BYTES + MAX_BLOCK_BYTES
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use commonware_utils::sync::{Mutex, Notify};
 use fairveil_crypto::domain::{Tag, hash};
-use fairveil_crypto::{ConsensusPublicKey, Digest, SequencerIndex};
+use fairveil_crypto::{ConsensusPublicKey, Digest, Epoch, NetworkId, SequencerIndex};
 use fairveil_ordering::Evidence;
 
 use crate::block::{
@@ -114,19 +114,16 @@ pub type CeremonyOutput = Arc<Vec<Vec<u8>>>;
 #[derive(Clone)]
 pub struct CeremonyChain {
     id: ChainId,
-    submitted: Arc<Mutex<Submitted>>,
+    submitted: Arc<Mutex<Vec<(Digest, Vec<u8>)>>>,
     changed: Arc<Notify>,
 }
 
-#[derive(Default)]
-struct Submitted {
-    entries: Vec<(Digest, Vec<u8>)>,
-}
-
 impl CeremonyChain {
-    /// A chain without submitted entries.
+    /// The chain of the ceremony with this id, which names its definition and round.
     #[must_use]
-    pub fn new(id: ChainId) -> Self {
+    pub fn new(ceremony: &Digest) -> Self {
+        let network_id = NetworkId::from_bytes(ceremony.to_bytes());
+        let id = ChainId { network_id, epoch: Epoch::ZERO };
         Self { id, submitted: Arc::default(), changed: Arc::new(Notify::new()) }
     }
 
@@ -141,41 +138,50 @@ impl CeremonyChain {
             return Err(SubmitError::Long { actual: entry.len() });
         }
         let mut submitted = self.submitted.lock();
-        let actual = submitted.entries.len();
+        let actual = submitted.len();
         if actual >= MAX_LEADER_ENTRIES as usize {
             return Err(SubmitError::Full { actual });
         }
         let digest = entry_digest(&entry);
-        if submitted.entries.iter().all(|(held, _)| *held != digest) {
-            submitted.entries.push((digest, entry));
+        if submitted.iter().all(|(held, _)| *held != digest) {
+            submitted.push((digest, entry));
         }
         drop(submitted);
         self.changed.notify_waiters();
         Ok(())
     }
 
-    /// The block at height 0 and the state after it. `origin` is the digest of what the ceremony
-    /// is about: its definition and round.
+    /// The namespace of the chain's votes, for the engine's configuration.
+    #[must_use]
+    pub fn namespace(&self) -> Vec<u8> {
+        crate::namespace(&self.id.network_id)
+    }
+
+    /// The epoch that the chain's votes name, for the engine's configuration.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.id.epoch
+    }
+
+    /// The block at height 0 and the state after it.
     ///
     /// # Errors
     ///
     /// If the first member's key is no key.
     pub fn genesis(
         &self,
-        origin: Digest,
         first_member: ConsensusPublicKey,
     ) -> Result<(Block, CeremonyState), BlockError> {
-        let history = origin;
-        let block = self.id.genesis(origin, first_member, result_root(&history))?;
+        let history = Digest::from_bytes(self.id.network_id.to_bytes());
+        let block = self.id.genesis(history, first_member, result_root(&history))?;
         let tip = Tip::of(block.header());
-        let state =
-            CeremonyState { tip, history, entries: Arc::default(), room: Arc::default() };
+        let state = CeremonyState { tip, history, entries: Arc::default(), room: Arc::default() };
         Ok((block, state))
     }
 
     fn unposted(&self, state: &CeremonyState) -> Vec<Vec<u8>> {
         let submitted = self.submitted.lock();
-        let fresh = submitted.entries.iter().filter(|(digest, _)| !state.entries.contains(digest));
+        let fresh = submitted.iter().filter(|(digest, _)| !state.entries.contains(digest));
         fresh.map(|(_, entry)| entry.clone()).collect()
     }
 
@@ -183,8 +189,10 @@ impl CeremonyChain {
         parent: &CeremonyState,
         leader: ConsensusPublicKey,
         entries: &[Vec<u8>],
-    ) -> Result<(Arc<BTreeSet<Digest>>, Arc<BTreeMap<ConsensusPublicKey, Room>>, Digest), CeremonyFault>
-    {
+    ) -> Result<
+        (Arc<BTreeSet<Digest>>, Arc<BTreeMap<ConsensusPublicKey, Room>>, Digest),
+        CeremonyFault,
+    > {
         let (mut known, mut rooms) = (parent.entries.clone(), parent.room.clone());
         let mut history = parent.history;
         for bytes in entries {
@@ -203,7 +211,11 @@ impl CeremonyChain {
     }
 
     /// As many of the entries as fit into a block and into the leader's room.
-    fn fitting(parent: &CeremonyState, leader: &ConsensusPublicKey, all: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    fn fitting(
+        parent: &CeremonyState,
+        leader: &ConsensusPublicKey,
+        all: Vec<Vec<u8>>,
+    ) -> Vec<Vec<u8>> {
         let mut room = parent.room.get(leader).copied().unwrap_or_default();
         let mut bytes = 0;
         all.into_iter()

@@ -110,10 +110,6 @@ pub struct Executed<C: Chain> {
 
 impl<C: Chain> Clone for Executed<C> {
     fn clone(&self) -> Self {
-        Self {
-            block: self.block.clone(),
-            state: self.state.clone(),
-            output: self.output.clone(),
-        }
+        Self { block: self.block.clone(), state: self.state.clone(), output: self.output.clone() }
     }
 }

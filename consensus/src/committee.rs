@@ -135,8 +135,7 @@ impl EpochBounds {
 
 impl Epocher for EpochBounds {
     fn containing(&self, height: Height) -> Option<EpochInfo> {
-        (height <= self.last)
-            .then(|| EpochInfo::new(self.epoch, height, Height::zero(), self.last))
+        (height <= self.last).then(|| EpochInfo::new(self.epoch, height, Height::zero(), self.last))
     }
 
     fn first(&self, epoch: Epoch) -> Option<Height> {

@@ -19,14 +19,14 @@
 use std::num::{NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize};
 
 use commonware_broadcast::buffered;
+use commonware_consensus::Reporters;
 use commonware_consensus::marshal::core::Actor;
 use commonware_consensus::marshal::resolver::p2p as backfill;
 use commonware_consensus::marshal::{self, Start};
+use commonware_consensus::simplex;
 use commonware_consensus::simplex::config::{Floor, ForwardPolicy, SkipBudget, SkipPolicy};
 use commonware_consensus::simplex::elector::RoundRobin;
-use commonware_consensus::simplex;
 use commonware_consensus::types::{Epoch as EngineEpoch, ViewDelta};
-use commonware_consensus::Reporters;
 use commonware_cryptography::certificate::{ConstantProvider, Verifier as _};
 use commonware_cryptography::{Digested, Digestible as _, Sha256};
 use commonware_macros::select;
@@ -237,12 +237,11 @@ where
         let actor = actor.start(updates, buffer, resolver);
         let (chain, states, store) = (self.chain.clone(), speculation.clone(), marshal.clone());
         let sender = self.sender.clone();
-        let delivery = context.child("delivery").spawn(move |context| {
-            delivery::run(context, chain, states, store, received, sender)
-        });
+        let delivery = context
+            .child("delivery")
+            .spawn(move |context| delivery::run(context, chain, states, store, received, sender));
 
-        let application =
-            Application::new(self.chain.clone(), speculation, self.config.timing);
+        let application = Application::new(self.chain.clone(), speculation, self.config.timing);
         let automaton = automaton(context.child("application"), application, marshal, epochs);
         let (conflicts, found) = ConflictReporter::new();
         let (chain, members) = (self.chain.clone(), self.config.members.clone());
@@ -279,7 +278,7 @@ where
                 },
                 fetch_timeout: nonzero(self.config.timing.fetch_timeout),
                 fetch_retry_delay: self.config.timing.fetch_retry,
-                forward: ForwardPolicy::SilentVoters,
+                forward: ForwardPolicy::SilentLeader,
             },
         );
         let engine = engine.start(channels.votes, channels.certificates, channels.resolver);
@@ -332,8 +331,13 @@ where
         &self,
         epochs: EpochBounds,
         pages: &CacheRef,
-    ) -> marshal::Config<ConstantProvider<Scheme, EngineEpoch>, EpochBounds, T, Block, Digested<Block>>
-    {
+    ) -> marshal::Config<
+        ConstantProvider<Scheme, EngineEpoch>,
+        EpochBounds,
+        T,
+        Block,
+        Digested<Block>,
+    > {
         let digest = self.genesis.digest();
         let genesis = Digested::precomputed(self.genesis.clone(), digest);
         marshal::Config {

@@ -253,3 +253,112 @@ pub(crate) async fn forward<C: Chain>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use commonware_consensus::simplex::types::{
+        ConflictingFinalize, ConflictingNotarize, NullifyFinalize,
+    };
+    use commonware_consensus::types::{Epoch as EngineEpoch, View};
+    use fairveil_crypto::encoding::{decode, encode};
+    use fairveil_crypto::{ConsensusSecret, NetworkId};
+
+    use super::*;
+
+    struct Court {
+        members: Members,
+        namespace: Vec<u8>,
+        scheme: Scheme,
+    }
+
+    impl Court {
+        fn new() -> Self {
+            let mut secrets: Vec<_> =
+                (0..5).map(|seed| ConsensusSecret::from_seed([seed; 32])).collect();
+            secrets.sort_by_key(ConsensusSecret::public_key);
+            let keys: Vec<_> = secrets.iter().map(ConsensusSecret::public_key).collect();
+            let members = Members::new(&keys).unwrap();
+            let namespace = crate::namespace(&NetworkId::from_bytes([1; 32]));
+            let scheme = members.signer(&namespace, &secrets[3]).unwrap();
+            Self { members, namespace, scheme }
+        }
+
+        fn jury(&self) -> Jury<'_> {
+            let (members, namespace) = (&self.members, &self.namespace);
+            Jury { members, namespace, epoch: Epoch::new(1) }
+        }
+
+        /// All three kinds of proofs, with proposals whose encodings have different lengths.
+        fn proofs(&self) -> Vec<ConflictingVotes> {
+            let round = Round::new(EngineEpoch::new(1), View::new(400));
+            let one = Proposal::new(round, View::new(1), Digest([1; 32]));
+            let other = Proposal::new(round, View::new(399), Digest([2; 32]));
+            let notarize = |proposal: &Proposal<Digest>| {
+                Notarize::sign(&self.scheme, proposal.clone()).unwrap()
+            };
+            let finalize = |proposal: &Proposal<Digest>| {
+                Finalize::sign(&self.scheme, proposal.clone()).unwrap()
+            };
+            let nullify = Nullify::sign::<Digest>(&self.scheme, round).unwrap();
+            let activities = [
+                Activity::ConflictingNotarize(ConflictingNotarize::new(
+                    notarize(&one),
+                    notarize(&other),
+                )),
+                Activity::ConflictingFinalize(ConflictingFinalize::new(
+                    finalize(&other),
+                    finalize(&one),
+                )),
+                Activity::NullifyFinalize(NullifyFinalize::new(nullify, finalize(&one))),
+            ];
+            activities
+                .iter()
+                .map(|activity| ConflictingVotes::reported(activity).unwrap())
+                .collect()
+        }
+    }
+
+    #[test]
+    fn invariant_1_proofs_convict_by_themselves() {
+        let court = Court::new();
+        for proof in court.proofs() {
+            let bytes = encode(&proof);
+            assert!(bytes.len() < crate::block::MAX_EQUIVOCATION_BYTES);
+            let stored: ConflictingVotes = decode(&bytes, bytes.len()).unwrap();
+            assert_eq!(stored.culprit(&court.jury()), Ok(SequencerIndex::new(4).unwrap()));
+            let elsewhere = Jury { namespace: b"other", ..court.jury() };
+            assert_eq!(stored.culprit(&elsewhere), Err(EquivocationError::Signature));
+            let later = Jury { epoch: Epoch::new(2), ..court.jury() };
+            assert!(matches!(stored.culprit(&later), Err(EquivocationError::Epoch { .. })));
+        }
+    }
+
+    #[test]
+    fn invariant_1_no_bit_of_a_proof_can_be_changed() {
+        let court = Court::new();
+        for proof in court.proofs() {
+            let bytes = encode(&proof);
+            for bit in 0..bytes.len() * 8 {
+                let mut flipped = bytes.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                if let Ok(other) = decode::<ConflictingVotes>(&flipped, flipped.len()) {
+                    assert!(other.culprit(&court.jury()).is_err(), "bit {bit}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn invariant_2_there_is_one_encoding_of_a_proof() {
+        let court = Court::new();
+        for proof in court.proofs() {
+            let ConflictingVotes { conflict, first, second } = proof.clone();
+            let swapped = ConflictingVotes { conflict, first: second, second: first };
+            assert_eq!(swapped.culprit(&court.jury()), Err(EquivocationError::Encoding));
+            let twice = ConflictingVotes { second: proof.first.clone(), ..proof };
+            assert!(twice.culprit(&court.jury()).is_err());
+        }
+    }
+}

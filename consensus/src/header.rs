@@ -1,9 +1,7 @@
 //! What every header of a chain has to say, whichever chain it is.
 
 use fairveil_crypto::certificate::{BLOCK_VERSION, BlockHeader};
-use fairveil_crypto::{
-    BlockDigest, ConsensusPublicKey, Digest, Epoch, Height, NetworkId, View,
-};
+use fairveil_crypto::{BlockDigest, ConsensusPublicKey, Digest, Epoch, Height, NetworkId, View};
 
 use crate::block::{Block, BlockError, Body};
 use crate::chain::{Slot, Tip};

@@ -59,7 +59,7 @@ pub enum Subchannel {
     /// The chain of a ceremony, which restarts with a new round.
     Ceremony {
         /// The round, from 0.
-        round: u32,
+        round: u64,
     },
 }
 
@@ -67,8 +67,8 @@ impl Subchannel {
     /// The number in front of every message: epochs even, ceremonies odd.
     fn number(self) -> u64 {
         match self {
-            Self::Epoch(epoch) => epoch.get() << 1,
-            Self::Ceremony { round } => u64::from(round) << 1 | 1,
+            Self::Epoch(epoch) => epoch.get().wrapping_shl(1),
+            Self::Ceremony { round } => round.wrapping_shl(1) | 1,
         }
     }
 }

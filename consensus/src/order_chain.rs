@@ -64,6 +64,24 @@ impl<H: Host, T: Strategy> OrderChain<H, T> {
         Body { evidence, releases, system }
     }
 
+    /// The body without fragments that would make the block invalid, and the bundles it needs.
+    fn admissible(parent: &ChainState, mut body: Body) -> Option<(Body, Vec<BundleId>)> {
+        loop {
+            let fault = match parent.needed(&body) {
+                Ok(needed) => return Some((body, needed)),
+                Err(fault) => fault,
+            };
+            warn!(%fault, "evidence for a proposal is invalid");
+            let culprit = fault.blamed()?;
+            let fragments = &mut body.evidence.fragments;
+            let before = fragments.len();
+            fragments.retain(|fragment| fragment.head.sequencer != culprit);
+            if fragments.len() == before {
+                return None;
+            }
+        }
+    }
+
     /// Rough cost of applying a block, for the strategy.
     fn cost(body: &Body) -> usize {
         body.evidence_ids() + body.evidence.fragments.len()
@@ -91,21 +109,12 @@ impl<H: Host, T: Strategy> Chain for OrderChain<H, T> {
 
     async fn build(&self, slot: Slot, parent: &ChainState) -> Option<Executed<Self>> {
         let body = self.body(parent).await;
-        let needed = match parent.needed(&body) {
-            Ok(needed) => needed,
-            Err(fault) => {
-                warn!(%fault, "evidence for a proposal is invalid");
-                return None;
-            }
-        };
+        let (body, needed) = Self::admissible(parent, body)?;
         let facts = self.facts(needed).await;
         let (parent, cost) = (parent.clone(), Self::cost(&body));
-        let extended =
-            self.strategy.spawn(cost, move |_| parent.extend(slot, body, &facts)).await;
+        let extended = self.strategy.spawn(cost, move |_| parent.extend(slot, body, &facts)).await;
         match extended {
-            Ok((block, state, output)) => {
-                Some(Executed { block, state, output: Arc::new(output) })
-            }
+            Ok((block, state, output)) => Some(Executed { block, state, output: Arc::new(output) }),
             Err(error) => {
                 warn!(%error, "a proposal would be invalid");
                 None

@@ -76,7 +76,9 @@ fn merge<K: Ord + Clone>(
             (_, Some(_)) => other.next(),
             (_, None) => one.next(),
         };
-        let Some((key, until)) = next else { return merged };
+        let Some((key, until)) = next else {
+            return merged;
+        };
         if *until < height {
             continue;
         }

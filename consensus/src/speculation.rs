@@ -127,7 +127,9 @@ impl<C: Chain> Inner<C> {
     fn evict(&mut self) {
         while self.states.len() > MAX_STATES + 1 {
             let lowest = self.by_height.keys().find(|(_, digest)| *digest != self.base.digest);
-            let Some(lowest) = lowest.copied() else { return };
+            let Some(lowest) = lowest.copied() else {
+                return;
+            };
             self.by_height.remove(&lowest);
             self.states.remove(&lowest.1);
         }

@@ -38,12 +38,9 @@ use std::sync::Arc;
 use fairveil_crypto::certificate::{Emission, Emitted, Placement, result_root};
 use fairveil_crypto::domain::{Hasher, Tag, hash};
 use fairveil_crypto::envelope::Payer;
-use fairveil_crypto::{
-    BundleId, ConsensusPublicKey, Digest, Height, KeyId, SequencerIndex,
-};
+use fairveil_crypto::{BundleId, ConsensusPublicKey, Digest, Height, KeyId, SequencerIndex};
 use fairveil_ordering::{
-    self as ordering, MAX_WINDOW_HEIGHTS, Output, Phase, Status, VerifiedEvidence,
-    median_time_ms,
+    self as ordering, MAX_WINDOW_HEIGHTS, Output, Phase, Status, VerifiedEvidence, median_time_ms,
 };
 
 use crate::block::{Block, BlockError, Body, MAX_EVIDENCE_IDS, MAX_RELEASES, SystemEntry};
@@ -186,6 +183,33 @@ pub enum BlockFault {
     Foreign,
 }
 
+impl BlockFault {
+    /// The sequencer whose fragment is at fault, if it is one's alone: a leader leaves it out.
+    #[must_use]
+    pub fn blamed(&self) -> Option<SequencerIndex> {
+        use ordering::{BlockError, EvidenceError, OrderError};
+        match self {
+            Self::Evidence(
+                EvidenceError::Unsorted { sequencer }
+                | EvidenceError::UnknownSequencer { sequencer, .. }
+                | EvidenceError::Epoch { sequencer, .. }
+                | EvidenceError::Signature { sequencer },
+            )
+            | Self::Ordering(
+                BlockError::Length { sequencer, .. }
+                | BlockError::Chain { sequencer, .. }
+                | BlockError::Order(
+                    OrderError::UnknownSequencer { sequencer, .. }
+                    | OrderError::DuplicateSequencer { sequencer }
+                    | OrderError::RepeatedId { sequencer, .. }
+                    | OrderError::LogFull { sequencer, .. },
+                ),
+            ) => Some(*sequencer),
+            _ => None,
+        }
+    }
+}
+
 /// What a block did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockOutput {
@@ -257,8 +281,7 @@ impl ChainState {
     pub fn genesis(parameters: Parameters) -> Result<(Block, Self), ParametersError> {
         let checked = Checked::new(parameters)?;
         let Parameters { id, committee, mode, transcript, .. } = checked.given;
-        let ordering =
-            ordering::State::new(id.network_id, id.epoch, committee, mode, Height::ZERO);
+        let ordering = ordering::State::new(id.network_id, id.epoch, committee, mode, Height::ZERO);
         let placeholder = Tip {
             height: Height::ZERO,
             digest: fairveil_crypto::BlockDigest::from_bytes([0; 32]),
@@ -583,8 +606,7 @@ impl ChainState {
             for Emitted { id, placement } in cohort {
                 let facts = bundles.remove(id).expect("an emitted id reached T before");
                 let pair = (facts.payer, facts.payer_nonce);
-                let used =
-                    consumed.contains_key(&pair) || self.nonces.contains(&pair, height);
+                let used = consumed.contains_key(&pair) || self.nonces.contains(&pair, height);
                 let placement = match placement {
                     Placement::Open if used => Placement::NonceUsed,
                     by_window => *by_window,
@@ -598,9 +620,7 @@ impl ChainState {
             }
             cohorts.push(placed);
         }
-        bundles.retain(|id, facts| {
-            facts.expires_at >= height || is_live(self.ordering.status(id))
-        });
+        bundles.retain(|id, facts| facts.expires_at >= height || is_live(self.ordering.status(id)));
         self.history = history.finish();
         self.nonces.extend(consumed.into_iter().collect(), height);
         if !cohorts.is_empty() {
