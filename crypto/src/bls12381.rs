@@ -208,11 +208,7 @@ pub(crate) fn multiply_short_vartime(point: &Affine, scalar: u128) -> Jacobian {
 /// `bits` bits in `bits.div_ceil(8)` bytes each.
 pub(crate) fn multi_scalar_vartime(points: &[Affine], scalars: &[u8], bits: usize) -> Jacobian {
     let mut out = Jacobian::default();
-    assert_eq!(
-        scalars.len(),
-        points.len() * bits.div_ceil(8),
-        "one scalar for every point"
-    );
+    assert_eq!(scalars.len(), points.len() * bits.div_ceil(8), "one scalar for every point");
     if points.is_empty() || bits == 0 {
         return out;
     }

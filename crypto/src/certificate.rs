@@ -174,9 +174,7 @@ impl Emission {
     /// The ids that are to be opened, in the final order.
     #[must_use]
     pub fn to_open(&self) -> Vec<BundleId> {
-        let open = self
-            .ids()
-            .filter(|emitted| emitted.placement == Placement::Open);
+        let open = self.ids().filter(|emitted| emitted.placement == Placement::Open);
         open.map(|emitted| emitted.id).collect()
     }
 }
@@ -334,10 +332,7 @@ impl OrderCertificate {
         let root = result_root(&self.emission, &self.state_digest);
         if root != certified.result_root {
             let expected = certified.result_root;
-            return Err(CertificateError::ResultRoot {
-                actual: root,
-                expected,
-            });
+            return Err(CertificateError::ResultRoot { actual: root, expected });
         }
         let (block, to_open) = (certified.digest(), self.emission.to_open());
         Ok(FinalOrder {
@@ -402,17 +397,11 @@ impl Finalization {
         }
         let (signers, signatures) = (self.signers.len(), self.signatures.len());
         if signers != signatures {
-            return Err(CertificateError::Count {
-                signers,
-                signatures,
-            });
+            return Err(CertificateError::Count { signers, signatures });
         }
         let expected = committee.quorum().into();
         if signers < expected {
-            return Err(CertificateError::Quorum {
-                actual: signers,
-                expected,
-            });
+            return Err(CertificateError::Quorum { actual: signers, expected });
         }
         let mut entries = Vec::with_capacity(signers);
         let mut previous = None;
@@ -435,13 +424,7 @@ impl Finalization {
     #[must_use]
     pub fn signed_message(&self, network_id: &NetworkId) -> Vec<u8> {
         let namespace = simplex::namespace(network_id);
-        simplex::finalize_message(
-            &namespace,
-            self.epoch,
-            self.view,
-            self.parent_view,
-            &self.block,
-        )
+        simplex::finalize_message(&namespace, self.epoch, self.view, self.parent_view, &self.block)
     }
 }
 

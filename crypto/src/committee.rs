@@ -47,11 +47,7 @@ impl CommitteeKey {
     pub fn new(point: Point) -> Self {
         let key_id = hash(Tag::KeyId, &[point.encode().as_ref()]);
         let key_id = KeyId::from_bytes(key_id.to_bytes());
-        Self {
-            point,
-            key_id,
-            table: Arc::new(OnceLock::new()),
-        }
+        Self { point, key_id, table: Arc::new(OnceLock::new()) }
     }
 
     /// The key with this encoding of P.
@@ -66,9 +62,7 @@ impl CommitteeKey {
     /// `Δ · constant_term`, where a key generation ended with `constant_term = f(0)·G`.
     #[must_use]
     pub fn from_constant_term(constant_term: &Point) -> Self {
-        let scaled = constant_term
-            .multiply_short_vartime(DELTA.into())
-            .to_point();
+        let scaled = constant_term.multiply_short_vartime(DELTA.into()).to_point();
         // Δ is not a multiple of r, and the point is of order r.
         Self::new(scaled.expect("a multiple below r of a finite point is finite"))
     }
@@ -165,15 +159,8 @@ impl KeyShare {
     /// If it is not 32 bytes below r, or zero.
     pub fn decode(index: SequencerIndex, bytes: &[u8]) -> Result<Self, KeyShareError> {
         let secret = SecretScalar::decode(bytes)?;
-        let public = Point::generator()
-            .multiply(&secret)
-            .to_point()
-            .ok_or(KeyShareError::Zero)?;
-        Ok(Self {
-            index,
-            public: PublicKeyShare(public),
-            secret,
-        })
+        let public = Point::generator().multiply(&secret).to_point().ok_or(KeyShareError::Zero)?;
+        Ok(Self { index, public: PublicKeyShare(public), secret })
     }
 
     /// Whose share it is.
@@ -303,13 +290,7 @@ impl Committee {
             return Err(CommitteeError::ConsensusKey(index_at(position)));
         }
         check_shares(t, &key, &public_key_shares)?;
-        Ok(Self(Arc::new(Members {
-            epoch,
-            t,
-            key,
-            public_key_shares,
-            consensus_keys,
-        })))
+        Ok(Self(Arc::new(Members { epoch, t, key, public_key_shares, consensus_keys })))
     }
 
     /// The epoch.
@@ -375,11 +356,7 @@ impl Committee {
     /// The index of the member with this consensus key.
     #[must_use]
     pub fn index_of(&self, key: &ConsensusPublicKey) -> Option<SequencerIndex> {
-        let position = self
-            .0
-            .consensus_keys
-            .iter()
-            .position(|member| member == key)?;
+        let position = self.0.consensus_keys.iter().position(|member| member == key)?;
         SequencerIndex::from_position(position)
     }
 
@@ -399,10 +376,7 @@ fn members(
     }
     match u16::try_from(keys) {
         Ok(n) if (1..=MAX_SEQUENCERS).contains(&keys) => Ok(n),
-        _ => Err(CommitteeError::Size {
-            actual: keys,
-            limit: MAX_SEQUENCERS,
-        }),
+        _ => Err(CommitteeError::Size { actual: keys, limit: MAX_SEQUENCERS }),
     }
 }
 
@@ -414,17 +388,12 @@ fn check_shares(
     public_key_shares: &[PublicKeyShare],
 ) -> Result<(), CommitteeError> {
     let indices: Vec<SequencerIndex> = (0..public_key_shares.len()).map(index_at).collect();
-    let points: Vec<UncheckedPoint> = public_key_shares
-        .iter()
-        .map(|share| UncheckedPoint::from(share.0))
-        .collect();
+    let points: Vec<UncheckedPoint> =
+        public_key_shares.iter().map(|share| UncheckedPoint::from(share.0)).collect();
     let mut scratch = Vec::new();
     for (window, points) in indices.windows(t.into()).zip(points.windows(t.into())) {
-        let combined = Combiner::new(window).map(|combiner| {
-            combiner
-                .combine(points.iter(), &mut scratch)
-                .equals(&key.point)
-        });
+        let combined = Combiner::new(window)
+            .map(|combiner| combiner.combine(points.iter(), &mut scratch).equals(&key.point));
         if combined != Ok(true) {
             return Err(CommitteeError::Inconsistent(window[0]));
         }
@@ -435,3 +404,6 @@ fn check_shares(
 fn index_at(position: usize) -> SequencerIndex {
     SequencerIndex::from_position(position).expect("a committee has at most 128 members")
 }
+
+#[cfg(test)]
+mod tests;

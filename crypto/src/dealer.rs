@@ -26,11 +26,7 @@ impl Polynomial {
     ///
     /// If one is no scalar.
     pub fn decode(coefficients: &[Vec<u8>]) -> Result<Self, ScalarError> {
-        coefficients
-            .iter()
-            .map(|bytes| Scalar::decode(bytes))
-            .collect::<Result<_, _>>()
-            .map(Self)
+        coefficients.iter().map(|bytes| Scalar::decode(bytes)).collect::<Result<_, _>>().map(Self)
     }
 
     /// A polynomial of degree t-1 from a seed.
@@ -51,9 +47,7 @@ impl Polynomial {
     /// `Δ·f(0)`, encoded.
     #[must_use]
     pub fn secret_key(&self) -> [u8; 32] {
-        Scalar::from_u128(DELTA.into())
-            .multiply(&self.0[0])
-            .encode()
+        Scalar::from_u128(DELTA.into()).multiply(&self.0[0]).encode()
     }
 
     /// `Δ·f(0)·G`.
@@ -130,12 +124,7 @@ impl Dealt {
             .iter()
             .map(|signer| self.consensus_secrets[signer.position()].sign_bytes(&message))
             .collect();
-        OrderCertificate {
-            finalization,
-            headers,
-            emission,
-            state_digest,
-        }
+        OrderCertificate { finalization, headers, emission, state_digest }
     }
 
     /// A certificate of one block at `height` that emits these ids in one cohort, all to be
@@ -147,14 +136,8 @@ impl Dealt {
         height: Height,
         ids: &[BundleId],
     ) -> OrderCertificate {
-        let cohort = ids.iter().map(|id| Emitted {
-            id: *id,
-            placement: Placement::Open,
-        });
-        let emission = Emission {
-            height,
-            cohorts: vec![cohort.collect()],
-        };
+        let cohort = ids.iter().map(|id| Emitted { id: *id, placement: Placement::Open });
+        let emission = Emission { height, cohorts: vec![cohort.collect()] };
         let state_digest = Digest::from_bytes([0; 32]);
         let header = BlockHeader {
             version: BLOCK_VERSION,
@@ -194,28 +177,15 @@ pub fn deal_polynomial(epoch: Epoch, n: u16, polynomial: Polynomial, seed: &[u8;
         |member: u16| ConsensusSecret::from_seed(derive(seed, b"consensus", member).encode());
     let mut consensus_secrets: Vec<ConsensusSecret> = (1..=n).map(consensus).collect();
     consensus_secrets.sort_by_key(ConsensusSecret::public_key);
-    let key_shares: Vec<KeyShare> = SequencerIndex::all(n)
-        .map(|index| polynomial.key_share(index))
-        .collect();
+    let key_shares: Vec<KeyShare> =
+        SequencerIndex::all(n).map(|index| polynomial.key_share(index)).collect();
     let public_key_shares: Vec<PublicKeyShare> =
         key_shares.iter().map(KeyShare::public_key_share).collect();
-    let consensus_keys = consensus_secrets
-        .iter()
-        .map(ConsensusSecret::public_key)
-        .collect();
-    let committee = Committee::new(
-        epoch,
-        polynomial.committee_key(),
-        public_key_shares,
-        consensus_keys,
-    )
-    .expect("a dealer's committee is consistent");
-    Dealt {
-        committee,
-        key_shares,
-        consensus_secrets,
-        polynomial,
-    }
+    let consensus_keys = consensus_secrets.iter().map(ConsensusSecret::public_key).collect();
+    let committee =
+        Committee::new(epoch, polynomial.committee_key(), public_key_shares, consensus_keys)
+            .expect("a dealer's committee is consistent");
+    Dealt { committee, key_shares, consensus_secrets, polynomial }
 }
 
 fn derive(seed: &[u8; 32], what: &[u8], number: u16) -> Scalar {

@@ -241,9 +241,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 fn length_prefix(length: usize) -> [u8; 4] {
-    u32::try_from(length)
-        .expect("an item is shorter than 4 GiB")
-        .to_be_bytes()
+    u32::try_from(length).expect("an item is shorter than 4 GiB").to_be_bytes()
 }
 
 #[cfg(test)]
@@ -257,11 +255,7 @@ mod tests {
         let texts: BTreeSet<_> = Tag::ALL.iter().map(|tag| tag.as_str()).collect();
         assert_eq!(texts.len(), Tag::ALL.len());
         assert!(texts.iter().all(|text| text.starts_with(PREFIX)));
-        assert!(
-            texts
-                .iter()
-                .all(|text| text.len() > PREFIX.len() && text.len() < 256)
-        );
+        assert!(texts.iter().all(|text| text.len() > PREFIX.len() && text.len() < 256));
     }
 
     #[test]

@@ -77,29 +77,22 @@ pub fn decode<T: Serialize + DeserializeOwned>(
 ) -> Result<T, DecodeError> {
     let limit = limit_bytes.min(MAX_BYTES);
     if bytes.len() > limit {
-        return Err(DecodeError::TooLong {
-            actual: bytes.len(),
-            limit,
-        });
+        return Err(DecodeError::TooLong { actual: bytes.len(), limit });
     }
     // The decoder allocates length-prefixed buffers up to its compile-time limit: the smallest
     // step that holds the message keeps a false length from costing more than 16 times that.
-    let decoded = match bytes.len() {
-        0..=KIB => decode_within::<T, KIB>(bytes),
-        0..=16_384 => decode_within::<T, { 16 * KIB }>(bytes),
-        0..=262_144 => decode_within::<T, { 256 * KIB }>(bytes),
-        0..=4_194_304 => decode_within::<T, { 4 * MIB }>(bytes),
-        0..=67_108_864 => decode_within::<T, { 64 * MIB }>(bytes),
+    let decoded = match bytes.len().div_ceil(KIB) {
+        0..=1 => decode_within::<T, KIB>(bytes),
+        2..=16 => decode_within::<T, { 16 * KIB }>(bytes),
+        17..=256 => decode_within::<T, { 256 * KIB }>(bytes),
+        257..=4_096 => decode_within::<T, { 4 * MIB }>(bytes),
+        4_097..=65_536 => decode_within::<T, { 64 * MIB }>(bytes),
         _ => decode_within::<T, MAX_BYTES>(bytes),
     };
-    let (value, used) = decoded.map_err(|error| DecodeError::Malformed {
-        reason: error.to_string(),
-    })?;
+    let (value, used) =
+        decoded.map_err(|error| DecodeError::Malformed { reason: error.to_string() })?;
     if used != bytes.len() {
-        return Err(DecodeError::Trailing {
-            used,
-            actual: bytes.len(),
-        });
+        return Err(DecodeError::Trailing { used, actual: bytes.len() });
     }
     if encode(&value) != bytes {
         return Err(DecodeError::NotCanonical);
@@ -129,12 +122,7 @@ mod tests {
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     enum Sample {
         Empty,
-        Full {
-            id: BundleId,
-            height: Height,
-            index: SequencerIndex,
-            more: Vec<u16>,
-        },
+        Full { id: BundleId, height: Height, index: SequencerIndex, more: Vec<u16> },
     }
 
     fn full() -> Sample {
@@ -165,16 +153,10 @@ mod tests {
         ));
         assert_eq!(
             decode::<Sample>(&bytes, 10),
-            Err(DecodeError::TooLong {
-                actual: bytes.len(),
-                limit: 10
-            })
+            Err(DecodeError::TooLong { actual: bytes.len(), limit: 10 })
         );
         bytes.push(0);
-        assert!(matches!(
-            decode::<Sample>(&bytes, 100),
-            Err(DecodeError::Trailing { .. })
-        ));
+        assert!(matches!(decode::<Sample>(&bytes, 100), Err(DecodeError::Trailing { .. })));
     }
 
     #[test]
@@ -183,32 +165,17 @@ mod tests {
         let mut bytes = encode(&map);
         assert_eq!(decode::<BTreeMap<u8, u8>>(&bytes, 100), Ok(map));
         bytes[8] = 3;
-        assert_eq!(
-            decode::<BTreeMap<u8, u8>>(&bytes, 100),
-            Err(DecodeError::NotCanonical)
-        );
+        assert_eq!(decode::<BTreeMap<u8, u8>>(&bytes, 100), Err(DecodeError::NotCanonical));
         bytes[8] = 2;
-        assert_eq!(
-            decode::<BTreeMap<u8, u8>>(&bytes, 100),
-            Err(DecodeError::NotCanonical)
-        );
+        assert_eq!(decode::<BTreeMap<u8, u8>>(&bytes, 100), Err(DecodeError::NotCanonical));
     }
 
     #[test]
     fn invariant_2_a_false_length_is_refused_before_it_allocates() {
         let bytes = [0xff; 8];
-        assert!(matches!(
-            decode::<String>(&bytes, 100),
-            Err(DecodeError::Malformed { .. })
-        ));
-        assert!(matches!(
-            decode::<Vec<u64>>(&bytes, 100),
-            Err(DecodeError::Malformed { .. })
-        ));
-        assert!(matches!(
-            decode::<Sample>(&[9, 0, 0, 0], 100),
-            Err(DecodeError::Malformed { .. })
-        ));
+        assert!(matches!(decode::<String>(&bytes, 100), Err(DecodeError::Malformed { .. })));
+        assert!(matches!(decode::<Vec<u64>>(&bytes, 100), Err(DecodeError::Malformed { .. })));
+        assert!(matches!(decode::<Sample>(&[9, 0, 0, 0], 100), Err(DecodeError::Malformed { .. })));
         assert_eq!(decode::<Sample>(&[0, 0, 0, 0], 100), Ok(Sample::Empty));
     }
 

@@ -71,19 +71,13 @@ impl SizeClass {
     /// The class with this number, 0..=7.
     #[must_use]
     pub const fn new(number: u64) -> Option<Self> {
-        if number <= Self::MAX.0 as u64 {
-            Some(Self(number as u8))
-        } else {
-            None
-        }
+        if number <= Self::MAX.0 as u64 { Some(Self(number as u8)) } else { None }
     }
 
     /// The smallest class whose plaintext holds this many bytes.
     #[must_use]
     pub fn fitting(bytes: usize) -> Option<Self> {
-        (0..=Self::MAX.0)
-            .map(Self)
-            .find(|class| class.plaintext_bytes() >= bytes)
+        (0..=Self::MAX.0).map(Self).find(|class| class.plaintext_bytes() >= bytes)
     }
 
     /// Its number.
@@ -274,24 +268,11 @@ impl ParsedBundle {
         let signature = PayerSignature::from_bytes(reader.array(FieldName::Signature)?);
 
         let limit = SizeClass::MAX.get();
-        let class = SizeClass::new(class).ok_or(EnvelopeError::Class {
-            actual: class,
-            limit,
-        })?;
-        let header = Header {
-            network_id,
-            key_id,
-            class,
-            valid_from,
-            expires_at,
-            payer,
-            payer_nonce,
-        };
+        let class = SizeClass::new(class).ok_or(EnvelopeError::Class { actual: class, limit })?;
+        let header =
+            Header { network_id, key_id, class, valid_from, expires_at, payer, payer_nonce };
         let unsigned = UnsignedBundle::of_bytes(header, ciphertext)?;
-        Ok(Self {
-            unsigned,
-            signature,
-        })
+        Ok(Self { unsigned, signature })
     }
 
     /// The header.
@@ -319,12 +300,8 @@ impl ParsedBundle {
     /// [`EnvelopeError::Signature`].
     pub fn verify_signature(self) -> Result<SealedBundle, EnvelopeError> {
         let payer = self.header().payer;
-        self.signature
-            .verify(&signing_hash(&self.unsigned.id), &payer)?;
-        Ok(SealedBundle {
-            unsigned: self.unsigned,
-            signature: self.signature,
-        })
+        self.signature.verify(&signing_hash(&self.unsigned.id), &payer)?;
+        Ok(SealedBundle { unsigned: self.unsigned, signature: self.signature })
     }
 }
 
@@ -338,32 +315,17 @@ impl UnsignedBundle {
         let (actual, expected) = (ciphertext.as_bytes().len(), header.class.ciphertext_bytes());
         if actual != expected {
             let class = header.class.get();
-            return Err(EnvelopeError::Length {
-                actual,
-                class,
-                expected,
-            });
+            return Err(EnvelopeError::Length { actual, class, expected });
         }
-        let Header {
-            valid_from,
-            expires_at,
-            ..
-        } = header;
+        let Header { valid_from, expires_at, .. } = header;
         if valid_from > expires_at {
-            return Err(EnvelopeError::Window {
-                valid_from,
-                expires_at,
-            });
+            return Err(EnvelopeError::Window { valid_from, expires_at });
         }
         let mut hasher = Keccak256::new();
         hasher.update(header.encode());
         hasher.update(ciphertext.as_bytes());
         let id = BundleId::from_bytes(hasher.finalize().0);
-        Ok(Self {
-            header,
-            ciphertext,
-            id,
-        })
+        Ok(Self { header, ciphertext, id })
     }
 
     fn of_bytes(header: Header, ciphertext: &[u8]) -> Result<Self, EnvelopeError> {
@@ -372,11 +334,7 @@ impl UnsignedBundle {
             Ok(ciphertext) => Self::new(header, ciphertext),
             Err(_) => {
                 let class = header.class.get();
-                Err(EnvelopeError::Length {
-                    actual,
-                    class,
-                    expected,
-                })
+                Err(EnvelopeError::Length { actual, class, expected })
             }
         }
     }
@@ -399,11 +357,7 @@ impl UnsignedBundle {
     ///
     /// If it is not the payer's.
     pub fn with_signature(self, signature: PayerSignature) -> Result<SealedBundle, EnvelopeError> {
-        ParsedBundle {
-            unsigned: self,
-            signature,
-        }
-        .verify_signature()
+        ParsedBundle { unsigned: self, signature }.verify_signature()
     }
 
     /// Signs with the payer's key.
@@ -481,22 +435,13 @@ impl SealedBundle {
         let header = self.header();
         if header.network_id != *network_id {
             let actual = header.network_id;
-            return Err(EnvelopeError::Network {
-                actual,
-                expected: *network_id,
-            });
+            return Err(EnvelopeError::Network { actual, expected: *network_id });
         }
         if header.key_id != key.key_id() {
-            return Err(EnvelopeError::Key {
-                actual: header.key_id,
-                expected: key.key_id(),
-            });
+            return Err(EnvelopeError::Key { actual: header.key_id, expected: key.key_id() });
         }
         let opener = self.ciphertext().verify(key, &header.encode())?;
-        Ok(VerifiedBundle(Arc::new(Verified {
-            sealed: self.clone(),
-            ciphertext: opener,
-        })))
+        Ok(VerifiedBundle(Arc::new(Verified { sealed: self.clone(), ciphertext: opener })))
     }
 }
 
@@ -508,12 +453,7 @@ pub fn verify_many(
     key: &CommitteeKey,
     pool: &ThreadPool,
 ) -> Vec<Result<VerifiedBundle, EnvelopeError>> {
-    pool.install(|| {
-        bundles
-            .par_iter()
-            .map(|bundle| bundle.verify(network_id, key))
-            .collect()
-    })
+    pool.install(|| bundles.par_iter().map(|bundle| bundle.verify(network_id, key)).collect())
 }
 
 /// What a payer signs for a bundle: the EIP-712 digest of `SealedBundle(bytes32 id)`.

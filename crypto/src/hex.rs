@@ -43,15 +43,9 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 }
 
 pub(crate) fn parse<const N: usize>(text: &str) -> Result<[u8; N], ParseHexError> {
-    let digits = text
-        .strip_prefix("0x")
-        .ok_or(ParseHexError::Prefix)?
-        .as_bytes();
+    let digits = text.strip_prefix("0x").ok_or(ParseHexError::Prefix)?.as_bytes();
     if digits.len() != 2 * N {
-        return Err(ParseHexError::Length {
-            actual: digits.len(),
-            expected: 2 * N,
-        });
+        return Err(ParseHexError::Length { actual: digits.len(), expected: 2 * N });
     }
     let mut bytes = [0; N];
     for (position, digit) in digits.iter().enumerate() {

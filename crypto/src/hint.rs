@@ -67,10 +67,7 @@ pub fn open(
     rho: &Rho,
 ) -> Result<Opened, HintError> {
     let k = ciphertext.sealing_scalar(rho);
-    if !FixedBase::generator()
-        .multiply_vartime(&k)
-        .equals(ciphertext.u())
-    {
+    if !FixedBase::generator().multiply_vartime(&k).equals(ciphertext.u()) {
         return Err(HintError::Wrong);
     }
     open_with(&key.table().multiply_vartime(&k).encode(), ciphertext, rho)
@@ -108,17 +105,11 @@ impl WeightedSums {
     /// `Σ θ_j·U_j` and `Σ θ_j·k_j`, the weights in the order of the hints.
     #[must_use]
     pub fn new(hints: &[(&VerifiedCiphertext, Rho)], weights: &[u128]) -> Self {
-        let points: Vec<Affine> = hints
-            .iter()
-            .map(|(ciphertext, _)| *ciphertext.u().as_affine())
-            .collect();
+        let points: Vec<Affine> =
+            hints.iter().map(|(ciphertext, _)| *ciphertext.u().as_affine()).collect();
         let add =
             |sum: Scalar, ((ciphertext, rho), weight): (&(&VerifiedCiphertext, Rho), &u128)| {
-                sum.add(
-                    &ciphertext
-                        .sealing_scalar(rho)
-                        .multiply(&Scalar::from_u128(*weight)),
-                )
+                sum.add(&ciphertext.sealing_scalar(rho).multiply(&Scalar::from_u128(*weight)))
             };
         Self {
             points: GroupElement::weighted_sum_vartime(&points, weights),
@@ -141,9 +132,7 @@ impl WeightedSums {
     /// Whether the equation holds: all hints are right.
     #[must_use]
     pub fn agree(&self) -> bool {
-        FixedBase::generator()
-            .multiply_vartime(&self.scalar)
-            .equals_element(&self.points)
+        FixedBase::generator().multiply_vartime(&self.scalar).equals_element(&self.points)
     }
 }
 
@@ -152,12 +141,6 @@ fn open_with(
     ciphertext: &VerifiedCiphertext,
     rho: &Rho,
 ) -> Result<Opened, HintError> {
-    let opened = ciphertext
-        .open_body(pad)
-        .map_err(|AeadError| HintError::ProvesAead)?;
-    if opened.rho == *rho {
-        Ok(opened)
-    } else {
-        Err(HintError::OtherRho)
-    }
+    let opened = ciphertext.open_body(pad).map_err(|AeadError| HintError::ProvesAead)?;
+    if opened.rho == *rho { Ok(opened) } else { Err(HintError::OtherRho) }
 }

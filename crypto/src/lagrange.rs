@@ -41,11 +41,7 @@ impl Coefficient {
             Self::Scalar(scalar) => scalar,
             Self::Integer(number) => {
                 let magnitude = Scalar::from_u128(number.unsigned_abs().into());
-                if number < 0 {
-                    magnitude.negate()
-                } else {
-                    magnitude
-                }
+                if number < 0 { magnitude.negate() } else { magnitude }
             }
         }
     }
@@ -82,10 +78,7 @@ pub fn coefficients(indices: &[SequencerIndex]) -> Result<Vec<Coefficient>, Lagr
     Ok(indices
         .iter()
         .map(|index| {
-            let others = indices
-                .iter()
-                .filter(|other| *other != index)
-                .map(|other| other.get());
+            let others = indices.iter().filter(|other| *other != index).map(|other| other.get());
             if small {
                 Coefficient::Integer(integer_coefficient(index.get(), others))
             } else {
@@ -125,15 +118,9 @@ pub(crate) struct Combiner {
 impl Combiner {
     /// The combiner of these sequencers, in the order in which points will be given.
     pub(crate) fn new(indices: &[SequencerIndex]) -> Result<Self, LagrangeError> {
-        let signed: Vec<(bool, [u8; 32])> = coefficients(indices)?
-            .into_iter()
-            .map(Coefficient::signed_magnitude)
-            .collect();
-        let bits = signed
-            .iter()
-            .map(|(_, magnitude)| bit_length(magnitude))
-            .max()
-            .unwrap_or(0);
+        let signed: Vec<(bool, [u8; 32])> =
+            coefficients(indices)?.into_iter().map(Coefficient::signed_magnitude).collect();
+        let bits = signed.iter().map(|(_, magnitude)| bit_length(magnitude)).max().unwrap_or(0);
         let bytes = bits.div_ceil(8);
         Ok(Self {
             negative: signed.iter().map(|(negative, _)| *negative).collect(),
@@ -155,11 +142,7 @@ impl Combiner {
     ) -> GroupElement {
         scratch.clear();
         scratch.extend(points.zip(&self.negative).map(|(point, negative)| {
-            if *negative {
-                bls12381::negate_affine(*point.as_affine())
-            } else {
-                *point.as_affine()
-            }
+            if *negative { bls12381::negate_affine(*point.as_affine()) } else { *point.as_affine() }
         }));
         GroupElement::sum_vartime(scratch, &self.magnitudes, self.bits)
     }
@@ -169,9 +152,7 @@ fn bit_length(magnitude: &[u8; 32]) -> usize {
     magnitude
         .iter()
         .rposition(|byte| *byte != 0)
-        .map_or(0, |position| {
-            8 * position + (8 - magnitude[position].leading_zeros() as usize)
-        })
+        .map_or(0, |position| 8 * position + (8 - magnitude[position].leading_zeros() as usize))
 }
 
 #[cfg(test)]
@@ -183,19 +164,13 @@ mod tests {
     use super::*;
 
     fn indices(numbers: &[u16]) -> Vec<SequencerIndex> {
-        numbers
-            .iter()
-            .map(|number| SequencerIndex::new(*number).unwrap())
-            .collect()
+        numbers.iter().map(|number| SequencerIndex::new(*number).unwrap()).collect()
     }
 
     #[test]
     fn repeated_indices_are_refused() {
         let repeated = SequencerIndex::new(2).unwrap();
-        assert_eq!(
-            coefficients(&indices(&[1, 2, 2])),
-            Err(LagrangeError::Repeated(repeated))
-        );
+        assert_eq!(coefficients(&indices(&[1, 2, 2])), Err(LagrangeError::Repeated(repeated)));
     }
 
     #[test]

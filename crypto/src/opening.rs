@@ -103,16 +103,10 @@ impl Batch {
         }
         for (bundle, id) in bundles.iter().zip(order.to_open()) {
             if bundle.id() != *id {
-                return Err(BatchError::Id {
-                    actual: bundle.id(),
-                    expected: *id,
-                });
+                return Err(BatchError::Id { actual: bundle.id(), expected: *id });
             }
         }
-        let ciphertexts = bundles
-            .iter()
-            .map(|bundle| bundle.ciphertext().clone())
-            .collect();
+        let ciphertexts = bundles.iter().map(|bundle| bundle.ciphertext().clone()).collect();
         Ok(Self::new(order.batch(), ciphertexts))
     }
 
@@ -206,11 +200,7 @@ impl Opening {
         let ciphertexts = batch.ciphertexts.len();
         Self {
             committee,
-            sealed: batch
-                .ciphertexts
-                .iter()
-                .map(|ciphertext| *ciphertext.u())
-                .collect(),
+            sealed: batch.ciphertexts.iter().map(|ciphertext| *ciphertext.u()).collect(),
             batch,
             suspects,
             heard: BTreeSet::new(),
@@ -270,11 +260,7 @@ impl Opening {
         });
         match decoded {
             Ok(decoded) => {
-                self.usable.push(UsableShare {
-                    share,
-                    decoded,
-                    verified: verify,
-                });
+                self.usable.push(UsableShare { share, decoded, verified: verify });
                 self.advance(pool);
                 Reception::Kept
             }
@@ -372,9 +358,7 @@ impl Opening {
             let pads: Vec<GroupElement> = positions
                 .iter()
                 .map(|position| {
-                    let points = quorum
-                        .iter()
-                        .map(|usable| &usable.decoded.points[*position]);
+                    let points = quorum.iter().map(|usable| &usable.decoded.points[*position]);
                     combiner.combine(points, &mut scratch)
                 })
                 .collect();
@@ -383,19 +367,9 @@ impl Opening {
                 let ciphertext = &self.batch.ciphertexts[*position];
                 judge(self.committee.key(), ciphertext, pad, bytes)
             };
-            positions
-                .iter()
-                .zip(&pads)
-                .zip(&encoded)
-                .map(judge)
-                .collect::<Vec<_>>()
+            positions.iter().zip(&pads).zip(&encoded).map(judge).collect::<Vec<_>>()
         };
-        pool.install(|| {
-            positions
-                .par_chunks(CHUNK)
-                .flat_map_iter(combine_chunk)
-                .collect()
-        })
+        pool.install(|| positions.par_chunks(CHUNK).flat_map_iter(combine_chunk).collect())
     }
 
     /// Verifies the shares in hand that were not, names and drops the liars, and counts them.
@@ -418,10 +392,7 @@ impl Opening {
                     usable.verified = true;
                     self.usable.push(usable);
                 }
-                Err(fault) => self.culprits.push(Culprit {
-                    fault,
-                    share: usable.share,
-                }),
+                Err(fault) => self.culprits.push(Culprit { fault, share: usable.share }),
             }
         }
         before - self.usable.len()
@@ -449,14 +420,9 @@ fn judge(
     if pad.is_infinity() {
         return Err(OpeningFailure::Aead);
     }
-    let opened = ciphertext
-        .open_body(pad_bytes)
-        .map_err(|AeadError| OpeningFailure::Aead)?;
+    let opened = ciphertext.open_body(pad_bytes).map_err(|AeadError| OpeningFailure::Aead)?;
     let k = ciphertext.sealing_scalar(&opened.rho);
-    if !FixedBase::generator()
-        .multiply_vartime(&k)
-        .equals(ciphertext.u())
-    {
+    if !FixedBase::generator().multiply_vartime(&k).equals(ciphertext.u()) {
         return Err(OpeningFailure::Rho);
     }
     if !key.table().multiply_vartime(&k).equals_element(pad) {
@@ -464,3 +430,6 @@ fn judge(
     }
     Ok(opened)
 }
+
+#[cfg(test)]
+mod tests;

@@ -145,19 +145,14 @@ impl UncheckedPoint {
     pub fn decode(bytes: &[u8]) -> Result<Self, PointError> {
         const COMPRESSED: u8 = 0x80;
         const INFINITY: u8 = 0x40;
-        let bytes: &[u8; 48] = bytes.try_into().map_err(|_| PointError::Length {
-            actual: bytes.len(),
-        })?;
+        let bytes: &[u8; 48] =
+            bytes.try_into().map_err(|_| PointError::Length { actual: bytes.len() })?;
         if bytes[0] & COMPRESSED == 0 {
             return Err(PointError::Flags);
         }
         if bytes[0] & INFINITY != 0 {
             let canonical = *bytes == INFINITY_BYTES;
-            return Err(if canonical {
-                PointError::Infinity
-            } else {
-                PointError::Flags
-            });
+            return Err(if canonical { PointError::Infinity } else { PointError::Flags });
         }
         match bls12381::uncompress(bytes) {
             Ok(point) => Ok(Self(point)),
@@ -172,11 +167,7 @@ impl UncheckedPoint {
     ///
     /// [`PointError::Subgroup`] if it is not.
     pub fn check(self) -> Result<Point, PointError> {
-        if bls12381::in_subgroup(&self.0) {
-            Ok(Point(self.0))
-        } else {
-            Err(PointError::Subgroup)
-        }
+        if bls12381::in_subgroup(&self.0) { Ok(Point(self.0)) } else { Err(PointError::Subgroup) }
     }
 
     pub(crate) fn as_affine(&self) -> &Affine {
@@ -268,15 +259,12 @@ impl GroupElement {
 
     /// `scalar · self`. Only for sums of points of the subgroup.
     pub(crate) fn multiply_vartime(&self, scalar: &Scalar) -> Self {
-        self.to_point()
-            .map_or(Self::infinity(), |point| point.multiply_vartime(scalar))
+        self.to_point().map_or(Self::infinity(), |point| point.multiply_vartime(scalar))
     }
 
     /// `number · self`. Only for sums of points of the subgroup.
     pub(crate) fn multiply_short_vartime(&self, number: u128) -> Self {
-        self.to_point().map_or(Self::infinity(), |point| {
-            point.multiply_short_vartime(number)
-        })
+        self.to_point().map_or(Self::infinity(), |point| point.multiply_short_vartime(number))
     }
 
     pub(crate) fn equals(&self, point: &Point) -> bool {
@@ -291,18 +279,12 @@ impl GroupElement {
     pub(crate) fn encode_many(elements: &[Self]) -> Vec<PointBytes> {
         let points: Vec<Jacobian> = elements.iter().map(|element| element.0).collect();
         let encode = |point: &Affine| PointBytes::from_bytes(bls12381::compress_affine(point));
-        bls12381::to_affine_many(&points)
-            .iter()
-            .map(encode)
-            .collect()
+        bls12381::to_affine_many(&points).iter().map(encode).collect()
     }
 
     /// `Σ weight_j · point_j` with 128-bit weights.
     pub(crate) fn weighted_sum_vartime(points: &[Affine], weights: &[u128]) -> Self {
-        let scalars: Vec<u8> = weights
-            .iter()
-            .flat_map(|weight| weight.to_le_bytes())
-            .collect();
+        let scalars: Vec<u8> = weights.iter().flat_map(|weight| weight.to_le_bytes()).collect();
         Self(bls12381::multi_scalar_vartime(points, &scalars, 128))
     }
 
@@ -435,12 +417,7 @@ mod tests {
     #[test]
     fn weighted_sums_agree_with_single_multiples_at_every_size() {
         let points: Vec<Point> = (1..=70u128)
-            .map(|n| {
-                Point::second_generator()
-                    .multiply_short_vartime(n * n)
-                    .to_point()
-                    .unwrap()
-            })
+            .map(|n| Point::second_generator().multiply_short_vartime(n * n).to_point().unwrap())
             .collect();
         let affine: Vec<Affine> = points.iter().map(|point| *point.as_affine()).collect();
         let weights: Vec<u128> = (0..70).map(|n| u128::MAX / (3 * n + 1)).collect();

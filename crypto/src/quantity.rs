@@ -111,10 +111,7 @@ impl SequencerIndex {
     /// The index of the member at this place, from 0, of a sorted list.
     #[must_use]
     pub fn from_position(position: usize) -> Option<Self> {
-        u16::try_from(position)
-            .ok()?
-            .checked_add(1)
-            .and_then(Self::new)
+        u16::try_from(position).ok()?.checked_add(1).and_then(Self::new)
     }
 
     /// The number, from 1.

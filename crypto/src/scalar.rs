@@ -41,12 +41,9 @@ impl Scalar {
     ///
     /// If there are not 32 bytes, or they are not below r.
     pub fn decode(bytes: &[u8]) -> Result<Self, ScalarError> {
-        let bytes: &[u8; 32] = bytes.try_into().map_err(|_| ScalarError::Length {
-            actual: bytes.len(),
-        })?;
-        bls12381::scalar_from_be_bytes(bytes)
-            .map(Self)
-            .ok_or(ScalarError::Range)
+        let bytes: &[u8; 32] =
+            bytes.try_into().map_err(|_| ScalarError::Length { actual: bytes.len() })?;
+        bls12381::scalar_from_be_bytes(bytes).map(Self).ok_or(ScalarError::Range)
     }
 
     /// The encoding.

@@ -110,11 +110,7 @@ impl SealRandomness {
     }
 
     fn with_nonce(rho: Zeroizing<[u8; 32]>, nonce: SecretScalar) -> Result<Self, SealError> {
-        if nonce.is_zero() {
-            Err(SealError::ZeroNonce)
-        } else {
-            Ok(Self { rho, nonce })
-        }
+        if nonce.is_zero() { Err(SealError::ZeroNonce) } else { Ok(Self { rho, nonce }) }
     }
 }
 
@@ -198,10 +194,7 @@ impl Ciphertext {
     pub fn decode(bytes: &[u8]) -> Result<Self, CiphertextError> {
         if bytes.len() < OVERHEAD_BYTES {
             let actual = bytes.len();
-            return Err(CiphertextError::Truncated {
-                actual,
-                limit: OVERHEAD_BYTES,
-            });
+            return Err(CiphertextError::Truncated { actual, limit: OVERHEAD_BYTES });
         }
         Ok(Self(bytes.into()))
     }
@@ -222,10 +215,7 @@ impl Ciphertext {
         key: &CommitteeKey,
         ad: &[u8],
     ) -> Result<VerifiedCiphertext, CiphertextError> {
-        let (u, u_bar) = (
-            Point::decode(self.part(0..48))?,
-            Point::decode(self.part(48..96))?,
-        );
+        let (u, u_bar) = (Point::decode(self.part(0..48))?, Point::decode(self.part(48..96))?);
         let challenge: [u8; 16] = self.part(96..112).try_into().unwrap_or_default();
         let response = Scalar::decode(self.part(112..HEAD_BYTES))?;
         let commitment = |table: &FixedBase, point: &Point| {
@@ -247,11 +237,7 @@ impl Ciphertext {
         if challenge != expected {
             return Err(CiphertextError::Proof);
         }
-        Ok(VerifiedCiphertext {
-            ciphertext: self.clone(),
-            u,
-            context,
-        })
+        Ok(VerifiedCiphertext { ciphertext: self.clone(), u, context })
     }
 
     fn body(&self) -> &[u8] {
@@ -276,12 +262,7 @@ pub fn verify_many(
     sealed: &[(&Ciphertext, &[u8])],
     pool: &ThreadPool,
 ) -> Vec<Result<VerifiedCiphertext, CiphertextError>> {
-    pool.install(|| {
-        sealed
-            .par_iter()
-            .map(|(ciphertext, ad)| ciphertext.verify(key, ad))
-            .collect()
-    })
+    pool.install(|| sealed.par_iter().map(|(ciphertext, ad)| ciphertext.verify(key, ad)).collect())
 }
 
 /// A ciphertext whose proof holds: the only thing that is ever opened. Cheap to clone.
@@ -303,12 +284,7 @@ pub struct Opened {
 
 impl fmt::Debug for Opened {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "Opened {{ rho: {}, m: {} bytes }}",
-            self.rho,
-            self.m.len()
-        )
+        write!(out, "Opened {{ rho: {}, m: {} bytes }}", self.rho, self.m.len())
     }
 }
 
@@ -342,15 +318,10 @@ impl VerifiedCiphertext {
 
     /// Opens the body under the pad K.
     pub(crate) fn open_body(&self, pad: &PointBytes) -> Result<Opened, AeadError> {
-        let mut plain = self
-            .context
-            .decrypt(&self.u.encode(), pad, self.ciphertext.body())?;
+        let mut plain = self.context.decrypt(&self.u.encode(), pad, self.ciphertext.body())?;
         let m = plain.split_off(RHO_BYTES);
         let rho = plain.as_slice().try_into().map_err(|_| AeadError)?;
-        Ok(Opened {
-            rho: Rho::from_bytes(rho),
-            m,
-        })
+        Ok(Opened { rho: Rho::from_bytes(rho), m })
     }
 }
 
@@ -369,10 +340,7 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn new(key_id: KeyId, ad: &[u8]) -> Self {
-        Self {
-            key_id,
-            ad_digest: sha256(ad),
-        }
+        Self { key_id, ad_digest: sha256(ad) }
     }
 
     fn challenge(
@@ -387,9 +355,7 @@ impl Context {
         hasher.item(self.key_id.as_bytes());
         hasher.item(&self.ad_digest);
         hasher.item(body_digest);
-        [u, u_bar, w, w_bar]
-            .iter()
-            .for_each(|point| hasher.item(point.as_bytes()));
+        [u, u_bar, w, w_bar].iter().for_each(|point| hasher.item(point.as_bytes()));
         half(&hasher.finish())
     }
 
@@ -430,10 +396,7 @@ impl Context {
     pub(crate) fn cipher_key(&self, u: &PointBytes, pad: &PointBytes) -> Zeroizing<[u8; 32]> {
         let mut key = Zeroizing::new([0; 32]);
         Hkdf::<Sha256>::new(Some(Tag::Kdf.as_bytes()), pad.as_bytes())
-            .expand(
-                &frame(&[self.key_id.as_bytes(), u.as_bytes()]),
-                &mut key[..],
-            )
+            .expand(&frame(&[self.key_id.as_bytes(), u.as_bytes()]), &mut key[..])
             .expect("HKDF-SHA256 gives up to 8160 bytes");
         key
     }
@@ -445,3 +408,30 @@ pub(crate) fn half(digest: &Digest) -> [u8; 16] {
     first.copy_from_slice(&digest.as_bytes()[..16]);
     first
 }
+
+/// The ciphertext with another body, and a proof for it that holds: what a trader can make.
+#[cfg(test)]
+pub(crate) fn reproven(
+    key: &CommitteeKey,
+    ad: &[u8],
+    ciphertext: &Ciphertext,
+    body: &[u8],
+    rho: &[u8; 32],
+    a: &[u8; 32],
+) -> Vec<u8> {
+    let context = Context::new(key.key_id(), ad);
+    let nonce = SecretScalar::decode(a).expect("a scalar");
+    let commitments = [Point::generator(), Point::second_generator()]
+        .map(|point| point.multiply(&nonce).encode());
+    let head = ciphertext.as_bytes();
+    let point = |bytes: &[u8]| Point::decode(bytes).expect("a point").encode();
+    let (u, u_bar) = (point(&head[..48]), point(&head[48..96]));
+    let digest = sha256(body);
+    let challenge = context.challenge(&digest, &u, &u_bar, &commitments[0], &commitments[1]);
+    let k = SecretScalar::hash(Tag::Nonce, &[key.key_id().as_bytes(), rho]);
+    let response = nonce.respond(u128::from_be_bytes(challenge), &k);
+    [&head[..96], &challenge, &response.encode(), body].concat()
+}
+
+#[cfg(test)]
+mod tests;

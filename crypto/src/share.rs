@@ -131,9 +131,7 @@ impl SignedShare {
         let mut hasher = Hasher::new(Tag::ShareMessage);
         hasher.item(&self.index.to_be_bytes());
         hasher.item(self.batch.as_bytes());
-        self.points
-            .iter()
-            .for_each(|point| hasher.item(point.as_bytes()));
+        self.points.iter().for_each(|point| hasher.item(point.as_bytes()));
         hasher.item(self.challenge.as_bytes());
         hasher.item(self.response.as_bytes());
         hasher.finish()
@@ -150,14 +148,9 @@ impl SignedShare {
         batch: &BatchId,
     ) -> Result<(), UnusableShare> {
         let (actual, n) = (self.index, committee.n());
-        let key = committee
-            .consensus_key(actual)
-            .ok_or(UnusableShare::Index { actual, n })?;
+        let key = committee.consensus_key(actual).ok_or(UnusableShare::Index { actual, n })?;
         if self.batch != *batch {
-            return Err(UnusableShare::Batch {
-                actual: self.batch,
-                expected: *batch,
-            });
+            return Err(UnusableShare::Batch { actual: self.batch, expected: *batch });
         }
         key.verify_digest(&self.message(), &self.signature)
             .map_err(|_| UnusableShare::Signature(actual))
@@ -173,8 +166,7 @@ impl SignedShare {
         public_key_share: &PublicKeyShare,
         sealed: &[Point],
     ) -> Result<(), ShareFault> {
-        self.decode(sealed.len())?
-            .verify_proof(self, public_key_share, sealed)
+        self.decode(sealed.len())?.verify_proof(self, public_key_share, sealed)
     }
 
     /// Decodes what combining needs. The subgroup is not checked.
@@ -184,16 +176,10 @@ impl SignedShare {
             return Err(ShareFault::Count { actual, expected });
         }
         let decode = |(position, bytes): (usize, &PointBytes)| {
-            UncheckedPoint::decode(bytes.as_bytes()).map_err(|_: PointError| ShareFault::Point {
-                position: count(position),
-            })
+            UncheckedPoint::decode(bytes.as_bytes())
+                .map_err(|_: PointError| ShareFault::Point { position: count(position) })
         };
-        let points = self
-            .points
-            .iter()
-            .enumerate()
-            .map(decode)
-            .collect::<Result<_, _>>()?;
+        let points = self.points.iter().enumerate().map(decode).collect::<Result<_, _>>()?;
         let response = Scalar::decode(self.response.as_bytes())
             .map_err(|_: ScalarError| ShareFault::Response)?;
         Ok(DecodedShare { points, response })
@@ -215,14 +201,9 @@ impl DecodedShare {
         sealed: &[Point],
     ) -> Result<(), ShareFault> {
         for (position, point) in self.points.iter().enumerate() {
-            point.check().map_err(|_| ShareFault::Subgroup {
-                position: count(position),
-            })?;
+            point.check().map_err(|_| ShareFault::Subgroup { position: count(position) })?;
         }
-        let statement = Statement {
-            batch: &share.batch,
-            public_key_share,
-        };
+        let statement = Statement { batch: &share.batch, public_key_share };
         let products: Vec<Affine> = self.points.iter().map(|point| *point.as_affine()).collect();
         let seed = statement.seed(share.index, &share.points);
         let weights = weights(&seed, products.len());
@@ -267,19 +248,14 @@ impl Statement<'_> {
         let mut hasher = Hasher::new(Tag::ShareProof);
         hasher.item(self.batch.as_bytes());
         hasher.item(self.public_key_share.encode().as_bytes());
-        encoded
-            .iter()
-            .for_each(|point| hasher.item(point.as_bytes()));
+        encoded.iter().for_each(|point| hasher.item(point.as_bytes()));
         ShareChallenge::from_bytes(half(&hasher.finish()))
     }
 }
 
 fn weights(seed: &Digest, points: usize) -> Vec<u128> {
     let weight = |position: u32| {
-        let digest = hash(
-            Tag::ShareWeight,
-            &[seed.as_bytes(), &position.to_be_bytes()],
-        );
+        let digest = hash(Tag::ShareWeight, &[seed.as_bytes(), &position.to_be_bytes()]);
         u128::from_be_bytes(half(&digest))
     };
     (1..=count(points)).map(weight).collect()
@@ -310,10 +286,8 @@ impl<'a> Prover<'a> {
         consensus: &ConsensusSecret,
     ) -> (SignedShare, ShareTrace) {
         let index = self.key_share.index();
-        let statement = Statement {
-            batch: &self.batch,
-            public_key_share: &self.key_share.public_key_share(),
-        };
+        let statement =
+            Statement { batch: &self.batch, public_key_share: &self.key_share.public_key_share() };
         let points: Vec<PointBytes> = products.iter().map(Point::encode).collect();
         let seed = statement.seed(index, &points);
         let weights = weights(&seed, points.len());
@@ -322,8 +296,7 @@ impl<'a> Prover<'a> {
             base,
             weighted_sum(products, &weights),
             Point::generator().multiply(&w),
-            base.to_point()
-                .map_or(GroupElement::infinity(), |base| base.multiply(&w)),
+            base.to_point().map_or(GroupElement::infinity(), |base| base.multiply(&w)),
         ]);
         let challenge = statement.challenge(&encoded);
         let number = u128::from_be_bytes(challenge.to_bytes());
@@ -338,13 +311,7 @@ impl<'a> Prover<'a> {
         };
         share.signature = consensus.sign_digest(&share.message());
         let [base, product, commitments @ ..] = [0, 1, 2, 3].map(|place| encoded[place]);
-        let trace = ShareTrace {
-            seed,
-            weights,
-            base,
-            product,
-            commitments,
-        };
+        let trace = ShareTrace { seed, weights, base, product, commitments };
         (share, trace)
     }
 }
@@ -368,3 +335,6 @@ pub struct ShareTrace {
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,9 +113,7 @@ impl ConsensusSecret {
     /// The key of this seed.
     #[must_use]
     pub fn from_seed(mut seed: [u8; 32]) -> Self {
-        let secret = Self {
-            key: SigningKey::from(seed),
-        };
+        let secret = Self { key: SigningKey::from(seed) };
         seed.zeroize();
         secret
     }

@@ -51,14 +51,8 @@ impl SoleSecret {
     /// If it is not 32 bytes below r, or zero.
     pub fn decode(bytes: &[u8]) -> Result<Self, KeyShareError> {
         let secret = SecretScalar::decode(bytes)?;
-        let point = Point::generator()
-            .multiply(&secret)
-            .to_point()
-            .ok_or(KeyShareError::Zero)?;
-        Ok(Self {
-            secret,
-            key: CommitteeKey::new(point),
-        })
+        let point = Point::generator().multiply(&secret).to_point().ok_or(KeyShareError::Zero)?;
+        Ok(Self { secret, key: CommitteeKey::new(point) })
     }
 
     /// The key to seal to.
@@ -86,10 +80,7 @@ impl SoleSecret {
         let pad = ciphertext.u().multiply(&self.secret).encode();
         let opened = ciphertext.open_body(&pad).map_err(|_| SoleError::Aead)?;
         let k = ciphertext.sealing_scalar(&opened.rho);
-        if !FixedBase::generator()
-            .multiply_vartime(&k)
-            .equals(ciphertext.u())
-        {
+        if !FixedBase::generator().multiply_vartime(&k).equals(ciphertext.u()) {
             return Err(SoleError::Rho);
         }
         Ok(opened)
@@ -121,30 +112,17 @@ mod tests {
     #[test]
     fn invariant_1_the_holder_opens_and_nobody_else() {
         let (acme, delta) = (secret(1), secret(2));
-        let verified = sealed(&acme, b"header")
-            .verify(acme.key(), b"header")
-            .unwrap();
+        let verified = sealed(&acme, b"header").verify(acme.key(), b"header").unwrap();
         assert_eq!(acme.open(&verified).unwrap().m, b"a dealing");
         assert_eq!(delta.open(&verified), Err(SoleError::Key));
-        assert!(
-            sealed(&acme, b"header")
-                .verify(delta.key(), b"header")
-                .is_err()
-        );
-        assert!(
-            sealed(&acme, b"header")
-                .verify(acme.key(), b"other")
-                .is_err()
-        );
+        assert!(sealed(&acme, b"header").verify(delta.key(), b"header").is_err());
+        assert!(sealed(&acme, b"header").verify(acme.key(), b"other").is_err());
     }
 
     #[test]
     fn invariant_3_secrets_are_not_printed() {
         assert!(format!("{:?}", secret(1)).ends_with(", <redacted>)"));
-        assert_eq!(
-            SoleSecret::decode(&[0; 32]).unwrap_err(),
-            KeyShareError::Zero
-        );
+        assert_eq!(SoleSecret::decode(&[0; 32]).unwrap_err(), KeyShareError::Zero);
         assert_eq!(*secret(1).expose_encoding(), [1; 32]);
     }
 }

@@ -66,12 +66,7 @@ pub fn share(
 ) -> Result<(SignedShare, ShareTrace), ScalarError> {
     let products: Vec<Point> = sealed
         .iter()
-        .map(|point| {
-            point
-                .multiply(key_share.secret())
-                .to_point()
-                .expect("finite")
-        })
+        .map(|point| point.multiply(key_share.secret()).to_point().expect("finite"))
         .collect();
     let prover = Prover::new(batch, key_share);
     Ok(prover.prove(sealed, &products, SecretScalar::decode(w)?, consensus))

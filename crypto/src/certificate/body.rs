@@ -22,10 +22,7 @@ pub fn body_digest(evidence: &Digest, releases: &[(Height, Digest)], system: &Di
         item.extend_from_slice(&height.get().to_be_bytes());
         item.extend_from_slice(root.as_bytes());
     }
-    hash(
-        Tag::BlockBody,
-        &[evidence.as_bytes(), &item, system.as_bytes()],
-    )
+    hash(Tag::BlockBody, &[evidence.as_bytes(), &item, system.as_bytes()])
 }
 
 #[cfg(test)]

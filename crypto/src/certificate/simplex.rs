@@ -32,10 +32,7 @@ pub fn finalize_message(
     block: &BlockDigest,
 ) -> Vec<u8> {
     let mut message = Vec::with_capacity(128);
-    varint(
-        &mut message,
-        (namespace.len() + FINALIZE_SUFFIX.len()) as u64,
-    );
+    varint(&mut message, (namespace.len() + FINALIZE_SUFFIX.len()) as u64);
     message.extend_from_slice(namespace);
     message.extend_from_slice(FINALIZE_SUFFIX);
     varint(&mut message, epoch.get());
@@ -55,7 +52,43 @@ fn varint(out: &mut Vec<u8>, mut number: u64) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+    use crate::{ConsensusSecret, Signature};
+
+    /// Signatures made by commonware-consensus 2026.10.0 itself: `Finalize::sign` of its ed25519
+    /// scheme, key from the seed 07..07, network id 11..11, payload 22..22.
+    #[test]
+    fn known_answers_of_the_engine_verify() {
+        let answers = [
+            (
+                [1, 2, 1],
+                "0x609c130019f4180d824b2071a9b31ea14da970c2e856d22fb4abbbb56a91b9a8\
+                 33333913d197484ef65a8a775c09679f1bbc2522f2a14a6d47b373ae28f97d0a",
+            ),
+            (
+                [300, 70_000, 69_999],
+                "0x3383994c52abc47635c62a4f67753d52033322cfbfe2388c632b89e08c566265\
+                 47a8ae5917c9a91448e79b0e4e7fd803bf8c4495b20a458c5a725f7a4648d402",
+            ),
+        ];
+        let secret = ConsensusSecret::from_seed([7; 32]);
+        let namespace = namespace(&NetworkId::from_bytes([0x11; 32]));
+        for ([epoch, view, parent_view], signature) in answers {
+            let message = finalize_message(
+                &namespace,
+                Epoch::new(epoch),
+                View::new(view),
+                View::new(parent_view),
+                &BlockDigest::from_bytes([0x22; 32]),
+            );
+            let signature: Signature = signature.parse().unwrap();
+            assert_eq!(secret.sign_bytes(&message), signature);
+            let key = secret.public_key();
+            assert_eq!(key.verify_bytes(&message, &signature), Ok(()));
+        }
+    }
 
     #[test]
     fn varints_are_leb128() {

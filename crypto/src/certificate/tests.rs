@@ -15,10 +15,7 @@ fn id(number: u8) -> BundleId {
 }
 
 fn emission() -> Emission {
-    let emitted = |number, placement| Emitted {
-        id: id(number),
-        placement,
-    };
+    let emitted = |number, placement| Emitted { id: id(number), placement };
     Emission {
         height: Height::new(7),
         cohorts: vec![
@@ -27,10 +24,7 @@ fn emission() -> Emission {
                 emitted(2, Placement::Expired),
                 emitted(3, Placement::Open),
             ],
-            vec![
-                emitted(4, Placement::NonceUsed),
-                emitted(5, Placement::Open),
-            ],
+            vec![emitted(4, Placement::NonceUsed), emitted(5, Placement::Open)],
             vec![emitted(6, Placement::Unfunded)],
         ],
     }
@@ -42,9 +36,7 @@ const STATE: Digest = Digest::from_bytes([9; 32]);
 fn headers(dealt: &Dealt) -> Vec<BlockHeader> {
     let mut headers: Vec<BlockHeader> = Vec::new();
     for height in 7..=9u64 {
-        let parent = headers
-            .first()
-            .map_or(BlockDigest::from_bytes([5; 32]), BlockHeader::digest);
+        let parent = headers.first().map_or(BlockDigest::from_bytes([5; 32]), BlockHeader::digest);
         headers.insert(
             0,
             BlockHeader {
@@ -122,10 +114,7 @@ fn invariant_2_a_quorum_of_distinct_members_signs() {
 
     let mut other_epoch = good;
     other_epoch.finalization.epoch = Epoch::new(2);
-    assert!(matches!(
-        refused(&other_epoch),
-        CertificateError::Epoch { .. }
-    ));
+    assert!(matches!(refused(&other_epoch), CertificateError::Epoch { .. }));
 }
 
 #[test]
@@ -137,19 +126,10 @@ fn invariant_3_headers_are_a_chain_of_the_network() {
         certificate.verify(&NETWORK, &dealt.committee).unwrap_err()
     };
     let good = headers(&dealt);
-    assert!(matches!(
-        refused(vec![]),
-        CertificateError::Headers { actual: 0, .. }
-    ));
+    assert!(matches!(refused(vec![]), CertificateError::Headers { actual: 0, .. }));
     let many = vec![good[0].clone(); MAX_HEADERS + 1];
-    assert!(matches!(
-        refused(many),
-        CertificateError::Headers { actual: 257, .. }
-    ));
-    assert!(matches!(
-        refused(good[1..].to_vec()),
-        CertificateError::Block { .. }
-    ));
+    assert!(matches!(refused(many), CertificateError::Headers { actual: 257, .. }));
+    assert!(matches!(refused(good[1..].to_vec()), CertificateError::Block { .. }));
     let gap = vec![good[0].clone(), good[2].clone()];
     assert_eq!(refused(gap), CertificateError::Broken(Height::new(7)));
     let changed = |change: &dyn Fn(&mut BlockHeader)| {
@@ -190,16 +170,12 @@ fn invariant_4_the_emission_is_the_committed_one() {
     let root = |error| matches!(error, CertificateError::ResultRoot { .. });
     assert!(root(refused(&|c| c.emission.cohorts[0].swap(0, 2))));
     assert!(root(refused(&|c| c.emission.cohorts.swap(0, 2))));
-    assert!(root(refused(
-        &|c| c.emission.cohorts[2][0].placement = Placement::Open
-    )));
+    assert!(root(refused(&|c| c.emission.cohorts[2][0].placement = Placement::Open)));
     assert!(root(refused(&|c| {
         let moved = c.emission.cohorts[0].pop().unwrap();
         c.emission.cohorts[1].insert(0, moved);
     })));
-    assert!(root(refused(
-        &|c| c.state_digest = Digest::from_bytes([0; 32])
-    )));
+    assert!(root(refused(&|c| c.state_digest = Digest::from_bytes([0; 32]))));
     let height = refused(&|c| c.emission.height = Height::new(8));
     assert!(matches!(height, CertificateError::Height { .. }));
 }

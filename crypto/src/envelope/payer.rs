@@ -88,10 +88,7 @@ impl PayerSignature {
         if actual == *payer {
             Ok(())
         } else {
-            Err(SignatureFault::Payer {
-                actual,
-                expected: *payer,
-            })
+            Err(SignatureFault::Payer { actual, expected: *payer })
         }
     }
 }
@@ -168,11 +165,7 @@ pub fn struct_type_hash() -> [u8; 32] {
 /// The EIP-712 domain separator.
 #[must_use]
 pub fn domain_separator() -> [u8; 32] {
-    let parts = [
-        domain_type_hash(),
-        keccak256(DOMAIN_NAME).0,
-        keccak256(DOMAIN_VERSION).0,
-    ];
+    let parts = [domain_type_hash(), keccak256(DOMAIN_NAME).0, keccak256(DOMAIN_VERSION).0];
     keccak256(parts.concat()).0
 }
 

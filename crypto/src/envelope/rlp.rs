@@ -105,17 +105,12 @@ impl<'a> ItemReader<'a> {
     /// Judges version and RLP, and counts the items.
     pub(super) fn new(bytes: &'a [u8]) -> Result<Self, EnvelopeError> {
         let Some((&VERSION, mut rest)) = bytes.split_first() else {
-            return Err(EnvelopeError::Version {
-                actual: bytes.first().copied(),
-            });
+            return Err(EnvelopeError::Version { actual: bytes.first().copied() });
         };
         let outer = item(bytes, &mut rest)?;
         if !rest.is_empty() {
             let fault = RlpFault::Trailing(rest.len());
-            return Err(EnvelopeError::Rlp {
-                fault,
-                offset: bytes.len() - rest.len(),
-            });
+            return Err(EnvelopeError::Rlp { fault, offset: bytes.len() - rest.len() });
         }
         if !outer.list {
             return Err(field(FieldName::List, Shape::String, Shape::List));
@@ -130,11 +125,7 @@ impl<'a> ItemReader<'a> {
             count += 1;
         }
         if count != FIELDS {
-            return Err(field(
-                FieldName::List,
-                Shape::Items(count),
-                Shape::Items(FIELDS),
-            ));
+            return Err(field(FieldName::List, Shape::Items(count), Shape::Items(FIELDS)));
         }
         Ok(Self { items, next: 0 })
     }
@@ -143,11 +134,7 @@ impl<'a> ItemReader<'a> {
     pub(super) fn bytes(&mut self, name: FieldName) -> Result<&'a [u8], EnvelopeError> {
         let item = self.items[self.next];
         self.next += 1;
-        if item.list {
-            Err(field(name, Shape::List, Shape::String))
-        } else {
-            Ok(item.payload)
-        }
+        if item.list { Err(field(name, Shape::List, Shape::String)) } else { Ok(item.payload) }
     }
 
     /// The next item as a string of N bytes.
@@ -156,9 +143,7 @@ impl<'a> ItemReader<'a> {
         name: FieldName,
     ) -> Result<[u8; N], EnvelopeError> {
         let bytes = self.bytes(name)?;
-        bytes
-            .try_into()
-            .map_err(|_| field(name, Shape::Bytes(bytes.len()), Shape::Bytes(N)))
+        bytes.try_into().map_err(|_| field(name, Shape::Bytes(bytes.len()), Shape::Bytes(N)))
     }
 
     /// The next item as an integer of at most 64 bits.
@@ -169,15 +154,9 @@ impl<'a> ItemReader<'a> {
             return Err(field(name, Shape::LeadingZero, Shape::Integer(LIMIT)));
         }
         if bytes.len() > LIMIT {
-            return Err(field(
-                name,
-                Shape::Bytes(bytes.len()),
-                Shape::Integer(LIMIT),
-            ));
+            return Err(field(name, Shape::Bytes(bytes.len()), Shape::Integer(LIMIT)));
         }
-        Ok(bytes
-            .iter()
-            .fold(0, |number, byte| number << 8 | u64::from(*byte)))
+        Ok(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 }
 
@@ -191,32 +170,21 @@ fn item<'a>(bytes: &'a [u8], rest: &mut &'a [u8]) -> Result<Item<'a>, EnvelopeEr
             _ => RlpFault::NotCanonical,
         })
     })?;
-    let (payload, after) = rest
-        .split_at_checked(header.payload_length)
-        .ok_or(rlp(RlpFault::Truncated))?;
+    let (payload, after) =
+        rest.split_at_checked(header.payload_length).ok_or(rlp(RlpFault::Truncated))?;
     *rest = after;
-    Ok(Item {
-        list: header.list,
-        payload,
-    })
+    Ok(Item { list: header.list, payload })
 }
 
 fn field(field: FieldName, actual: Shape, expected: Shape) -> EnvelopeError {
-    EnvelopeError::Field {
-        field,
-        actual,
-        expected,
-    }
+    EnvelopeError::Field { field, actual, expected }
 }
 
 /// `version ‖ rlp(list)` of the items that `write` appends.
 pub(super) fn list(version: u8, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut payload = Vec::new();
     write(&mut payload);
-    let header = alloy_rlp::Header {
-        list: true,
-        payload_length: payload.len(),
-    };
+    let header = alloy_rlp::Header { list: true, payload_length: payload.len() };
     let mut out = Vec::with_capacity(1 + header.length_with_payload());
     out.push(version);
     header.encode(&mut out);

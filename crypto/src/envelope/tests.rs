@@ -77,10 +77,7 @@ fn invariant_2_errors_carry_both_values() {
     header.class = SizeClass::MAX;
     let ciphertext = Ciphertext::decode(&vec![0; 70_112]).unwrap();
     let error = UnsignedBundle::new(header, ciphertext).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "ciphertext is 70112 bytes, class 7 needs 65728"
-    );
+    assert_eq!(error.to_string(), "ciphertext is 70112 bytes, class 7 needs 65728");
     assert_eq!(error.code(), "length");
     let error = SealedBundle::decode(&[]).unwrap_err();
     assert_eq!(error.to_string(), "version is missing, only 1 is known");
@@ -136,10 +133,7 @@ fn invariant_2_the_first_broken_rule_decides() {
         ..header()
     };
     assert_eq!(code(&sealed(foreign).encode()), "network");
-    let foreign = Header {
-        key_id: KeyId::from_bytes([0; 32]),
-        ..header()
-    };
+    let foreign = Header { key_id: KeyId::from_bytes([0; 32]), ..header() };
     assert_eq!(code(&sealed(foreign).encode()), "key");
 }
 
@@ -158,10 +152,7 @@ fn invariant_3_the_id_does_not_cover_the_signature() {
 fn invariant_4_another_payer_can_not_take_a_ciphertext() {
     let other = PayerSecret::from_bytes([4; 32]).unwrap();
     let bundle = sealed(header());
-    let stolen = Header {
-        payer: other.payer(),
-        ..header()
-    };
+    let stolen = Header { payer: other.payer(), ..header() };
     let unsigned = UnsignedBundle::new(stolen, bundle.ciphertext().clone()).unwrap();
     let bytes = unsigned.sign(&other).unwrap().encode();
     assert_eq!(judge(&bytes).unwrap_err().code(), "proof");
@@ -189,23 +180,14 @@ fn header_fields_can_not_be_changed_by_the_payer_either() {
 
 #[test]
 fn many_are_judged_as_each_alone() {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(2)
-        .build()
-        .unwrap();
-    let foreign = Header {
-        network_id: NetworkId::from_bytes([0; 32]),
-        ..header()
-    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    let foreign = Header { network_id: NetworkId::from_bytes([0; 32]), ..header() };
     let bundles = [sealed(header()), sealed(foreign), sealed(header())];
     let verdicts = verify_many(&bundles, &NETWORK, DEALT.committee.key(), &pool);
     for (verdict, bundle) in verdicts.iter().zip(&bundles) {
         assert_eq!(*verdict, bundle.verify(&NETWORK, DEALT.committee.key()));
     }
-    assert_eq!(
-        verdicts.iter().map(Result::is_ok).collect::<Vec<_>>(),
-        [true, false, true]
-    );
+    assert_eq!(verdicts.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
 }
 
 proptest! {

@@ -92,11 +92,7 @@ impl ShareEvidence {
         for (position, (bundle, id)) in bundles.iter().zip(order.to_open()).enumerate() {
             if bundle.id() != *id {
                 let (actual, expected) = (bundle.id(), *id);
-                return Err(EvidenceError::Id {
-                    position,
-                    actual,
-                    expected,
-                });
+                return Err(EvidenceError::Id { position, actual, expected });
             }
         }
         Ok(Self {
@@ -104,10 +100,7 @@ impl ShareEvidence {
             network_id: order.network_id(),
             height: order.height(),
             block: order.block(),
-            bundles: bundles
-                .iter()
-                .map(|bundle| bundle.sealed().encode())
-                .collect(),
+            bundles: bundles.iter().map(|bundle| bundle.sealed().encode()).collect(),
             share,
         })
     }

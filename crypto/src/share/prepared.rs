@@ -105,10 +105,7 @@ impl PreparedShares {
     /// An empty store for the shares made with this key share.
     #[must_use]
     pub fn new(key_share: &KeyShare) -> Self {
-        Self {
-            public_key_share: key_share.public_key_share(),
-            by_id: BTreeMap::new(),
-        }
+        Self { public_key_share: key_share.public_key_share(), by_id: BTreeMap::new() }
     }
 
     /// Computes the share of a bundle, in constant time.
@@ -141,16 +138,10 @@ impl PreparedShares {
         pool: &ThreadPool,
     ) -> Result<(), PrepareError> {
         self.check(key_share, bundles.len())?;
-        let missing: Vec<&VerifiedBundle> = bundles
-            .iter()
-            .filter(|bundle| !self.by_id.contains_key(&bundle.id()))
-            .collect();
-        let computed: Vec<(BundleId, Prepared)> = pool.install(|| {
-            missing
-                .par_iter()
-                .map(|bundle| compute(key_share, bundle))
-                .collect()
-        });
+        let missing: Vec<&VerifiedBundle> =
+            bundles.iter().filter(|bundle| !self.by_id.contains_key(&bundle.id())).collect();
+        let computed: Vec<(BundleId, Prepared)> =
+            pool.install(|| missing.par_iter().map(|bundle| compute(key_share, bundle)).collect());
         self.by_id.extend(computed);
         Ok(())
     }
@@ -206,21 +197,13 @@ impl PreparedShares {
             let prepared = self.by_id.get(id).ok_or(ShareError::NotPrepared(*id))?;
             let (actual, expected) = (prepared.key_id, committee.key_id());
             if actual != expected {
-                return Err(ShareError::OtherKey {
-                    id: *id,
-                    actual,
-                    expected,
-                });
+                return Err(ShareError::OtherKey { id: *id, actual, expected });
             }
             sealed.push(prepared.sealed);
             products.push(prepared.product.publish());
         }
         let secret = key_share.secret();
-        let w = proof_nonce(
-            &secret.expose_encoding(),
-            order.batch().as_bytes(),
-            &freshness.0,
-        );
+        let w = proof_nonce(&secret.expose_encoding(), order.batch().as_bytes(), &freshness.0);
         if w.is_zero() {
             return Err(ShareError::ZeroNonce);
         }
@@ -238,14 +221,10 @@ impl fmt::Debug for PreparedShares {
 impl PreparedShares {
     fn check(&self, key_share: &KeyShare, more: usize) -> Result<(), PrepareError> {
         if self.public_key_share != key_share.public_key_share() {
-            return Err(PrepareError::OtherKeyShare {
-                actual: key_share.index(),
-            });
+            return Err(PrepareError::OtherKeyShare { actual: key_share.index() });
         }
         if self.by_id.len() + more > MAX_PREPARED {
-            return Err(PrepareError::Full {
-                limit: MAX_PREPARED,
-            });
+            return Err(PrepareError::Full { limit: MAX_PREPARED });
         }
         Ok(())
     }
@@ -256,14 +235,7 @@ fn compute(key_share: &KeyShare, bundle: &VerifiedBundle) -> (BundleId, Prepared
     // A key share is not zero and U is of prime order, so the product is finite.
     let product = SecretPoint::multiple(&sealed, key_share.secret())
         .expect("the product of a key share and a finite point is finite");
-    (
-        bundle.id(),
-        Prepared {
-            sealed,
-            key_id: bundle.header().key_id,
-            product,
-        },
-    )
+    (bundle.id(), Prepared { sealed, key_id: bundle.header().key_id, product })
 }
 
 /// `Hs(SHARE-NONCE, s_i, batch, fresh)`.
