@@ -167,10 +167,7 @@ impl FromStr for FailedReason {
     type Err = ParseReasonError;
 
     fn from_str(text: &str) -> Result<Self, ParseReasonError> {
-        Self::ALL
-            .into_iter()
-            .find(|reason| reason.as_str() == text)
-            .ok_or(ParseReasonError)
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text).ok_or(ParseReasonError)
     }
 }
 
@@ -187,11 +184,7 @@ impl Bundle {
         let actual_bytes = bundle.length();
         if actual_bytes > BUNDLE_BYTES {
             let (limit_bytes, class) = (BUNDLE_BYTES, SizeClass::MAX);
-            return Err(BundleError::TooLarge {
-                actual_bytes,
-                limit_bytes,
-                class,
-            });
+            return Err(BundleError::TooLarge { actual_bytes, limit_bytes, class });
         }
         Ok(bundle)
     }
@@ -254,11 +247,7 @@ impl Bundle {
     pub fn padded(&self, class: SizeClass) -> Result<Zeroizing<Vec<u8>>, BundleError> {
         let actual_bytes = self.length();
         let limit_bytes = class.plaintext_bytes() - LENGTH_PREFIX_BYTES;
-        let too_large = BundleError::TooLarge {
-            actual_bytes,
-            limit_bytes,
-            class,
-        };
+        let too_large = BundleError::TooLarge { actual_bytes, limit_bytes, class };
         if actual_bytes > limit_bytes {
             return Err(too_large);
         }
@@ -279,9 +268,8 @@ impl Bundle {
         if m.len() != class.plaintext_bytes() {
             return Err(FailedReason::Length);
         }
-        let (prefix, rest) = m
-            .split_first_chunk::<LENGTH_PREFIX_BYTES>()
-            .ok_or(FailedReason::Length)?;
+        let (prefix, rest) =
+            m.split_first_chunk::<LENGTH_PREFIX_BYTES>().ok_or(FailedReason::Length)?;
         let (bundle, padding) = usize::try_from(u32::from_be_bytes(*prefix))
             .ok()
             .and_then(|length| rest.split_at_checked(length))
@@ -329,29 +317,18 @@ fn judge_legs(legs: &[Leg]) -> Result<(), BundleError> {
             return Err(BundleError::EmptyTransaction { chain_id, position });
         }
     }
-    match legs
-        .windows(2)
-        .find(|pair| pair[0].chain_id == pair[1].chain_id)
-    {
-        Some(pair) => Err(BundleError::ChainTwice {
-            chain_id: pair[0].chain_id,
-        }),
+    match legs.windows(2).find(|pair| pair[0].chain_id == pair[1].chain_id) {
+        Some(pair) => Err(BundleError::ChainTwice { chain_id: pair[0].chain_id }),
         None => Ok(()),
     }
 }
 
 const fn list(payload_length: usize) -> Header {
-    Header {
-        list: true,
-        payload_length,
-    }
+    Header { list: true, payload_length }
 }
 
 fn transactions_length(leg: &Leg) -> usize {
-    leg.transactions
-        .iter()
-        .map(|transaction| transaction[..].length())
-        .sum()
+    leg.transactions.iter().map(|transaction| transaction[..].length()).sum()
 }
 
 fn leg_payload_length(leg: &Leg) -> usize {
@@ -393,10 +370,7 @@ fn read_leg(shared: &Bytes, rest: &mut &[u8]) -> Option<Leg> {
         let transaction = Header::decode_bytes(&mut encoded, false).ok()?;
         transactions.push(shared.slice_ref(transaction));
     }
-    Some(Leg {
-        chain_id,
-        transactions,
-    })
+    Some(Leg { chain_id, transactions })
 }
 
 #[cfg(test)]

@@ -121,7 +121,7 @@ impl Limits {
         fetching_ids: 256,
         announced_grace_ms: 100,
         fetch_timeout_ms: 500,
-        fetch_timeout_max_ms: 8_000,
+        fetch_timeout_max_ms: 4_000,
         served_burst_bytes: 16 << 20,
         served_bytes_per_second: 16 << 20,
     };

@@ -73,10 +73,7 @@ impl BundleMessage {
         let message: Self = encoding::decode(bytes, MESSAGE_BYTES)?;
         let limit = match &message {
             Self::Relay(sealed) if sealed.len() > MAX_SEALED_BYTES => {
-                return Err(MessageError::Sealed {
-                    actual: sealed.len(),
-                    limit: MAX_SEALED_BYTES,
-                });
+                return Err(MessageError::Sealed { actual: sealed.len(), limit: MAX_SEALED_BYTES });
             }
             Self::Relay(_) => return Ok(message),
             Self::Announce(_) | Self::Fetch(_) | Self::Absent(_) => MESSAGE_IDS,
@@ -107,31 +104,19 @@ mod tests {
     use super::*;
 
     fn ids(count: usize) -> Vec<BundleId> {
-        (0..count)
-            .map(|index| BundleId::from_bytes([index as u8; 32]))
-            .collect()
+        (0..count).map(|index| BundleId::from_bytes([index as u8; 32])).collect()
     }
 
     #[test]
     fn invariant_1_lists_have_one_to_1024_ids() {
-        for list in [
-            BundleMessage::Announce,
-            BundleMessage::Fetch,
-            BundleMessage::Absent,
-        ] {
+        for list in [BundleMessage::Announce, BundleMessage::Fetch, BundleMessage::Absent] {
             for count in [1, MESSAGE_IDS] {
                 let message = list(ids(count));
                 assert_eq!(BundleMessage::decode(&message.encode()), Ok(message));
             }
             for actual in [0, MESSAGE_IDS + 1] {
                 let error = BundleMessage::decode(&list(ids(actual)).encode());
-                assert_eq!(
-                    error,
-                    Err(MessageError::Ids {
-                        actual,
-                        limit: MESSAGE_IDS
-                    })
-                );
+                assert_eq!(error, Err(MessageError::Ids { actual, limit: MESSAGE_IDS }));
             }
         }
     }

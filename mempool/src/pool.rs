@@ -31,19 +31,23 @@
 //! 1. **Holding before reporting.** `Append` of an id comes after its `Persist`, its verification
 //!    (intrinsic: strict decoding, payer signature, network, active key, class, proof) and its
 //!    relay. (An id whose place is already final needs no relay any more.)
-//! 2. **Once.** An id is appended at most once, and positions are consecutive. The ids of bundles
-//!    are remembered until their windows have passed; later they are `expired`.
+//! 2. **Once.** An id is appended at most once, and positions are consecutive. What was appended
+//!    or emitted is remembered until its window has passed by [`RETAINED_HEIGHTS`]; the order
+//!    has forgotten it by then, and it is `expired` for everybody.
 //! 3. **Duty.** An id that reached T committed logs, or was emitted, is appended as soon as it is
 //!    held, whatever window, limits, quotas and nonces say; until it is held it is fetched from
 //!    one peer after the other, without end. Local limits only decide who is first.
 //! 4. **Windows.** A bundle that is not a duty is appended at the first final height
 //!    `>= valid_from - 1`, held-back ones in the order of acceptance, and never after
 //!    `expires_at - 8`. A log never grows beyond what the order extends: more waits.
-//! 5. **One receipt** per id, given when it is admitted and the same for ever, over restarts too.
+//! 5. **One receipt** per id, given when it is admitted and the same as long as its window is open
+//!    or the order knows it, over restarts too.
 //! 6. **Bounded.** Every collection has a limit in [`Limits`]; a full pool turns newcomers away
 //!    and never drops what it holds. One source cannot take the part of the others (`quota`).
 //! 7. **No censorship by id.** No verdict on other bytes of the same id counts against an id.
 //! 8. The same inputs at the same times give the same outputs, bit by bit.
+//!
+//! [`RETAINED_HEIGHTS`]: crate::limits::RETAINED_HEIGHTS
 //!
 //! # What the caller owes
 //!
@@ -223,7 +227,7 @@ pub enum Output {
         /// The bundle.
         bundle: VerifiedBundle,
     },
-    /// Delete a stored bundle: nobody needs it any more.
+    /// Delete a stored bundle and the receipt stored beside it: nobody needs them any more.
     Forget {
         /// Its id.
         id: BundleId,
@@ -365,10 +369,7 @@ impl Step {
     }
 
     fn reject(&mut self, request: RequestId, rejection: Rejection) {
-        self.push(Output::Reply {
-            request,
-            reply: Reply::Rejected(rejection),
-        });
+        self.push(Output::Reply { request, reply: Reply::Rejected(rejection) });
     }
 }
 
@@ -382,30 +383,15 @@ impl Pool {
         if let Some(fault) = config.limits.fault() {
             return Err(LimitsError(fault));
         }
-        let PoolConfig {
-            network_id,
-            epoch,
-            sequencer,
-            members,
-            key,
-            older_key,
-            limits,
-        } = config;
-        let total = Amount {
-            bundles: limits.pool_bundles,
-            bytes: limits.pool_bytes,
-        };
+        let PoolConfig { network_id, epoch, sequencer, members, key, older_key, limits } = config;
+        let total = Amount { bundles: limits.pool_bundles, bytes: limits.pool_bytes };
         let meters = limits.meters;
         Ok(Self {
             network_id,
             epoch,
             sequencer,
             members,
-            verifier: Arc::new(Verifier {
-                network_id,
-                key,
-                older_key,
-            }),
+            verifier: Arc::new(Verifier { network_id, key, older_key }),
             height: Height::ZERO,
             lag_blocks: 0,
             ids: Ids::default(),
@@ -414,11 +400,7 @@ impl Pool {
             fetcher: Fetcher::default(),
             addresses: Meters::new(limits.address_burst, limits.address_per_second, meters),
             payers: Meters::new(limits.payer_burst, limits.payer_per_second, meters),
-            served: Meters::new(
-                limits.served_burst_bytes,
-                limits.served_bytes_per_second,
-                meters,
-            ),
+            served: Meters::new(limits.served_burst_bytes, limits.served_bytes_per_second, meters),
             next_acceptance: 0,
             waiting: BTreeSet::new(),
             ready: BTreeMap::new(),
@@ -437,17 +419,9 @@ impl Pool {
 
     /// What follows from one input at this time, in milliseconds since 1970.
     pub fn handle(&mut self, now_ms: u64, input: Input) -> Vec<Output> {
-        let mut step = Step {
-            now_ms,
-            outputs: Vec::new(),
-        };
+        let mut step = Step { now_ms, outputs: Vec::new() };
         match input {
-            Input::Submitted {
-                request,
-                address,
-                addressed,
-                bytes,
-            } => {
+            Input::Submitted { request, address, addressed, bytes } => {
                 self.submitted(&mut step, request, address, addressed, &bytes);
             }
             Input::Received { peer, message } => self.received(&mut step, peer, message),
@@ -516,11 +490,7 @@ impl Pool {
     }
 
     fn intake(&self) -> Intake {
-        if self.lag_blocks > self.limits.lag_blocks {
-            Intake::Closed
-        } else {
-            Intake::Open
-        }
+        if self.lag_blocks > self.limits.lag_blocks { Intake::Closed } else { Intake::Open }
     }
 
     fn lagging(&mut self, step: &Step, blocks: u64) {
@@ -540,10 +510,7 @@ impl Pool {
     fn send_fetches(&mut self, step: &mut Step) {
         let intake = self.intake();
         for (peer, ids) in self.fetcher.requests(step.now_ms, intake, &self.limits) {
-            step.push(Output::Send {
-                to: vec![peer],
-                message: BundleMessage::Fetch(ids),
-            });
+            step.push(Output::Send { to: vec![peer], message: BundleMessage::Fetch(ids) });
         }
     }
 }

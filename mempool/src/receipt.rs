@@ -73,11 +73,7 @@ impl ReceiptBody {
     #[must_use]
     pub fn sign(self, sequencer: SequencerIndex, secret: &ConsensusSecret) -> Receipt {
         let signature = self.with_items(|items| secret.sign(Tag::Receipt, items));
-        Receipt {
-            body: self,
-            sequencer,
-            signature,
-        }
+        Receipt { body: self, sequencer, signature }
     }
 
     fn with_items<R>(&self, then: impl FnOnce(&[&[u8]]) -> R) -> R {
@@ -110,8 +106,7 @@ impl Receipt {
     ///
     /// If it does not hold.
     pub fn verify(&self, key: &ConsensusPublicKey) -> Result<(), SignatureError> {
-        self.body
-            .with_items(|items| key.verify(Tag::Receipt, items, &self.signature))
+        self.body.with_items(|items| key.verify(Tag::Receipt, items, &self.signature))
     }
 
     /// Verifies it as one of this network by a member of the committee whose consensus keys these
@@ -131,18 +126,11 @@ impl Receipt {
             return Err(ReceiptError::Network { actual, expected });
         }
         if self.body.epoch != epoch {
-            return Err(ReceiptError::Epoch {
-                actual: self.body.epoch,
-                expected: epoch,
-            });
+            return Err(ReceiptError::Epoch { actual: self.body.epoch, expected: epoch });
         }
-        let key = member(keys, self.sequencer).ok_or(ReceiptError::Member {
-            actual: self.sequencer,
-            members: keys.len(),
-        })?;
-        self.verify(key).map_err(|_| ReceiptError::Signature {
-            sequencer: self.sequencer,
-        })
+        let key = member(keys, self.sequencer)
+            .ok_or(ReceiptError::Member { actual: self.sequencer, members: keys.len() })?;
+        self.verify(key).map_err(|_| ReceiptError::Signature { sequencer: self.sequencer })
     }
 }
 
@@ -212,14 +200,7 @@ impl ReceiptSet {
         faults: usize,
     ) -> Self {
         let needed = faults + 1;
-        Self {
-            network_id,
-            epoch,
-            id,
-            keys,
-            needed,
-            receipts: BTreeMap::new(),
-        }
+        Self { network_id, epoch, id, keys, needed, receipts: BTreeMap::new() }
     }
 
     /// Verifies and counts a receipt. The first of each sequencer is kept; a second one that
@@ -231,10 +212,7 @@ impl ReceiptSet {
     pub fn add(&mut self, receipt: Receipt) -> Result<Option<ConflictingReceipts>, ReceiptError> {
         receipt.verify_member(&self.network_id, self.epoch, &self.keys)?;
         if receipt.body.id != self.id {
-            return Err(ReceiptError::Id {
-                actual: receipt.body.id,
-                expected: self.id,
-            });
+            return Err(ReceiptError::Id { actual: receipt.body.id, expected: self.id });
         }
         let first = *self.receipts.entry(receipt.sequencer).or_insert(receipt);
         Ok(ConflictingReceipts::new(first, receipt))

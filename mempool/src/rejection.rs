@@ -90,11 +90,7 @@ impl FromStr for RejectionCode {
     type Err = ParseCodeError;
 
     fn from_str(text: &str) -> Result<Self, ParseCodeError> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|code| code.as_str() == text)
-            .ok_or(ParseCodeError)
+        Self::ALL.iter().copied().find(|code| code.as_str() == text).ok_or(ParseCodeError)
     }
 }
 
@@ -117,9 +113,7 @@ pub const TEXT_BYTES: usize = 160;
 impl Value {
     fn text(displayed: &dyn fmt::Display) -> Self {
         let mut text = displayed.to_string();
-        let end = (0..=TEXT_BYTES.min(text.len()))
-            .rev()
-            .find(|end| text.is_char_boundary(*end));
+        let end = (0..=TEXT_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
         text.truncate(end.unwrap_or(0));
         Self::Text(text)
     }
@@ -158,13 +152,9 @@ impl FromStr for Value {
         let bytes = || {
             let bytes = hex_bytes(text.strip_prefix("0x")?)?;
             let address = <[u8; 20]>::try_from(&bytes[..]).map(Self::Address);
-            address
-                .or_else(|_| <[u8; 32]>::try_from(&bytes[..]).map(Self::Digest))
-                .ok()
+            address.or_else(|_| <[u8; 32]>::try_from(&bytes[..]).map(Self::Digest)).ok()
         };
-        let typed = number()
-            .or_else(bytes)
-            .filter(|value| value.to_string() == text);
+        let typed = number().or_else(bytes).filter(|value| value.to_string() == text);
         Ok(typed.unwrap_or_else(|| Self::Text(text.to_owned())))
     }
 }
@@ -196,9 +186,7 @@ impl Serialize for Value {
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            return String::deserialize(deserializer)?
-                .parse()
-                .map_err(de::Error::custom);
+            return String::deserialize(deserializer)?.parse().map_err(de::Error::custom);
         }
         Ok(match TaggedValue::deserialize(deserializer)? {
             TaggedValue::Number(number) => Self::Number(number),
@@ -227,11 +215,7 @@ impl Rejection {
     /// A rejection with two numbers.
     #[must_use]
     pub const fn numbers(code: RejectionCode, actual: u64, limit: u64) -> Self {
-        Self {
-            code,
-            actual: Value::Number(actual),
-            limit: Value::Number(limit),
-        }
+        Self { code, actual: Value::Number(actual), limit: Value::Number(limit) }
     }
 
     /// Whether the rule is intrinsic: whoever relays bytes that break it is at fault.
@@ -260,81 +244,46 @@ impl From<EnvelopeError> for Rejection {
         let number = |number: usize| Value::Number(number as u64);
         let digest = |bytes: &[u8; 32]| Value::Digest(*bytes);
         let (code, actual, limit) = match error {
-            EnvelopeError::Version {
-                actual: Some(actual),
-            } => (
-                Code::Version,
-                Value::Number(actual.into()),
-                Value::Number(VERSION.into()),
-            ),
-            EnvelopeError::Version { actual: None } => (
-                Code::Version,
-                Value::text(&"missing"),
-                Value::Number(VERSION.into()),
-            ),
+            EnvelopeError::Version { actual: Some(actual) } => {
+                (Code::Version, Value::Number(actual.into()), Value::Number(VERSION.into()))
+            }
+            EnvelopeError::Version { actual: None } => {
+                (Code::Version, Value::text(&"missing"), Value::Number(VERSION.into()))
+            }
             EnvelopeError::Rlp { fault, offset } => {
                 let actual = format!("{fault} at byte {offset}");
-                (
-                    Code::Rlp,
-                    Value::text(&actual),
-                    Value::text(&"canonical RLP"),
-                )
+                (Code::Rlp, Value::text(&actual), Value::text(&"canonical RLP"))
             }
-            EnvelopeError::Field {
-                field,
-                actual,
-                expected,
-            } => (
-                Code::Field,
-                Value::text(&format!("{field}: {actual}")),
-                Value::text(&expected),
-            ),
-            EnvelopeError::Class { actual, limit } => (
-                Code::Class,
-                Value::Number(actual),
-                Value::Number(limit.into()),
-            ),
-            EnvelopeError::Length {
-                actual, expected, ..
-            } => (Code::Length, number(actual), number(expected)),
-            EnvelopeError::Window {
-                valid_from,
-                expires_at,
-            } => (
-                Code::Window,
-                Value::Number(valid_from.get()),
-                Value::Number(expires_at.get()),
-            ),
+            EnvelopeError::Field { field, actual, expected } => {
+                (Code::Field, Value::text(&format!("{field}: {actual}")), Value::text(&expected))
+            }
+            EnvelopeError::Class { actual, limit } => {
+                (Code::Class, Value::Number(actual), Value::Number(limit.into()))
+            }
+            EnvelopeError::Length { actual, expected, .. } => {
+                (Code::Length, number(actual), number(expected))
+            }
+            EnvelopeError::Window { valid_from, expires_at } => {
+                (Code::Window, Value::Number(valid_from.get()), Value::Number(expires_at.get()))
+            }
             EnvelopeError::Signature(SignatureFault::Payer { actual, expected }) => {
                 let address = |payer: Payer| Value::Address(payer.to_bytes());
                 (Code::Signature, address(actual), address(expected))
             }
-            EnvelopeError::Signature(fault) => (
-                Code::Signature,
-                Value::text(&fault),
-                Value::text(&"the payer's, with low s"),
-            ),
-            EnvelopeError::Network { actual, expected } => (
-                Code::Network,
-                digest(actual.as_bytes()),
-                digest(expected.as_bytes()),
-            ),
-            EnvelopeError::Key { actual, expected } => (
-                Code::Key,
-                digest(actual.as_bytes()),
-                digest(expected.as_bytes()),
-            ),
-            EnvelopeError::Proof(fault) => (
-                Code::Proof,
-                Value::text(&fault),
-                Value::text(&"made for this key and header"),
-            ),
+            EnvelopeError::Signature(fault) => {
+                (Code::Signature, Value::text(&fault), Value::text(&"the payer's, with low s"))
+            }
+            EnvelopeError::Network { actual, expected } => {
+                (Code::Network, digest(actual.as_bytes()), digest(expected.as_bytes()))
+            }
+            EnvelopeError::Key { actual, expected } => {
+                (Code::Key, digest(actual.as_bytes()), digest(expected.as_bytes()))
+            }
+            EnvelopeError::Proof(fault) => {
+                (Code::Proof, Value::text(&fault), Value::text(&"made for this key and header"))
+            }
         };
-        Self {
-            code,
-            actual,
-            limit,
-        }
+        Self { code, actual, limit }
     }
 }
 
@@ -360,14 +309,12 @@ impl fmt::Display for Rejection {
                 out,
                 "version byte is {actual}, this network reads {limit}: use a client of its version"
             ),
-            Code::Rlp | Code::Field => write!(
-                out,
-                "{actual}, {limit} needed: send the bytes as the client wrote them"
-            ),
-            Code::Class => write!(
-                out,
-                "class is {actual}, the largest is {limit}: split the bundle"
-            ),
+            Code::Rlp | Code::Field => {
+                write!(out, "{actual}, {limit} needed: send the bytes as the client wrote them")
+            }
+            Code::Class => {
+                write!(out, "class is {actual}, the largest is {limit}: split the bundle")
+            }
             Code::Length => self.fmt_length(out),
             Code::Window => write!(
                 out,
@@ -472,9 +419,7 @@ fn hex_bytes(digits: &str) -> Option<Vec<u8>> {
     if !pairs.remainder().is_empty() {
         return None;
     }
-    pairs
-        .map(|pair| Some(nibble(pair[0])? << 4 | nibble(pair[1])?))
-        .collect()
+    pairs.map(|pair| Some(nibble(pair[0])? << 4 | nibble(pair[1])?)).collect()
 }
 
 #[cfg(test)]

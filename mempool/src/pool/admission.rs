@@ -52,19 +52,14 @@ impl Pool {
         let syncing = self.syncing();
         let first = |rejection: Rejection| syncing.clone().unwrap_or(rejection);
         metered.map_err(|over| {
-            first(Rejection::numbers(
-                RejectionCode::Rate,
-                over.actual,
-                over.limit,
-            ))
+            first(Rejection::numbers(RejectionCode::Rate, over.actual, over.limit))
         })?;
         let parsed = ParsedBundle::decode(bytes).map_err(|error| first(error.into()))?;
         let id = parsed.id();
-        if self
-            .ids
-            .get(&id)
-            .is_some_and(|entry| entry.stored_bytes.is_some() || entry.emitted)
-        {
+        let open = self.height <= parsed.header().expires_at;
+        let known =
+            |entry: &Entry| entry.stored_bytes.is_some() || (entry.receipt.is_some() && open);
+        if self.ids.get(&id).is_some_and(known) {
             return self.submitted_again(step, request, source, parsed);
         }
         syncing.map_or(Ok(()), Err)?;
@@ -81,12 +76,7 @@ impl Pool {
             return Ok(());
         }
         let addressed = addressed.into_iter().take(self.members.into()).collect();
-        let candidate = Candidate {
-            id,
-            source,
-            waiters: vec![request],
-            addressed,
-        };
+        let candidate = Candidate { id, source, waiters: vec![request], addressed };
         let urgency = self.urgency(&id);
         self.queues
             .push(parsed, candidate, urgency, &self.limits)
@@ -102,10 +92,7 @@ impl Pool {
         parsed: ParsedBundle,
     ) -> Result<(), Rejection> {
         let (id, header) = (parsed.id(), *parsed.header());
-        let known = self
-            .ids
-            .held(&id)
-            .map(|held| *held.bundle.sealed().signature());
+        let known = self.ids.held(&id).map(|held| *held.bundle.sealed().signature());
         if known != Some(*parsed.signature()) {
             parsed.verify_signature()?;
         }
@@ -130,11 +117,7 @@ impl Pool {
         if entry.receipt.is_some() || entry.emitted || entry.report != Report::No {
             return Ok(());
         }
-        if entry
-            .held
-            .as_ref()
-            .is_some_and(|held| held.charged.is_some())
-        {
+        if entry.held.as_ref().is_some_and(|held| held.charged.is_some()) {
             return Ok(());
         }
         let bytes = entry.stored_bytes.unwrap_or(0);
@@ -153,10 +136,7 @@ impl Pool {
         let parsed = match ParsedBundle::decode(bytes) {
             Ok(parsed) => parsed,
             Err(error) => {
-                step.push(Output::Fault {
-                    peer,
-                    fault: error.into(),
-                });
+                step.push(Output::Fault { peer, fault: error.into() });
                 return;
             }
         };
@@ -189,17 +169,8 @@ impl Pool {
             }
         }
         let (waiters, addressed) = (Vec::new(), vec![peer]);
-        let candidate = Candidate {
-            id,
-            source: Source::Peer(peer),
-            waiters,
-            addressed,
-        };
-        if self
-            .queues
-            .push(parsed, candidate, urgency, &self.limits)
-            .is_err()
-        {
+        let candidate = Candidate { id, source: Source::Peer(peer), waiters, addressed };
+        if self.queues.push(parsed, candidate, urgency, &self.limits).is_err() {
             self.fetcher.announced(step.now_ms, peer, id, &self.limits);
         }
     }
@@ -219,23 +190,16 @@ impl Pool {
         }
         self.send_announcements(step);
         for Accepted { id, .. } in &accepted {
-            if self.duty.contains_key(id) {
+            let emitted = self.ids.get(id).is_some_and(|entry| entry.emitted);
+            if emitted || self.duty.contains_key(id) {
                 self.append(step, id);
             } else if self.ids.held(id).is_some_and(|held| held.charged.is_some()) {
                 self.queue_report(id);
             }
         }
         self.append_ready(step);
-        for Accepted {
-            id,
-            waiters,
-            refused,
-        } in accepted
-        {
-            let reported = self
-                .ids
-                .get(&id)
-                .is_some_and(|entry| entry.report != Report::No);
+        for Accepted { id, waiters, refused } in accepted {
+            let reported = self.ids.get(&id).is_some_and(|entry| entry.report != Report::No);
             for request in waiters {
                 match &refused {
                     Some(rejection) if !reported => step.reject(request, rejection.clone()),
@@ -248,10 +212,7 @@ impl Pool {
     fn refuse(&mut self, step: &mut Step, candidate: Candidate, rejection: Rejection) {
         if let Source::Peer(peer) = candidate.source {
             self.fetcher.absent(step.now_ms, peer, &candidate.id);
-            step.push(Output::Fault {
-                peer,
-                fault: rejection.clone(),
-            });
+            step.push(Output::Fault { peer, fault: rejection.clone() });
         }
         for request in candidate.waiters {
             step.reject(request, rejection.clone());
@@ -269,16 +230,11 @@ impl Pool {
         if entry.is_some_and(|entry| entry.stored_bytes.is_some()) {
             // Another signature, or another peer, was faster.
             let waiters = candidate.waiters;
-            let refused = self
-                .admit_known(step.now_ms, bundle.header(), &id, source)
-                .err();
-            return Some(Accepted {
-                id,
-                waiters,
-                refused,
-            });
+            let refused = self.admit_known(step.now_ms, bundle.header(), &id, source).err();
+            return Some(Accepted { id, waiters, refused });
         }
-        let emitted = entry.is_some_and(|entry| entry.emitted);
+        let open = self.height <= bundle.header().expires_at;
+        let emitted = open && entry.is_some_and(|entry| entry.emitted);
         let duty = self.duty.contains_key(&id);
         let sealed = bundle.sealed().encode();
         let header = *bundle.header();
@@ -297,11 +253,7 @@ impl Pool {
         };
         let charged = (refused.is_none() && !emitted && !duty).then_some(source);
         self.hold(step, &candidate, bundle, sealed, charged);
-        Some(Accepted {
-            id,
-            waiters: candidate.waiters,
-            refused,
-        })
+        Some(Accepted { id, waiters: candidate.waiters, refused })
     }
 
     fn hold(
@@ -325,11 +277,7 @@ impl Pool {
             payer: header.payer,
             payer_nonce: header.payer_nonce,
             stored_bytes: Some(sealed.len() as u64),
-            held: in_memory.then(|| Held {
-                bundle: bundle.clone(),
-                acceptance,
-                charged: None,
-            }),
+            held: in_memory.then(|| Held { bundle: bundle.clone(), acceptance, charged: None }),
             receipt: known.and_then(|entry| entry.receipt),
             report: known.map_or(Report::No, |entry| entry.report),
             emitted,
@@ -339,13 +287,9 @@ impl Pool {
         if let Some(source) = charged {
             self.charge(step.now_ms, &id, source);
         }
+        self.ids.recheck(id, self.height.next());
         self.fetcher.remove(&id);
-        let stored = StoredBundle {
-            id,
-            acceptance,
-            charged,
-            sealed: sealed.clone(),
-        };
+        let stored = StoredBundle { id, acceptance, charged, sealed: sealed.clone() };
         step.push(Output::Persist(stored));
         step.push(Output::Held { id, bundle });
         if !emitted {
@@ -364,16 +308,10 @@ impl Pool {
             Source::Peer(_) => (Vec::new(), others),
         };
         if !full.is_empty() {
-            step.push(Output::Send {
-                to: full,
-                message: BundleMessage::Relay(sealed),
-            });
+            step.push(Output::Send { to: full, message: BundleMessage::Relay(sealed) });
         }
         for peer in ids {
-            self.announcements
-                .entry(peer)
-                .or_default()
-                .push(candidate.id);
+            self.announcements.entry(peer).or_default().push(candidate.id);
         }
     }
 
@@ -392,19 +330,12 @@ impl Pool {
 
     fn answer(&mut self, step: &mut Step, id: &BundleId, request: RequestId) {
         if let Some(body) = self.receipt_at(step, id) {
-            step.push(Output::Reply {
-                request,
-                reply: Reply::Receipt(body),
-            });
+            step.push(Output::Reply { request, reply: Reply::Receipt(body) });
         }
     }
 
     fn urgency(&self, id: &BundleId) -> Urgency {
-        if self.fetcher.is_required(id) {
-            Urgency::Required
-        } else {
-            Urgency::Turn
-        }
+        if self.fetcher.is_required(id) { Urgency::Required } else { Urgency::Turn }
     }
 
     fn syncing(&self) -> Option<Rejection> {
@@ -417,11 +348,7 @@ impl Pool {
         let limit = self.height.saturating_add(HORIZON_HEIGHTS);
         if header.expires_at > limit {
             let actual = header.expires_at.get();
-            return Err(Rejection::numbers(
-                RejectionCode::Horizon,
-                actual,
-                limit.get(),
-            ));
+            return Err(Rejection::numbers(RejectionCode::Horizon, actual, limit.get()));
         }
         Ok(())
     }
@@ -441,11 +368,7 @@ impl Pool {
         let (earliest, last) = (self.first_report(header), last_report(header));
         if last.is_none_or(|last| earliest > last) {
             let last = last.map_or(0, Height::get);
-            return Err(Rejection::numbers(
-                RejectionCode::Expired,
-                earliest.get(),
-                last,
-            ));
+            return Err(Rejection::numbers(RejectionCode::Expired, earliest.get(), last));
         }
         if let Some(other) = self.nonce_holder(header, id) {
             return Err(Rejection {
@@ -470,18 +393,12 @@ impl Pool {
 
     fn nonce_holder(&self, header: &Header, id: &BundleId) -> Option<BundleId> {
         let consumed = self.consumed.get(&(header.payer, header.payer_nonce));
-        let consumed = consumed
-            .map(|(_, other)| *other)
-            .filter(|other| other != id);
+        let consumed = consumed.map(|(_, other)| *other).filter(|other| other != id);
         consumed.or_else(|| self.ids.nonce_holder(header.payer, header.payer_nonce, id))
     }
 }
 
 /// The last final height at which anybody starts to report; none if the window is too short.
 pub(super) fn last_report(header: &Header) -> Option<Height> {
-    header
-        .expires_at
-        .get()
-        .checked_sub(LAST_REPORT_HEIGHTS)
-        .map(Height::new)
+    header.expires_at.get().checked_sub(LAST_REPORT_HEIGHTS).map(Height::new)
 }

@@ -54,9 +54,7 @@ const BUSY_MS: u64 = 20;
 impl Fetcher {
     pub(crate) fn connect(&mut self, now_ms: u64, peer: SequencerIndex) {
         self.connected.insert(peer);
-        self.hasten(now_ms, |want| {
-            want.reason > Reason::Announced || want.holders.contains(&peer)
-        });
+        self.hasten(now_ms, |want| want.reason > Reason::Announced || want.holders.contains(&peer));
     }
 
     pub(crate) fn disconnect(&mut self, now_ms: u64, peer: SequencerIndex) {
@@ -102,12 +100,7 @@ impl Fetcher {
             return;
         }
         if self.count_announced(peer, limits) {
-            self.insert(
-                id,
-                Reason::Announced,
-                now_ms + limits.announced_grace_ms,
-                Some(peer),
-            );
+            self.insert(id, Reason::Announced, now_ms + limits.announced_grace_ms, Some(peer));
         }
     }
 
@@ -157,8 +150,7 @@ impl Fetcher {
 
     /// Whether the bundle is wanted whatever the limits of the pool say.
     pub(crate) fn is_required(&self, id: &BundleId) -> bool {
-        self.reason(id)
-            .is_some_and(|reason| reason > Reason::Announced)
+        self.reason(id).is_some_and(|reason| reason > Reason::Announced)
     }
 
     /// The bundle is held, or not wanted any more.
@@ -172,9 +164,7 @@ impl Fetcher {
         }
         match want.reason {
             Reason::Announced => {
-                want.holders
-                    .iter()
-                    .for_each(|peer| decrement(&mut self.announced, *peer));
+                want.holders.iter().for_each(|peer| decrement(&mut self.announced, *peer));
             }
             Reason::Needed { .. } => self.needed -= 1,
             Reason::Duty => {}
@@ -267,9 +257,7 @@ impl Fetcher {
             None if want.reason == Reason::Announced => self.remove(&id),
             None => {
                 // A round that asked nobody is none.
-                want.rounds = want
-                    .rounds
-                    .saturating_add(u32::from(!want.asked.is_empty()));
+                want.rounds = want.rounds.saturating_add(u32::from(!want.asked.is_empty()));
                 want.asked.clear();
                 self.reschedule(&id, now_ms + patience);
             }
@@ -288,17 +276,7 @@ impl Fetcher {
             self.needed += 1;
         }
         let (holders, asked) = (holder.into_iter().collect(), BTreeSet::new());
-        self.wants.insert(
-            id,
-            Want {
-                reason,
-                holders,
-                asked,
-                asking: None,
-                rounds: 0,
-                due_ms,
-            },
-        );
+        self.wants.insert(id, Want { reason, holders, asked, asking: None, rounds: 0, due_ms });
         self.due.insert((due_ms, id));
     }
 
@@ -309,9 +287,7 @@ impl Fetcher {
         let old = std::mem::replace(&mut want.reason, reason);
         match old {
             Reason::Announced => {
-                want.holders
-                    .iter()
-                    .for_each(|peer| decrement(&mut self.announced, *peer));
+                want.holders.iter().for_each(|peer| decrement(&mut self.announced, *peer));
             }
             Reason::Needed { .. } => self.needed -= 1,
             Reason::Duty => {}
@@ -344,22 +320,14 @@ impl Fetcher {
     }
 
     fn hasten_one(&mut self, id: &BundleId, now_ms: u64) {
-        if self
-            .wants
-            .get(id)
-            .is_some_and(|want| want.asking.is_none() && want.due_ms > now_ms)
-        {
+        if self.wants.get(id).is_some_and(|want| want.asking.is_none() && want.due_ms > now_ms) {
             self.reschedule(id, now_ms);
         }
     }
 
     fn hasten(&mut self, now_ms: u64, which: impl Fn(&Want) -> bool) {
-        let chosen: Vec<BundleId> = self
-            .wants
-            .iter()
-            .filter(|(_, want)| which(want))
-            .map(|(id, _)| *id)
-            .collect();
+        let chosen: Vec<BundleId> =
+            self.wants.iter().filter(|(_, want)| which(want)).map(|(id, _)| *id).collect();
         chosen.iter().for_each(|id| self.hasten_one(id, now_ms));
     }
 
@@ -405,10 +373,7 @@ fn candidates(
 
 fn patience_ms(rounds: u32, limits: &Limits) -> u64 {
     let factor = 1u64.checked_shl(rounds.min(32)).unwrap_or(u64::MAX);
-    limits
-        .fetch_timeout_ms
-        .saturating_mul(factor)
-        .min(limits.fetch_timeout_max_ms)
+    limits.fetch_timeout_ms.saturating_mul(factor).min(limits.fetch_timeout_max_ms)
 }
 
 fn decrement(counts: &mut BTreeMap<SequencerIndex, usize>, peer: SequencerIndex) {

@@ -32,9 +32,7 @@ impl Pool {
     pub(super) fn take_duty(&mut self, step: &mut Step, id: &BundleId) {
         let height = self.height;
         let entry = self.ids.get_mut(id);
-        let stored = entry
-            .as_ref()
-            .is_some_and(|entry| entry.stored_bytes.is_some());
+        let stored = entry.as_ref().is_some_and(|entry| entry.stored_bytes.is_some());
         if let Some(entry) = entry {
             if entry.report != Report::No {
                 if !entry.emitted {
@@ -54,13 +52,12 @@ impl Pool {
             self.append(step, id);
         } else if self.duty.len() < self.limits.duty_ids || self.duty.contains_key(id) {
             self.duty.insert(*id, height);
-            self.fetcher
-                .want(step.now_ms, *id, Reason::Duty, &self.limits);
+            self.fetcher.want(step.now_ms, *id, Reason::Duty, &self.limits);
         }
     }
 
     fn emitted(&mut self, step: &mut Step, emitted: &EmittedBundle) {
-        self.consume(emitted);
+        self.consume(emitted, self.height);
         let id = &emitted.id;
         if let Some(demoted) = self.ids.demote(id) {
             self.release(id, demoted);
@@ -73,8 +70,7 @@ impl Pool {
             }
             None => self.ids.insert(*id, emitted_entry(emitted, height)),
         }
-        self.ids
-            .recheck(*id, height.saturating_add(RETAINED_HEIGHTS).next());
+        self.ids.recheck(*id, height.saturating_add(RETAINED_HEIGHTS).next());
         self.take_duty(step, id);
     }
 
@@ -98,11 +94,7 @@ impl Pool {
             self.waiting.remove(&key);
             self.ready.remove(&held.acceptance);
         }
-        step.push(Output::Append(LogEntry {
-            position,
-            id: *id,
-            receipt,
-        }));
+        step.push(Output::Append(LogEntry { position, id: *id, receipt }));
     }
 
     /// Lines an admitted bundle up for the log.
@@ -113,8 +105,7 @@ impl Pool {
         let Some(held) = &entry.held else { return };
         let header = held.bundle.header();
         if self.first_report(header) > self.height {
-            self.waiting
-                .insert((header.valid_from, held.acceptance, *id));
+            self.waiting.insert((header.valid_from, held.acceptance, *id));
         } else {
             self.ready.insert(held.acceptance, *id);
         }
@@ -149,14 +140,7 @@ impl Pool {
 
     fn receipt_body(&self, step: &Step, id: BundleId, place: Place) -> ReceiptBody {
         let (network_id, epoch, height) = (self.network_id, self.epoch, self.height);
-        ReceiptBody {
-            network_id,
-            epoch,
-            id,
-            place,
-            height,
-            time_ms: step.now_ms,
-        }
+        ReceiptBody { network_id, epoch, id, place, height, time_ms: step.now_ms }
     }
 
     /// Own log entries below this length are in final blocks.
@@ -190,21 +174,29 @@ impl Pool {
     /// Gives back what a bundle that left memory had taken.
     fn release(&mut self, id: &BundleId, demoted: Demoted) {
         let Demoted { held, payer, bytes } = demoted;
-        self.waiting
-            .remove(&(held.bundle.header().valid_from, held.acceptance, *id));
+        self.waiting.remove(&(held.bundle.header().valid_from, held.acceptance, *id));
         self.ready.remove(&held.acceptance);
         if let Some(source) = held.charged {
             self.quotas.release(source, payer, bytes);
         }
     }
 
-    fn consume(&mut self, emitted: &EmittedBundle) {
+    pub(super) fn consume(&mut self, emitted: &EmittedBundle, height: Height) {
         let pair = (emitted.payer, emitted.payer_nonce);
         if self.consumed.contains_key(&pair) {
             return;
         }
-        self.consumed.insert(pair, (self.height, emitted.id));
-        self.consumed_at.insert((self.height, pair.0, pair.1));
+        self.consumed.insert(pair, (height, emitted.id));
+        self.consumed_at.insert((height, pair.0, pair.1));
+        while self.consumed_at.len() > self.limits.consumed_nonces {
+            self.unconsume_oldest();
+        }
+    }
+
+    fn unconsume_oldest(&mut self) {
+        if let Some((_, payer, payer_nonce)) = self.consumed_at.pop_first() {
+            self.consumed.remove(&(payer, payer_nonce));
+        }
     }
 
     /// Lets go of what nobody needs any more.
@@ -217,13 +209,10 @@ impl Pool {
                 step.push(Output::Forget { id });
             }
         }
-        while let Some(&(height, payer, payer_nonce)) = self.consumed_at.first() {
-            let old = height.saturating_add(NONCE_HEIGHTS) < self.height;
-            if !old && self.consumed_at.len() <= self.limits.consumed_nonces {
-                break;
-            }
-            self.consumed_at.pop_first();
-            self.consumed.remove(&(payer, payer_nonce));
+        let height = self.height;
+        let old = |at: Height| at.saturating_add(NONCE_HEIGHTS) < height;
+        while self.consumed_at.first().is_some_and(|(at, _, _)| old(*at)) {
+            self.unconsume_oldest();
         }
         if self.height.get() % 64 == 0 {
             self.end_old_duties(step);
@@ -234,12 +223,8 @@ impl Pool {
     fn end_old_duties(&mut self, step: &Step) {
         let height = self.height;
         let old = |since: &Height| height > since.saturating_add(RETAINED_HEIGHTS);
-        let ended: Vec<BundleId> = self
-            .duty
-            .iter()
-            .filter(|(_, since)| old(since))
-            .map(|(id, _)| *id)
-            .collect();
+        let ended: Vec<BundleId> =
+            self.duty.iter().filter(|(_, since)| old(since)).map(|(id, _)| *id).collect();
         for id in ended {
             self.duty.remove(&id);
             self.fetcher.end_duty(&id, step.now_ms);

@@ -120,10 +120,7 @@ impl Ids {
         payer_nonce: u64,
         id: &BundleId,
     ) -> Option<BundleId> {
-        let (first, last) = (
-            BundleId::from_bytes([0; 32]),
-            BundleId::from_bytes([0xff; 32]),
-        );
+        let (first, last) = (BundleId::from_bytes([0; 32]), BundleId::from_bytes([0xff; 32]));
         self.by_nonce
             .range((payer, payer_nonce, first)..=(payer, payer_nonce, last))
             .map(|(_, _, other)| *other)
@@ -136,11 +133,7 @@ impl Ids {
         let held = entry.held.take()?;
         self.held.remove(&held.acceptance);
         self.by_nonce.remove(&(entry.payer, entry.payer_nonce, *id));
-        Some(Demoted {
-            held,
-            payer: entry.payer,
-            bytes: entry.stored_bytes.unwrap_or(0),
-        })
+        Some(Demoted { held, payer: entry.payer, bytes: entry.stored_bytes.unwrap_or(0) })
     }
 
     /// Looks at the entries whose time has come.
@@ -164,9 +157,7 @@ impl Ids {
         let entry = self.entries.get_mut(&id)?;
         // Until a final block contains the own report, others may need the bundle for it.
         let waits = entry.report == Report::Appended && !entry.emitted;
-        let settled = entry
-            .settled_at
-            .map(|at| at.saturating_add(RETAINED_HEIGHTS));
+        let settled = entry.settled_at.map(|at| at.saturating_add(RETAINED_HEIGHTS));
         let stored_until = match settled {
             Some(until) if entry.emitted => until,
             Some(until) => until.max(entry.expires_at),
@@ -176,11 +167,16 @@ impl Ids {
         if forget {
             entry.stored_bytes = None;
         }
+        // What stands in the own log, or is ordered, must not be appended again.
+        let remembered_until = match (entry.report, entry.emitted) {
+            (Report::No, false) => entry.expires_at,
+            _ => entry.expires_at.saturating_add(RETAINED_HEIGHTS),
+        };
         let next = match entry.stored_bytes {
             _ if entry.held.is_some() => Some(entry.expires_at.next()),
             _ if waits => Some(height.saturating_add(RECHECK_HEIGHTS)),
             Some(_) => Some(stored_until.max(height).next()),
-            None if !expired => Some(entry.expires_at.next()),
+            None if height <= remembered_until => Some(remembered_until.next()),
             None => None,
         };
         match next {

@@ -32,29 +32,15 @@ const UNIT: u64 = 1_000;
 impl<K: Ord + Copy> Meters<K> {
     pub(crate) fn new(burst: u64, per_second: u64, limit: usize) -> Self {
         let (buckets, by_empty_ms) = (BTreeMap::new(), BTreeSet::new());
-        Self {
-            burst,
-            per_second,
-            limit,
-            buckets,
-            by_empty_ms,
-            shared: Bucket::default(),
-        }
+        Self { burst, per_second, limit, buckets, by_empty_ms, shared: Bucket::default() }
     }
 
     /// Whether `amount` more would run over now.
     pub(crate) fn check(&self, now_ms: u64, key: &K, amount: u64) -> Result<(), Overflow> {
-        let level = self
-            .buckets
-            .get(key)
-            .unwrap_or(&self.shared)
-            .level_at(now_ms, self.per_second);
+        let level = self.buckets.get(key).unwrap_or(&self.shared).level_at(now_ms, self.per_second);
         let filled = level.saturating_add(amount.saturating_mul(UNIT));
         if filled > self.burst.saturating_mul(UNIT) {
-            return Err(Overflow {
-                actual: filled.div_ceil(UNIT),
-                limit: self.burst,
-            });
+            return Err(Overflow { actual: filled.div_ceil(UNIT), limit: self.burst });
         }
         Ok(())
     }
@@ -63,17 +49,11 @@ impl<K: Ord + Copy> Meters<K> {
     pub(crate) fn charge(&mut self, now_ms: u64, key: K, amount: u64) {
         self.forget_empty(now_ms);
         let own = self.buckets.contains_key(&key) || self.buckets.len() < self.limit;
-        let bucket = if own {
-            self.buckets.entry(key).or_default()
-        } else {
-            &mut self.shared
-        };
+        let bucket = if own { self.buckets.entry(key).or_default() } else { &mut self.shared };
         let before = bucket.empty_ms(self.per_second);
         let level = bucket.level_at(now_ms, self.per_second);
-        *bucket = Bucket {
-            level: level.saturating_add(amount.saturating_mul(UNIT)),
-            at_ms: now_ms,
-        };
+        *bucket =
+            Bucket { level: level.saturating_add(amount.saturating_mul(UNIT)), at_ms: now_ms };
         let after = bucket.empty_ms(self.per_second);
         if own {
             self.by_empty_ms.remove(&(before, key));
@@ -111,8 +91,7 @@ impl Bucket {
     }
 
     fn empty_ms(&self, per_second: u64) -> u64 {
-        self.at_ms
-            .saturating_add(self.level.div_ceil(per_second.max(1)))
+        self.at_ms.saturating_add(self.level.div_ceil(per_second.max(1)))
     }
 }
 
@@ -126,29 +105,11 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(meters.take(1_000, 'a', 1), Ok(()));
         }
-        assert_eq!(
-            meters.take(1_000, 'a', 1),
-            Err(Overflow {
-                actual: 4,
-                limit: 3
-            })
-        );
-        assert_eq!(
-            meters.take(1_499, 'a', 1),
-            Err(Overflow {
-                actual: 4,
-                limit: 3
-            })
-        );
+        assert_eq!(meters.take(1_000, 'a', 1), Err(Overflow { actual: 4, limit: 3 }));
+        assert_eq!(meters.take(1_499, 'a', 1), Err(Overflow { actual: 4, limit: 3 }));
         assert_eq!(meters.take(1_500, 'a', 1), Ok(()));
         assert_eq!(meters.take(1_500, 'b', 3), Ok(()));
-        assert_eq!(
-            meters.take(1_500, 'b', 1),
-            Err(Overflow {
-                actual: 4,
-                limit: 3
-            })
-        );
+        assert_eq!(meters.take(1_500, 'b', 1), Err(Overflow { actual: 4, limit: 3 }));
     }
 
     #[test]

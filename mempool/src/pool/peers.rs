@@ -29,13 +29,8 @@ impl Pool {
     pub(super) fn needed(&mut self, step: &Step, ids: Vec<BundleId>) {
         let until_ms = step.now_ms.saturating_add(self.limits.needed_ms);
         for id in ids.into_iter().take(self.limits.needed_ids) {
-            if self
-                .ids
-                .get(&id)
-                .is_none_or(|entry| entry.stored_bytes.is_none())
-            {
-                self.fetcher
-                    .want(step.now_ms, id, Reason::Needed { until_ms }, &self.limits);
+            if self.ids.get(&id).is_none_or(|entry| entry.stored_bytes.is_none()) {
+                self.fetcher.want(step.now_ms, id, Reason::Needed { until_ms }, &self.limits);
             }
         }
     }
@@ -49,10 +44,7 @@ impl Pool {
         let held: Vec<BundleId> = self.ids.held_in_order().collect();
         for ids in held.chunks(MESSAGE_IDS) {
             let message = BundleMessage::Announce(ids.to_vec());
-            step.push(Output::Send {
-                to: vec![peer],
-                message,
-            });
+            step.push(Output::Send { to: vec![peer], message });
         }
     }
 
@@ -60,10 +52,7 @@ impl Pool {
         for (peer, ids) in std::mem::take(&mut self.announcements) {
             for ids in ids.chunks(MESSAGE_IDS) {
                 let message = BundleMessage::Announce(ids.to_vec());
-                step.push(Output::Send {
-                    to: vec![peer],
-                    message,
-                });
+                step.push(Output::Send { to: vec![peer], message });
             }
         }
     }
@@ -93,19 +82,13 @@ impl Pool {
             match self.ids.held(id) {
                 Some(held) => {
                     let message = BundleMessage::Relay(held.bundle.sealed().encode());
-                    step.push(Output::Send {
-                        to: vec![peer],
-                        message,
-                    });
+                    step.push(Output::Send { to: vec![peer], message });
                 }
                 None => step.push(Output::Serve { to: peer, id: *id }),
             }
         }
         if !absent.is_empty() {
-            step.push(Output::Send {
-                to: vec![peer],
-                message: BundleMessage::Absent(absent),
-            });
+            step.push(Output::Send { to: vec![peer], message: BundleMessage::Absent(absent) });
         }
     }
 }

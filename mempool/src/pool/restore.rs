@@ -102,16 +102,8 @@ impl Pool {
     ) -> Result<(Self, Vec<Output>), RestoreError> {
         check_log(&restored)?;
         let mut pool = Self::new(config)?;
-        let Restored {
-            height,
-            bundles,
-            log,
-            log_length,
-            committed,
-            below_edge,
-            emitted,
-            duty,
-        } = restored;
+        let Restored { height, bundles, log, log_length, committed, below_edge, emitted, duty } =
+            restored;
         (pool.height, pool.below_edge, pool.next_position) = (height, below_edge, log_length);
         for (bundle, at) in &emitted {
             pool.restore_emitted(bundle, *at);
@@ -129,10 +121,7 @@ impl Pool {
                 pool.queue_report(id);
             }
         }
-        let mut step = Step {
-            now_ms,
-            outputs: Vec::new(),
-        };
+        let mut step = Step { now_ms, outputs: Vec::new() };
         for id in &duty {
             pool.take_duty(&mut step, id);
         }
@@ -152,33 +141,20 @@ impl Pool {
             emitted: true,
             settled_at: Some(at),
         };
-        self.consumed
-            .entry((bundle.payer, bundle.payer_nonce))
-            .or_insert((at, bundle.id));
-        self.consumed_at
-            .insert((at, bundle.payer, bundle.payer_nonce));
+        self.consume(bundle, at);
         self.ids.insert(bundle.id, entry);
     }
 
     fn restore_bundle(&mut self, restored: RestoredBundle, bundle: VerifiedBundle) {
         let RestoredBundle { stored, receipt } = restored;
-        let StoredBundle {
-            id,
-            acceptance,
-            charged,
-            sealed,
-        } = stored;
+        let StoredBundle { id, acceptance, charged, sealed } = stored;
         let (bytes, header) = (sealed.len() as u64, *bundle.header());
         self.next_acceptance = self.next_acceptance.max(acceptance.saturating_add(1));
         let known = self.ids.get(&id);
         let emitted = known.is_some_and(|entry| entry.emitted);
         let settled_at = known.and_then(|entry| entry.settled_at);
         let open = !emitted && self.height <= header.expires_at;
-        let held = open.then_some(Held {
-            bundle,
-            acceptance,
-            charged,
-        });
+        let held = open.then_some(Held { bundle, acceptance, charged });
         let entry = Entry {
             expires_at: header.expires_at,
             payer: header.payer,
@@ -196,17 +172,12 @@ impl Pool {
         }
         self.ids.insert(id, entry);
         if !open {
-            self.ids
-                .recheck(id, self.height.saturating_add(RETAINED_HEIGHTS).next());
+            self.ids.recheck(id, self.height.saturating_add(RETAINED_HEIGHTS).next());
         }
     }
 
     fn restore_entry(&mut self, logged: &LogEntry, committed: u64) {
-        let report = if logged.position < committed {
-            Report::Committed
-        } else {
-            Report::Appended
-        };
+        let report = if logged.position < committed { Report::Committed } else { Report::Appended };
         if report == Report::Appended {
             self.uncommitted.insert(logged.position, logged.id);
         }
@@ -234,35 +205,20 @@ impl Pool {
 }
 
 fn check_log(restored: &Restored) -> Result<(), RestoreError> {
-    let Restored {
-        log,
-        log_length,
-        committed,
-        ..
-    } = restored;
+    let Restored { log, log_length, committed, .. } = restored;
     if log_length < committed {
-        return Err(RestoreError::OldLog {
-            actual: *log_length,
-            expected: *committed,
-        });
+        return Err(RestoreError::OldLog { actual: *log_length, expected: *committed });
     }
     let kept = log.len() as u64;
-    let mut expected = log_length.checked_sub(kept).ok_or(RestoreError::Log {
-        actual: *log_length,
-        expected: kept,
-    })?;
+    let mut expected = log_length
+        .checked_sub(kept)
+        .ok_or(RestoreError::Log { actual: *log_length, expected: kept })?;
     if expected > *committed {
-        return Err(RestoreError::Log {
-            actual: expected,
-            expected: *committed,
-        });
+        return Err(RestoreError::Log { actual: expected, expected: *committed });
     }
     for entry in log {
         if entry.position != expected {
-            return Err(RestoreError::Log {
-                actual: entry.position,
-                expected,
-            });
+            return Err(RestoreError::Log { actual: entry.position, expected });
         }
         expected += 1;
     }
@@ -279,10 +235,7 @@ fn verify_all(
         let fault = |fault| RestoreError::Bundle { id: *id, fault };
         let parsed = ParsedBundle::decode(sealed).map_err(fault)?;
         if parsed.id() != *id {
-            return Err(RestoreError::Id {
-                actual: parsed.id(),
-                expected: *id,
-            });
+            return Err(RestoreError::Id { actual: parsed.id(), expected: *id });
         }
         verifier.verify(parsed).map_err(fault)
     };

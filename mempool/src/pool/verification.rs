@@ -32,11 +32,7 @@ impl Verifier {
     pub(crate) fn verify(&self, bundle: ParsedBundle) -> Result<VerifiedBundle, EnvelopeError> {
         let sealed = bundle.verify_signature()?;
         let sealed_to = |key: &&CommitteeKey| key.key_id() == sealed.header().key_id;
-        let key = self
-            .older_key
-            .as_ref()
-            .filter(sealed_to)
-            .unwrap_or(&self.key);
+        let key = self.older_key.as_ref().filter(sealed_to).unwrap_or(&self.key);
         sealed.verify(&self.network_id, key)
     }
 }
@@ -74,9 +70,7 @@ impl VerificationJob {
         let Self { verifier, bundles } = self;
         let verdicts = pool.install(|| {
             let bundles = bundles.into_par_iter();
-            bundles
-                .map(|(ticket, bundle)| (ticket, verifier.verify(bundle)))
-                .collect()
+            bundles.map(|(ticket, bundle)| (ticket, verifier.verify(bundle))).collect()
         });
         VerificationResult { verdicts }
     }
@@ -85,10 +79,8 @@ impl VerificationJob {
     #[must_use]
     pub fn run_inline(self) -> VerificationResult {
         let Self { verifier, bundles } = self;
-        let verdicts = bundles
-            .into_iter()
-            .map(|(ticket, bundle)| (ticket, verifier.verify(bundle)))
-            .collect();
+        let verdicts =
+            bundles.into_iter().map(|(ticket, bundle)| (ticket, verifier.verify(bundle))).collect();
         VerificationResult { verdicts }
     }
 }
@@ -169,10 +161,7 @@ impl Queues {
             Lane::Trader(_) => limits.trader_queue_bundles.saturating_sub(self.traders),
         };
         if length >= limit {
-            return Err(QueueFull {
-                actual: length as u64 + 1,
-                limit: limit as u64,
-            });
+            return Err(QueueFull { actual: length as u64 + 1, limit: limit as u64 });
         }
         let ticket = self.next_ticket;
         self.next_ticket += 1;
@@ -180,10 +169,7 @@ impl Queues {
         self.tickets.insert(key(&bundle), ticket);
         self.keys.insert(ticket, key(&bundle));
         self.candidates.insert(ticket, candidate);
-        self.lanes
-            .entry(lane)
-            .or_default()
-            .push_back((ticket, bundle));
+        self.lanes.entry(lane).or_default().push_back((ticket, bundle));
         Ok(())
     }
 
@@ -206,10 +192,7 @@ impl Queues {
             return None;
         }
         self.jobs += 1;
-        Some(VerificationJob {
-            verifier: Arc::clone(verifier),
-            bundles,
-        })
+        Some(VerificationJob { verifier: Arc::clone(verifier), bundles })
     }
 
     /// A job is done.
@@ -250,10 +233,7 @@ impl Queues {
             return Some(Lane::Fetched);
         }
         let after = self.last.and_then(|last| {
-            self.lanes
-                .range((Excluded(last), Unbounded))
-                .next()
-                .map(|(lane, _)| *lane)
+            self.lanes.range((Excluded(last), Unbounded)).next().map(|(lane, _)| *lane)
         });
         after.or_else(|| self.lanes.keys().next().copied())
     }

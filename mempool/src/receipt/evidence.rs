@@ -152,8 +152,7 @@ impl SignedLogHead {
             &self.height_seen.get().to_be_bytes(),
             &self.time_ms.to_be_bytes(),
         ];
-        key.verify(Tag::OrderLogHead, &items, &self.signature)
-            .is_ok()
+        key.verify(Tag::OrderLogHead, &items, &self.signature).is_ok()
     }
 }
 
@@ -183,25 +182,17 @@ impl BrokenReceipt {
             return Err(EvidenceError::Held);
         };
         let (actual, length) = (self.ids.len(), head.length);
-        let covered = length
-            .checked_sub(position)
-            .and_then(|covered| usize::try_from(covered).ok());
+        let covered =
+            length.checked_sub(position).and_then(|covered| usize::try_from(covered).ok());
         if covered != Some(actual) || actual == 0 || actual > EVIDENCE_IDS {
-            return Err(EvidenceError::Length {
-                actual,
-                position,
-                length,
-            });
+            return Err(EvidenceError::Length { actual, position, length });
         }
         let link = |before: Digest, id: &BundleId| {
             hash(Tag::OrderLogLink, &[before.as_bytes(), id.as_bytes()])
         };
         let reached = self.ids.iter().fold(self.before, link);
         if reached != head.head {
-            return Err(EvidenceError::Chain {
-                actual: reached,
-                expected: head.head,
-            });
+            return Err(EvidenceError::Chain { actual: reached, expected: head.head });
         }
         if self.ids[0] == receipt.body.id {
             return Err(EvidenceError::Consistent);
