@@ -266,10 +266,6 @@ pub struct LegInfo {
     pub chain_id: u64,
     /// Height of the batch.
     pub batch_height: u64,
-    /// Position of its first transaction in the batch, from 0.
-    pub first: u64,
-    /// How many transactions.
-    pub transactions: u64,
 }
 
 /// Answer of `fairveil_limits`: each limit's name, value and unit.

@@ -1,2 +1,49 @@
 //! One sequencer: its pool, order log, consensus, opening and release, on any runtime, network
 //! and store.
+//!
+//! The same code runs in a node (tokio, QUIC, a file) and in the simulation (deterministic
+//! runtime, simulated network, a disk that forgets unsynced writes).
+//!
+//! | module | |
+//! |---|---|
+//! | [`start`] | wires everything and starts it |
+//! | [`handle`] | what the rest of the process may ask |
+//! | [`ceremony`] | runs the key ceremony on its own chain |
+//! | `actor` | the task: one loop over everything that happens |
+//! | `shared` | what the consensus asks for and the task supplies |
+//! | [`logs`] | what is known of everybody's order log |
+//! | `opening` | from a final order to its release |
+//! | `outbox` | writes, and what may happen only after them |
+//! | [`recovery`] | the state after a start |
+//! | [`store`], [`record`] | the database and what stands in it |
+//! | [`executor`] | where heavy work runs |
+//! | [`behaviour`], `adversary` | named adversaries, for tests |
+
+#![forbid(unsafe_code)]
+
+mod actor;
+mod adversary;
+pub mod behaviour;
+pub mod ceremony;
+pub mod config;
+pub mod executor;
+pub mod handle;
+pub mod logs;
+mod opening;
+mod outbox;
+pub mod record;
+pub mod recovery;
+mod shared;
+mod start;
+pub mod store;
+
+pub use crate::{
+    actor::{PeerChannels, StopReason},
+    adversary::AttackReport,
+    behaviour::Behaviour,
+    config::{Config, Secrets},
+    executor::Executor,
+    handle::{Check, Handle, Overview},
+    start::{Engine, Running, StartError, start},
+    store::{Store, StoreError},
+};

@@ -35,8 +35,16 @@ pub enum Table {
     Log,
     /// Own admission receipts by id.
     Receipts,
+    /// Final blocks of the key ceremony's chain, by height.
+    Ceremony,
+    /// Final blocks since the snapshot of the chain's state, by height.
+    Blocks,
+    /// Emitted bundles by height.
+    Emitted,
     /// Order certificates by height.
     Orders,
+    /// By height: the block that certifies its release.
+    Certified,
     /// Releases by height: outcomes, batches and root.
     Releases,
     /// What became of an id: its final place.
@@ -50,12 +58,16 @@ pub enum Table {
 }
 
 impl Table {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 14] = [
         Self::Meta,
         Self::Bundles,
         Self::Log,
         Self::Receipts,
+        Self::Ceremony,
+        Self::Blocks,
+        Self::Emitted,
         Self::Orders,
+        Self::Certified,
         Self::Releases,
         Self::Places,
         Self::Shares,
@@ -69,7 +81,11 @@ impl Table {
             Self::Bundles => "bundles",
             Self::Log => "log",
             Self::Receipts => "receipts",
+            Self::Ceremony => "ceremony",
+            Self::Blocks => "blocks",
+            Self::Emitted => "emitted",
             Self::Orders => "orders",
+            Self::Certified => "certified",
             Self::Releases => "releases",
             Self::Places => "places",
             Self::Shares => "shares",

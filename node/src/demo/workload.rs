@@ -119,7 +119,7 @@ pub(crate) fn bundle(rng: &mut impl Rng) -> (Bundle, Trade) {
         })
         .collect();
     let trade = trade.unwrap_or(Trade { chain_id: ROLLUPS[0], value: 0 });
-    (Bundle { policy: Policy::Include, legs }, trade)
+    (Bundle::new(Policy::Include, legs).expect("three small legs make a bundle"), trade)
 }
 
 fn sign(secret: &SecretKey, hash: [u8; 32]) -> Signature {

@@ -1,0 +1,142 @@
+//! The HTTP side of a node: JSON-RPC, events, batches, the transcript, metrics and health.
+//!
+//! One loopback-friendly listener. Requests are bounded in size and concurrency; what is slow
+//! (reading the database) runs on blocking threads. Nothing here holds protocol rules: every
+//! answer comes from the sequencer's handle.
+
+mod events;
+mod health;
+mod rpc;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Path, Query, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use fairveil_keygen::Definition;
+use fairveil_sequencer::Handle;
+use serde::Deserialize;
+use tokio::{net::TcpListener, sync::Semaphore};
+
+/// Longest request body in bytes: the largest sealed bundle as hex, with room for the envelope.
+const MAX_REQUEST_BYTES: usize = 256 << 10;
+/// Requests in progress.
+const MAX_REQUESTS: usize = 512;
+/// Event streams in progress.
+const MAX_STREAMS: usize = 256;
+/// Batches in one answer.
+const MAX_BATCHES: usize = 256;
+
+/// What the routes share.
+pub(crate) struct Shared {
+    pub(crate) handle: Handle,
+    pub(crate) definition: Definition,
+    /// The transcript as it stands on disk.
+    pub(crate) transcript: String,
+    /// Peers by index and whether each is connected.
+    pub(crate) connected: Box<dyn Fn() -> Vec<bool> + Send + Sync>,
+    /// All metrics in Prometheus' text form.
+    pub(crate) metrics: Box<dyn Fn() -> String + Send + Sync>,
+    pub(crate) requests: Semaphore,
+    pub(crate) streams: Arc<Semaphore>,
+}
+
+impl Shared {
+    /// What the routes need, with the named limits.
+    pub(crate) fn new(
+        handle: Handle,
+        definition: Definition,
+        transcript: String,
+        connected: Box<dyn Fn() -> Vec<bool> + Send + Sync>,
+        metrics: Box<dyn Fn() -> String + Send + Sync>,
+    ) -> Self {
+        Self {
+            handle,
+            definition,
+            transcript,
+            connected,
+            metrics,
+            requests: Semaphore::new(MAX_REQUESTS),
+            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+        }
+    }
+}
+
+/// Serves until the process ends.
+pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/", post(rpc::answer))
+        .route("/events", get(events::stream))
+        .route("/batches/{chain_id}", get(batches))
+        .route("/orders/{height}", get(order))
+        .route("/transcript", get(transcript))
+        .route("/metrics", get(metrics))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
+        .with_state(shared);
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).await
+}
+
+#[derive(Debug, Deserialize)]
+struct From {
+    /// First height.
+    #[serde(default)]
+    from: u64,
+}
+
+/// `GET /batches/{chain_id}?from=HEIGHT`: certified batches of one rollup in order of height.
+async fn batches(
+    State(shared): State<Arc<Shared>>,
+    Path(chain_id): Path<u64>,
+    Query(query): Query<From>,
+) -> Response {
+    let handle = shared.handle.clone();
+    blocking(move || handle.batches(chain_id, query.from, MAX_BATCHES)).await
+}
+
+/// `GET /orders/{height}`: the order certificate of a height.
+async fn order(State(shared): State<Arc<Shared>>, Path(height): Path<u64>) -> Response {
+    let handle = shared.handle.clone();
+    blocking(move || handle.order_certificate(height)).await
+}
+
+async fn transcript(State(shared): State<Arc<Shared>>) -> Response {
+    json(StatusCode::OK, shared.transcript.clone())
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], (shared.metrics)()).into_response()
+}
+
+/// Runs a database read off the runtime's threads and answers its result as JSON; none is 404.
+async fn blocking<T, E>(read: impl FnOnce() -> Result<Option<T>, E> + Send + 'static) -> Response
+where
+    T: serde::Serialize + Send + 'static,
+    E: std::fmt::Display + Send + 'static,
+{
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(Some(found))) => match serde_json::to_string(&found) {
+            Ok(text) => json(StatusCode::OK, text),
+            Err(error) => failed(&error.to_string()),
+        },
+        Ok(Ok(None)) => (StatusCode::NOT_FOUND, "nothing known of it here\n").into_response(),
+        Ok(Err(error)) => failed(&error.to_string()),
+        Err(error) => failed(&error.to_string()),
+    }
+}
+
+fn json(status: StatusCode, text: String) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+fn failed(why: &str) -> Response {
+    tracing::error!(why, "a request failed");
+    (StatusCode::INTERNAL_SERVER_ERROR, "this sequencer failed; its log says why\n").into_response()
+}

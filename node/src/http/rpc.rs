@@ -1,0 +1,303 @@
+//! JSON-RPC 2.0: one POST, one call. Batches of calls are refused.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{ConnectInfo, State},
+    response::{IntoResponse, Response as HttpResponse},
+};
+use fairveil_client::rpc::{self, Failure, Request, Response, code};
+use fairveil_crypto::BundleId;
+use fairveil_mempool::{Place as LogPlace, Receipt, Rejection};
+use fairveil_release::tree::Outcome;
+use fairveil_sequencer::record::{BundleState, Event, Place};
+use serde_json::Value;
+
+use super::Shared;
+
+/// Answers one call.
+pub(super) async fn answer(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(address): ConnectInfo<SocketAddr>,
+    body: Bytes,
+) -> HttpResponse {
+    let Ok(_permit) = shared.requests.try_acquire() else {
+        let failure = failure(code::INTERNAL, "too many requests in progress");
+        return Json(response(Value::Null, Err(failure))).into_response();
+    };
+    let request: Request = match serde_json::from_slice::<Value>(&body) {
+        Err(error) => {
+            let failure = failure(code::PARSE, &format!("not JSON: {error}"));
+            return Json(response(Value::Null, Err(failure))).into_response();
+        }
+        Ok(value) => match serde_json::from_value(value) {
+            Err(error) => {
+                let failure = failure(code::REQUEST, &format!("not a JSON-RPC call: {error}"));
+                return Json(response(Value::Null, Err(failure))).into_response();
+            }
+            Ok(request) => request,
+        },
+    };
+    let result = call(&shared, address, &request).await;
+    Json(response(request.id, result)).into_response()
+}
+
+async fn call(
+    shared: &Arc<Shared>,
+    address: SocketAddr,
+    request: &Request,
+) -> Result<Value, Failure> {
+    let known = rpc::METHODS.iter().find(|method| method.name == request.method);
+    let Some(method) = known else {
+        return Err(failure(code::METHOD, &format!("no method {:?}", request.method)));
+    };
+    let (given, wanted) = (request.params.len(), method.params.len());
+    if given != wanted {
+        let message = format!("{} takes {wanted} parameters, {given} were given", method.name);
+        return Err(failure(code::PARAMS, &message));
+    }
+    match method.name {
+        "fairveil_committee" => Ok(value(&committee(shared))),
+        "fairveil_limits" => Ok(value(&limits(shared))),
+        "fairveil_submit" => submit(shared, address, &request.params[0]).await,
+        "fairveil_status" => status(shared, id(&request.params[0])?).await,
+        "fairveil_receipts" => receipts(shared, id(&request.params[0])?).await,
+        "fairveil_release" => release(shared, id(&request.params[0])?).await,
+        _ => Err(failure(code::METHOD, "this method is not served")),
+    }
+}
+
+async fn submit(
+    shared: &Arc<Shared>,
+    address: SocketAddr,
+    parameter: &Value,
+) -> Result<Value, Failure> {
+    let text = parameter.as_str().and_then(|text| text.strip_prefix("0x"));
+    let sealed = text.and_then(|text| alloy_primitives::hex::decode(text).ok());
+    let sealed = sealed.ok_or_else(|| failure(code::PARAMS, "sealed must be 0x and hex"))?;
+    match shared.handle.submit(sealed, address.ip()).await {
+        Ok(Ok(receipt)) => Ok(value(&receipt_info(&receipt))),
+        Ok(Err(rejection)) => Err(rejected(&rejection)),
+        Err(error) => Err(failure(code::INTERNAL, &error.to_string())),
+    }
+}
+
+async fn status(shared: &Arc<Shared>, id: BundleId) -> Result<Value, Failure> {
+    let state = shared.handle.state(id).await;
+    let state = state.map_err(|error| failure(code::INTERNAL, &error.to_string()))?;
+    let height = shared.handle.overview().height;
+    Ok(value(&status_info(id, state, height)))
+}
+
+async fn receipts(shared: &Arc<Shared>, id: BundleId) -> Result<Value, Failure> {
+    let handle = shared.handle.clone();
+    let found = read(move || handle.receipt(id)).await?;
+    let found: Vec<_> = found.iter().map(receipt_info).collect();
+    Ok(value(&found))
+}
+
+async fn release(shared: &Arc<Shared>, id: BundleId) -> Result<Value, Failure> {
+    let handle = shared.handle.clone();
+    match read(move || handle.release_document(id)).await? {
+        Some(document) => Ok(value(&document)),
+        None => {
+            let state = shared.handle.state(id).await;
+            let unknown = matches!(state, Ok(BundleState::Unknown));
+            let (code, message) = if unknown {
+                (code::UNKNOWN, "nothing is known of this id here")
+            } else {
+                (code::NOT_RELEASED, "not released and certified yet")
+            };
+            Err(failure(code, message))
+        }
+    }
+}
+
+async fn read<T: Send + 'static, E: std::fmt::Display + Send + 'static>(
+    read: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => Err(failure(code::INTERNAL, &error.to_string())),
+        Err(error) => Err(failure(code::INTERNAL, &error.to_string())),
+    }
+}
+
+fn committee(shared: &Shared) -> rpc::CommitteeInfo {
+    let (overview, definition) = (shared.handle.overview(), &shared.definition);
+    let connected = (shared.connected)();
+    let committee = shared.handle.committee();
+    let members = definition.members().iter().enumerate().map(|(position, member)| {
+        rpc::MemberInfo {
+            index: position as u64 + 1,
+            name: member.name.clone(),
+            consensus_key: member.consensus_key.to_string(),
+            connected: connected.get(position).copied().unwrap_or(false),
+        }
+    });
+    let rollups = definition.rollups().iter().map(|rollup| rpc::RollupInfo {
+        chain_id: rollup.chain_id,
+        name: rollup.name.clone(),
+    });
+    rpc::CommitteeInfo {
+        network_id: definition.network_id().to_string(),
+        epoch: overview.epoch,
+        key_id: committee.key_id().to_string(),
+        committee_key: hex(&committee.key().point().encode()),
+        n: u64::from(committee.n()),
+        f: u64::from(definition.f()),
+        g: u64::from(definition.g()),
+        t: u64::from(committee.t()),
+        index: u64::from(shared.handle.index().get()),
+        height: overview.height,
+        time_ms: overview.time_ms,
+        block_interval_ms: overview.block_interval_ms,
+        members: members.collect(),
+        rollups: rollups.collect(),
+    }
+}
+
+fn limits(shared: &Shared) -> Vec<rpc::LimitInfo> {
+    shared
+        .handle
+        .limits()
+        .into_iter()
+        .map(|(code, what, value, unit)| rpc::LimitInfo {
+            code: code.to_owned(),
+            what: what.to_owned(),
+            value,
+            unit: unit.to_owned(),
+        })
+        .collect()
+}
+
+/// A receipt as clients read it.
+pub(crate) fn receipt_info(receipt: &Receipt) -> rpc::ReceiptInfo {
+    let position = match receipt.body.place {
+        LogPlace::Held => None,
+        LogPlace::Position(position) => Some(position),
+    };
+    rpc::ReceiptInfo {
+        id: receipt.body.id.to_string(),
+        sequencer: u64::from(receipt.sequencer.get()),
+        position,
+        height: receipt.body.height.get(),
+        time_ms: receipt.body.time_ms,
+        receipt: hex(&fairveil_crypto::encoding::encode(receipt)),
+    }
+}
+
+fn status_info(id: BundleId, state: BundleState, height: u64) -> rpc::StatusInfo {
+    let mut info = rpc::StatusInfo {
+        id: id.to_string(),
+        state: rpc::State::Unknown,
+        code: None,
+        guarantee: None,
+        place: None,
+        opened_ms: None,
+        legs: Vec::new(),
+        height,
+    };
+    match state {
+        BundleState::Unknown => {}
+        BundleState::Held => info.state = rpc::State::Held,
+        BundleState::Logged => info.state = rpc::State::Logged,
+        BundleState::Ordered(place) => {
+            info.state = rpc::State::Ordered;
+            info.place = Some(place_info(&place));
+        }
+        BundleState::Ended(place, end) => {
+            info.place = Some(place_info(&place));
+            info.opened_ms = Some(end.time_ms);
+            (info.state, info.code) = ended(&end.outcome);
+            if let Outcome::Released { legs } = &end.outcome {
+                info.guarantee = Some("inclusion in one slot on every rollup".into());
+                let batch_height = end.height.get();
+                info.legs = legs
+                    .iter()
+                    .map(|leg| rpc::LegInfo { chain_id: leg.chain_id, batch_height })
+                    .collect();
+            }
+        }
+    }
+    info
+}
+
+fn place_info(place: &Place) -> rpc::PlaceInfo {
+    rpc::PlaceInfo {
+        height: place.height.get(),
+        position: u64::from(place.position),
+        cohort: u64::from(place.cohort),
+    }
+}
+
+fn ended(outcome: &Outcome) -> (rpc::State, Option<String>) {
+    match outcome {
+        Outcome::Released { .. } => (rpc::State::Released, None),
+        Outcome::Failed(failed) => (rpc::State::Failed, Some(failed.to_string())),
+        Outcome::Expired => (rpc::State::Expired, None),
+        Outcome::Carried => (rpc::State::Ordered, None),
+    }
+}
+
+/// An event as clients read it.
+pub(super) fn event(event: &Event) -> rpc::Event {
+    match event {
+        Event::Ordered { height, time_ms, cohorts } => rpc::Event::Ordered {
+            height: height.get(),
+            time_ms: *time_ms,
+            cohorts: cohorts
+                .iter()
+                .map(|cohort| cohort.iter().map(ToString::to_string).collect())
+                .collect(),
+        },
+        Event::Released { height, root, outcomes } => rpc::Event::Released {
+            height: height.get(),
+            root: root.to_string(),
+            outcomes: outcomes
+                .iter()
+                .map(|(id, outcome)| {
+                    let (state, code) = ended(outcome);
+                    rpc::OutcomeInfo { id: id.to_string(), state, code }
+                })
+                .collect(),
+        },
+    }
+}
+
+fn rejected(rejection: &Rejection) -> Failure {
+    let data = rpc::Rejected {
+        code: rejection.code.to_string(),
+        actual: rejection.actual.to_string(),
+        limit: rejection.limit.to_string(),
+        cure: rejection.cure().to_owned(),
+    };
+    Failure { code: code::REJECTED, message: rejection.to_string(), data: Some(value(&data)) }
+}
+
+fn id(parameter: &Value) -> Result<BundleId, Failure> {
+    let parsed = parameter.as_str().and_then(|text| text.parse().ok());
+    parsed.ok_or_else(|| failure(code::PARAMS, "id must be 0x and 64 lower-case hex digits"))
+}
+
+fn failure(code: i64, message: &str) -> Failure {
+    Failure { code, message: message.to_owned(), data: None }
+}
+
+fn response(id: Value, result: Result<Value, Failure>) -> Response {
+    let (result, error) = match result {
+        Ok(result) => (Some(result), None),
+        Err(error) => (None, Some(error)),
+    };
+    Response { jsonrpc: "2.0".into(), id, result, error }
+}
+
+fn value(of: &impl serde::Serialize) -> Value {
+    serde_json::to_value(of).unwrap_or(Value::Null)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    alloy_primitives::hex::encode_prefixed(bytes)
+}

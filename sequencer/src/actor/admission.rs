@@ -1,0 +1,165 @@
+//! Carrying out what the pool decides.
+
+use commonware_cryptography::ed25519::PublicKey;
+use commonware_p2p::Sender;
+use commonware_runtime::{Clock, Metrics, Spawner};
+use fairveil_consensus::host::BundleFacts;
+use fairveil_crypto::{BundleId, SequencerIndex, encoding, envelope::VerifiedBundle};
+use fairveil_mempool::{
+    BundleMessage, Receipt, ReceiptBody,
+    pool::{Input, Output, Reply, RequestId, StoredBundle},
+};
+use rand_core_10::CryptoRng;
+use tracing::debug;
+
+use super::{Actor, Done, Lane, StopReason};
+use crate::{
+    executor::Lane as Threads,
+    handle::{Call, decoded},
+    outbox::Effect,
+    store::{Table, Write},
+};
+
+/// Longest stored bundle, in bytes.
+const MAX_STORED_BYTES: usize = 1 << 20;
+
+impl<E, S> Actor<E, S>
+where
+    E: Clock + CryptoRng + Spawner + Metrics,
+    S: Sender<PublicKey = PublicKey>,
+{
+    pub(super) fn call(&mut self, call: Call) -> Result<(), StopReason> {
+        match call {
+            Call::Submit { sealed, address, reply } => {
+                let request = RequestId(self.next_request);
+                self.next_request += 1;
+                self.replies.insert(request, reply);
+                self.count("submissions", 1);
+                let addressed = Vec::new();
+                self.admit(Input::Submitted { request, address, addressed, bytes: sealed })
+            }
+            Call::Pending { id, reply } => {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.pending_state(&id));
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn bundle_message(
+        &mut self,
+        peer: SequencerIndex,
+        bytes: &[u8],
+    ) -> Result<(), StopReason> {
+        match BundleMessage::decode(bytes) {
+            Ok(message) => self.admit(Input::Received { peer, message }),
+            Err(error) => {
+                debug!(%peer, %error, "not a message about bundles");
+                self.count("malformed_messages", 1);
+                Ok(())
+            }
+        }
+    }
+
+    /// Hands one input to the pool and carries out what follows, in order.
+    pub(crate) fn admit(&mut self, input: Input) -> Result<(), StopReason> {
+        let outputs = self.pool.handle(self.now_ms(), input);
+        self.carry_out(outputs)
+    }
+
+    /// Carries out outputs of the pool, in order.
+    pub(crate) fn carry_out(&mut self, outputs: Vec<Output>) -> Result<(), StopReason> {
+        let mut held = Vec::new();
+        for output in outputs {
+            match output {
+                Output::Reply { request, reply } => self.reply(request, reply),
+                Output::Send { to, message } => self.send(Lane::Bundles, &to, message.encode()),
+                Output::Serve { to, id } => self.serve(to, id)?,
+                Output::Verify(job) => {
+                    let run = self.executor.run(Threads::Admission, move |pool| job.run(pool));
+                    self.start(async move { run.await.map(Done::Verified) });
+                }
+                Output::Persist(stored) => {
+                    let value = encoding::encode(&stored);
+                    self.outbox.write(Write::put(Table::Bundles, *stored.id.as_bytes(), value));
+                }
+                Output::PersistReceipt(body) => {
+                    self.write_receipt(body);
+                }
+                Output::Append(entry) => {
+                    self.write_receipt(entry.receipt);
+                    self.entries.push(entry);
+                }
+                Output::Held { id, bundle } => {
+                    let facts = BundleFacts::from(bundle.header());
+                    self.shared.change(|contents| contents.facts.insert(id, facts));
+                    held.push(bundle);
+                }
+                Output::Forget { id } => {
+                    self.outbox.write(Write::remove(Table::Bundles, *id.as_bytes()));
+                    self.shared.change(|contents| contents.facts.remove(&id));
+                    self.openings.forget(&id);
+                }
+                Output::Fault { peer, fault } => {
+                    debug!(%peer, %fault, "a peer relayed an invalid bundle");
+                    self.count("invalid_relays", 1);
+                }
+            }
+        }
+        if !held.is_empty() {
+            self.holds(held)?;
+        }
+        Ok(())
+    }
+
+    /// Bundles came in: prepares own shares at home, and goes on with openings that waited.
+    fn holds(&mut self, bundles: Vec<VerifiedBundle>) -> Result<(), StopReason> {
+        let prepare = self.openings.preparation(bundles.clone());
+        let run = self.executor.run(Threads::Admission, prepare);
+        self.start(async move { run.await.map(|()| Done::Prepared) });
+        self.attack_on_arrival(&bundles)?;
+        self.openings_hold(bundles)
+    }
+
+    fn reply(&mut self, request: RequestId, reply: Reply) {
+        let answer = match reply {
+            Reply::Receipt(body) => {
+                self.count("receipts", 1);
+                Ok(self.signed(body))
+            }
+            Reply::Rejected(rejection) => {
+                self.count("rejections", 1);
+                Err(rejection)
+            }
+        };
+        self.outbox.then(Effect::Reply(request, answer));
+    }
+
+    fn write_receipt(&mut self, body: ReceiptBody) {
+        let value = encoding::encode(&self.signed(body));
+        self.outbox.write(Write::put(Table::Receipts, *body.id.as_bytes(), value));
+    }
+
+    fn signed(&self, body: ReceiptBody) -> Receipt {
+        body.sign(self.config.index, &self.signer)
+    }
+
+    fn serve(&mut self, to: SequencerIndex, id: BundleId) -> Result<(), StopReason> {
+        let sealed = match self.pool.bundle(&id) {
+            Some(bundle) => Some(bundle.sealed().encode()),
+            None => match self.store.get(Table::Bundles, id.as_bytes())? {
+                Some(bytes) => {
+                    let stored: StoredBundle = decoded(Table::Bundles, &bytes, MAX_STORED_BYTES)?;
+                    Some(stored.sealed)
+                }
+                None => None,
+            },
+        };
+        let message = match sealed {
+            Some(sealed) => BundleMessage::Relay(sealed),
+            None => BundleMessage::Absent(vec![id]),
+        };
+        self.send(Lane::Bundles, &[to], message.encode());
+        Ok(())
+    }
+}

@@ -1,0 +1,214 @@
+//! A block is final: what follows from it, and the transaction that commits it.
+
+use commonware_cryptography::ed25519::PublicKey;
+use commonware_p2p::Sender;
+use commonware_runtime::{Clock, Metrics, Spawner};
+use fairveil_consensus::{Block, host::BundleFacts, state::BlockOutput};
+use fairveil_crypto::{
+    Digest, Height, SequencerIndex,
+    certificate::{FinalOrder, OrderCertificate},
+    encoding,
+};
+use fairveil_mempool::pool::{FinalizedBlock, Input};
+use fairveil_ordering::{MAX_BELOW_EDGE, Status};
+use fairveil_release::certificate::{ListedRelease, ReleaseCertificate};
+use rand_core_10::CryptoRng;
+
+use super::{Actor, Delivered, StopReason};
+use crate::{
+    outbox::Effect,
+    record::{Event, Place, height_key},
+    recovery::{StoredEmission, chain_writes, emitted_bundle},
+    store::{Table, Write},
+};
+
+/// Heights between two looks at everything that must be reported.
+const DUTY_HEIGHTS: u64 = 256;
+/// Certified release roots that are kept for blocks that are still being voted on.
+const KEPT_ROOTS: u64 = 1_024;
+/// Block intervals that the mean is taken over.
+const INTERVALS: usize = 64;
+
+impl<E, S> Actor<E, S>
+where
+    E: Clock + CryptoRng + Spawner + Metrics,
+    S: Sender<PublicKey = PublicKey>,
+{
+    pub(super) fn finalized<T>(&mut self, delivered: Delivered<T>) -> Result<(), StopReason>
+    where
+        T: commonware_parallel::Strategy,
+    {
+        let certificate = delivered.certificate();
+        let Delivered { executed, acknowledgement, .. } = delivered;
+        let (block, output) = (executed.block, executed.output);
+        let height = block.header().height;
+        let interval = block.header().time_ms.saturating_sub(self.chain.tip().time_ms);
+        if height.get() > 1 {
+            self.intervals.push_back(interval);
+            self.intervals.truncate(INTERVALS + 1);
+            if self.intervals.len() > INTERVALS {
+                self.intervals.pop_front();
+            }
+        }
+        let order = self.verified(&certificate)?;
+        self.certify_releases(&block, &certificate, &output)?;
+        self.chain = executed.state;
+        for write in chain_writes(&self.chain, &block, &mut self.snapshot) {
+            self.outbox.write(write);
+        }
+        let value = encoding::encode(&certificate);
+        self.outbox.write(Write::put(Table::Orders, height_key(height), value));
+        let emitted = self.place(&block, &output);
+        self.share_progress();
+        self.open(order)?;
+        self.tell_pool(height, &output, emitted)?;
+        self.log.drop_committed(self.own_committed());
+        if height.get().is_multiple_of(DUTY_HEIGHTS) {
+            let order = self.chain.ordering().order();
+            self.log.retain_remembered(|id| order.status(id) != Status::Unknown);
+        }
+        self.outbox.then(Effect::Acknowledge(acknowledgement));
+        self.outbox.then(Effect::PublishHead);
+        self.attack_on_block(height);
+        self.tell_lag()
+    }
+
+    /// The final order that a certificate proves; the only source of one here.
+    pub(crate) fn verified(&self, certificate: &OrderCertificate) -> Result<FinalOrder, StopReason> {
+        certificate
+            .verify(&self.config.network_id, &self.config.committee)
+            .map_err(|error| StopReason::Inconsistent(format!("a final block's certificate: {error}")))
+    }
+
+    fn own_committed(&self) -> u64 {
+        self.chain.ordering().committed(self.config.index).map_or(0, |tip| tip.length)
+    }
+
+    /// Keeps the certificate of every release that the block lists, and checks it against our own.
+    fn certify_releases(
+        &mut self,
+        block: &Block,
+        order: &OrderCertificate,
+        output: &BlockOutput,
+    ) -> Result<(), StopReason> {
+        if output.released.is_empty() {
+            return Ok(());
+        }
+        let body = block.body();
+        let certificate = ReleaseCertificate {
+            finalization: order.finalization.clone(),
+            headers: order.headers.clone(),
+            evidence_digest: body.evidence_digest(),
+            releases: body
+                .releases
+                .iter()
+                .map(|(height, root)| ListedRelease { height: *height, root: *root })
+                .collect(),
+            system_digest: body.system_digest(),
+        };
+        let bytes = encoding::encode(&certificate);
+        let own = self.shared.read().roots.clone();
+        for (height, root) in &output.released {
+            if let Some(own) = own.get(height)
+                && own != root
+            {
+                return Err(StopReason::Inconsistent(format!(
+                    "release root {own} of height {height}, certified is {root}"
+                )));
+            }
+            self.certified.insert(*height, *root);
+            self.outbox.write(Write::put(Table::Certified, height_key(*height), bytes.clone()));
+        }
+        let oldest = block.header().height.saturating_sub(KEPT_ROOTS);
+        self.certified = self.certified.split_off(&oldest);
+        Ok(())
+    }
+
+    /// The root that a final block certifies for a height, if one did.
+    pub(super) fn certified_root(&self, height: Height) -> Option<Digest> {
+        self.certified.get(&height).copied()
+    }
+
+    /// Writes the final places, and says what was emitted.
+    fn place(&mut self, block: &Block, output: &BlockOutput) -> Vec<StoredEmission> {
+        let height = block.header().height;
+        let mut emitted = Vec::new();
+        let mut position = 0;
+        for (cohort, entries) in (0u32..).zip(&output.emission.cohorts) {
+            for entry in entries {
+                let placement = entry.placement;
+                let place = Place { height, position, cohort, placement, end: None };
+                position += 1;
+                let value = encoding::encode(&place);
+                self.outbox.write(Write::put(Table::Places, *entry.id.as_bytes(), value));
+                self.places.insert(entry.id, place);
+                let facts = self.shared.read().facts.get(&entry.id).copied();
+                if let Some(facts) = facts {
+                    emitted.push((entry.id, facts));
+                }
+            }
+        }
+        if position > 0 {
+            let value = encoding::encode::<Vec<(_, BundleFacts)>>(&emitted);
+            self.outbox.write(Write::put(Table::Emitted, height_key(height), value));
+            self.count("ordered", u64::from(position));
+            let cohorts = output.emission.cohorts.iter();
+            let cohorts =
+                cohorts.map(|cohort| cohort.iter().map(|entry| entry.id).collect()).collect();
+            let time_ms = block.header().time_ms;
+            self.event(Event::Ordered { height, time_ms, cohorts });
+        }
+        emitted
+    }
+
+    /// Tells the consensus' side where the logs stand now.
+    pub(crate) fn share_progress(&self) {
+        let ordering = self.chain.ordering();
+        let order = ordering.order();
+        let full = self
+            .config
+            .committee
+            .indices()
+            .map(|sequencer| order.below_edge(sequencer) as usize > MAX_BELOW_EDGE as usize)
+            .collect();
+        let convicted = self.chain.convicted();
+        let oldest = self.chain.released().saturating_sub(KEPT_ROOTS);
+        self.shared.change(|contents| {
+            contents.logs.commit(|sequencer: SequencerIndex| ordering.committed(sequencer));
+            contents.full = full;
+            contents.proofs.retain(|(culprit, _)| !convicted.contains(culprit));
+            contents.roots = contents.roots.split_off(&oldest);
+        });
+    }
+
+    fn tell_pool(
+        &mut self,
+        height: Height,
+        output: &BlockOutput,
+        emitted: Vec<StoredEmission>,
+    ) -> Result<(), StopReason> {
+        let order = self.chain.ordering().order();
+        let own = self.config.index;
+        let duty = if height.get().is_multiple_of(DUTY_HEIGHTS) {
+            order.to_report(own)
+        } else {
+            output.reached_edge.clone()
+        };
+        let block = FinalizedBlock {
+            height,
+            duty,
+            emitted: emitted.iter().map(|(id, facts)| emitted_bundle(*id, facts)).collect(),
+            committed: self.own_committed(),
+            below_edge: order.below_edge(own),
+        };
+        self.admit(Input::Finalized(block))
+    }
+
+    /// Tells the pool how far this sequencer is behind.
+    pub(super) fn tell_lag(&mut self) -> Result<(), StopReason> {
+        let committed = self.chain.tip().height;
+        let behind = self.tip.height().distance_from(committed);
+        let unopened = committed.next().distance_from(self.openings.releases.next());
+        self.admit(Input::Lagging { blocks: behind.max(unopened) })
+    }
+}

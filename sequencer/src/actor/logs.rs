@@ -1,0 +1,185 @@
+//! The own order log, and everybody's.
+
+use commonware_cryptography::ed25519::PublicKey;
+use commonware_p2p::Sender;
+use commonware_runtime::{Clock, Metrics, Spawner};
+use fairveil_consensus::{SystemEntry, host::Host as _};
+use fairveil_crypto::{BundleId, SequencerIndex, encoding};
+use fairveil_mempool::pool::LogEntry;
+use fairveil_ordering::LogHead;
+use rand_core_10::CryptoRng;
+use tracing::{debug, warn};
+
+use super::{Actor, Lane, StopReason};
+use crate::{
+    logs::{Learned, LogMessage, MAX_PIECE_IDS},
+    outbox::Effect,
+    store::{Table, Write},
+};
+
+impl<E, S> Actor<E, S>
+where
+    E: Clock + CryptoRng + Spawner + Metrics,
+    S: Sender<PublicKey = PublicKey>,
+{
+    /// Puts the entries that the pool appended into the next transaction.
+    pub(super) fn write_entries(&mut self) {
+        if self.entries.is_empty() {
+            return;
+        }
+        let entries = self.adversary.arrange(std::mem::take(&mut self.entries));
+        let mut ids = Vec::with_capacity(entries.len());
+        for (position, entry) in entries {
+            let key = log_key(self.log.name().epoch.get(), position);
+            let entry = LogEntry { position, ..entry };
+            self.outbox.write(Write::put(Table::Log, key, encoding::encode(&entry)));
+            ids.push(entry.id);
+        }
+        self.outbox.then(Effect::Logged(ids));
+    }
+
+    /// Entries are durable: they stand in the log from now on.
+    pub(super) fn logged(&mut self, ids: &[BundleId]) -> Result<(), StopReason> {
+        for id in ids {
+            self.log
+                .append(*id)
+                .map_err(|error| StopReason::Inconsistent(error.to_string()))?;
+        }
+        self.head_due = true;
+        Ok(())
+    }
+
+    /// Signs the head and shows it to everybody, with the entries since the last time.
+    pub(super) fn publish_head(&mut self) {
+        self.head_due = false;
+        let from = self.published.max(self.committed_length());
+        for piece in self.pieces(from) {
+            self.publish(piece);
+        }
+        self.published = self.log.tip().length;
+    }
+
+    /// The own log from a length on, in messages of at most [`MAX_PIECE_IDS`] entries; one
+    /// without entries if there are none. Of durable entries alone.
+    fn pieces(&self, from: u64) -> Vec<Piece> {
+        let Some(ids) = self.log.entries_from(from) else { return Vec::new() };
+        let own = self.config.index;
+        let Some(mut tip) = self.shared.read().logs.tip_at(own, from) else { return Vec::new() };
+        let (height, now) = (self.chain.tip().height, self.now_ms());
+        let mut chunks: Vec<&[BundleId]> = ids.chunks(MAX_PIECE_IDS).collect();
+        if chunks.is_empty() {
+            chunks.push(&[]);
+        }
+        let pieces = chunks.into_iter().map(|ids| {
+            let from = tip.length;
+            tip = tip.after_all(ids);
+            let head = LogHead::sign(self.log.name(), tip, height, now, &self.signer);
+            Piece { from, head, ids: ids.to_vec() }
+        });
+        pieces.collect()
+    }
+
+    /// After a start: shows the consensus' side the own log as it was stored.
+    pub(crate) fn show_own_log(&mut self) {
+        self.published = self.committed_length();
+        let own = self.config.index;
+        for Piece { from, head, ids } in self.pieces(self.published) {
+            // What is stored was accepted before.
+            let _ = self.shared.change(|contents| contents.logs.learn(own, from, head, &ids));
+        }
+    }
+
+    fn committed_length(&self) -> u64 {
+        self.chain.ordering().committed(self.config.index).map_or(0, |tip| tip.length)
+    }
+
+    fn publish(&mut self, piece: Piece) {
+        let own = self.config.index;
+        let Piece { from, head, ids } = piece;
+        let learned = self.shared.change(|contents| contents.logs.learn(own, from, head, &ids));
+        if let Err(fault) = learned {
+            warn!(%fault, "the own log is not what was published of it");
+        }
+        let forked = self.forked(from, &head, &ids);
+        let message = LogMessage::Piece { from, head, ids };
+        let peers = self.peers();
+        let (shown, deceived) = match forked {
+            Some(_) => peers.split_at(peers.len() / 2),
+            None => (peers.as_slice(), &[][..]),
+        };
+        self.send(Lane::Logs, shown, message.encode());
+        if let Some(other) = forked {
+            self.send(Lane::Logs, deceived, other.encode());
+        }
+    }
+
+    pub(super) fn log_message(
+        &mut self,
+        peer: SequencerIndex,
+        bytes: &[u8],
+    ) -> Result<(), StopReason> {
+        match LogMessage::decode(bytes) {
+            Ok(LogMessage::Piece { from, head, ids }) => self.learn(peer, from, head, &ids),
+            Ok(LogMessage::Request { from }) => self.show(peer, from),
+            Err(error) => {
+                debug!(%peer, %error, "not a message about logs");
+                self.count("malformed_messages", 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// A peer came back: shows it the own log and asks for its own.
+    pub(super) fn greet(&mut self, peer: SequencerIndex) {
+        let known = self.shared.read().logs.known(peer).map_or(0, |tip| tip.length);
+        self.send(Lane::Logs, &[peer], LogMessage::Request { from: known }.encode());
+        self.show(peer, self.committed_length());
+    }
+
+    fn learn(&mut self, peer: SequencerIndex, from: u64, head: LogHead, ids: &[BundleId]) {
+        let learned = self.shared.change(|contents| contents.logs.learn(peer, from, head, ids));
+        match learned {
+            Ok(Learned::Extended | Learned::Nothing) => {}
+            Ok(Learned::Missing { from }) => {
+                self.send(Lane::Logs, &[peer], LogMessage::Request { from }.encode());
+            }
+            Ok(Learned::Equivocated(proof)) => {
+                warn!(%peer, "a sequencer signed two order logs");
+                self.count("equivocations", 1);
+                self.write_evidence(encoding::encode(&*proof));
+                self.shared.record(peer, SystemEntry::ForkedLog(*proof));
+            }
+            Err(fault) => {
+                debug!(%peer, %fault, "a piece of a log is refused");
+                self.count("refused_pieces", 1);
+            }
+        }
+    }
+
+    /// Shows a peer the own log from a length on.
+    fn show(&mut self, peer: SequencerIndex, from: u64) {
+        for Piece { from, head, ids } in self.pieces(from) {
+            self.send(Lane::Logs, &[peer], LogMessage::Piece { from, head, ids }.encode());
+        }
+    }
+
+    /// Keeps a proof under its digest.
+    pub(super) fn write_evidence(&mut self, bytes: Vec<u8>) {
+        let key = fairveil_crypto::domain::hash(
+            fairveil_crypto::domain::Tag::EvidenceFile,
+            &[&bytes],
+        );
+        self.outbox.write(Write::put(Table::Evidence, *key.as_bytes(), bytes));
+    }
+}
+
+/// A part of the own log with the head over everything up to its end.
+struct Piece {
+    from: u64,
+    head: LogHead,
+    ids: Vec<BundleId>,
+}
+
+fn log_key(epoch: u64, position: u64) -> Vec<u8> {
+    [epoch.to_be_bytes(), position.to_be_bytes()].concat()
+}

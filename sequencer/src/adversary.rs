@@ -1,0 +1,88 @@
+//! What the named adversaries do at the places where they leave the protocol.
+//!
+//! An honest sequencer passes through here unchanged. The front-runner has a searcher beside it: for
+//! every bundle that arrives it seals one of its own, lets its log claim that its own came first,
+//! and asks everybody for decryption shares of orders that are not final, to read what it may not.
+
+use std::collections::BTreeSet;
+
+use fairveil_crypto::{BundleId, envelope::PayerSecret};
+use fairveil_mempool::pool::LogEntry;
+use fairveil_release::opener::ShareMessage;
+
+use crate::behaviour::Behaviour;
+
+/// Own bundles that a front-runner remembers.
+const MAX_PAIRS: usize = 65_536;
+
+/// What a front-runner tried and got.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct AttackReport {
+    /// (own bundle, the victim's): the own one was made when the victim's arrived.
+    pub pairs: Vec<(BundleId, BundleId)>,
+    /// Requests for decryption shares of heights that were not final. Whoever was asked counts the
+    /// refusal.
+    pub requests: u64,
+}
+
+/// The adversary's state; empty for an honest sequencer.
+pub(crate) struct Adversary {
+    pub(crate) behaviour: Behaviour,
+    pub(crate) payer: Option<PayerSecret>,
+    pub(crate) next_nonce: u64,
+    pub(crate) report: AttackReport,
+    own: BTreeSet<BundleId>,
+    next_position: u64,
+}
+
+impl Adversary {
+    pub(crate) fn new(
+        behaviour: Behaviour,
+        payer: Option<PayerSecret>,
+        log_length: u64,
+    ) -> Self {
+        Self {
+            behaviour,
+            payer,
+            next_nonce: 0,
+            report: AttackReport::default(),
+            own: BTreeSet::new(),
+            next_position: log_length,
+        }
+    }
+
+    /// The entries with the positions that they get, in the order of the log.
+    pub(crate) fn arrange(&mut self, mut entries: Vec<LogEntry>) -> Vec<(u64, LogEntry)> {
+        if self.behaviour.reverses() {
+            entries.reverse();
+            entries.sort_by_key(|entry| !self.own.contains(&entry.id));
+        }
+        let first = self.next_position;
+        self.next_position += entries.len() as u64;
+        (first..).zip(entries).collect()
+    }
+
+    /// Whether a message about shares is kept back.
+    pub(crate) fn withholds(&self, message: &ShareMessage) -> bool {
+        self.behaviour == Behaviour::ShareWithholder
+            && matches!(message, ShareMessage::Share { .. })
+    }
+
+    /// Remembers an own bundle and the victim's that it was made for.
+    pub(crate) fn made(&mut self, own: BundleId, victim: BundleId) {
+        if self.report.pairs.len() < MAX_PAIRS {
+            self.own.insert(own);
+            self.report.pairs.push((own, victim));
+        }
+    }
+
+    /// Whether a bundle is one of its own.
+    pub(crate) fn owns(&self, id: &BundleId) -> bool {
+        self.own.contains(id)
+    }
+
+    /// What was tried, for whoever judges the attack.
+    pub(crate) fn report(&self) -> Option<AttackReport> {
+        (self.behaviour == Behaviour::FrontRunner).then(|| self.report.clone())
+    }
+}

@@ -1,0 +1,78 @@
+//! What one sequencer is started with.
+
+use std::{fmt, sync::Arc};
+
+use fairveil_consensus::timing::Timing;
+use fairveil_crypto::{
+    ConsensusSecret, Digest, NetworkId, SequencerIndex,
+    committee::{Committee, KeyShare},
+};
+use fairveil_mempool::Limits;
+use fairveil_ordering as ordering;
+use fairveil_release::registry::Registry;
+use zeroize::Zeroizing;
+
+use crate::behaviour::Behaviour;
+
+/// Everything public that a sequencer is started with.
+#[derive(Clone)]
+pub struct Config {
+    /// The network: the digest of its first definition.
+    pub network_id: NetworkId,
+    /// The epoch's committee: keys, threshold, public key shares.
+    pub committee: Committee,
+    /// This sequencer's index.
+    pub index: SequencerIndex,
+    /// The numbers of fairness.
+    pub fairness: ordering::Committee,
+    /// Who decides the order.
+    pub mode: ordering::Mode,
+    /// The rollups.
+    pub registry: Registry,
+    /// Digest of the transcript that the chain begins with.
+    pub transcript: Digest,
+    /// Bounds of the pool.
+    pub limits: Limits,
+    /// Durations of the consensus.
+    pub timing: Timing,
+    /// Prefix of everything in the consensus' storage.
+    pub partition: String,
+    /// Which peers can be reached now, by position. A closure, for who knows it.
+    pub connected: Connected,
+    /// Honest, or a named adversary.
+    pub behaviour: Behaviour,
+}
+
+/// Which peers can be reached now, by position.
+pub type Connected = Arc<dyn Fn() -> Vec<bool> + Send + Sync>;
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("network_id", &self.network_id)
+            .field("index", &self.index)
+            .field("behaviour", &self.behaviour)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A sequencer's secrets. They leave it for nothing but signatures and decryption shares.
+pub struct Secrets {
+    /// Seed of the consensus key.
+    pub consensus_seed: Zeroizing<[u8; 32]>,
+    /// The key share.
+    pub key_share: KeyShare,
+}
+
+impl Secrets {
+    /// The consensus key.
+    pub(crate) fn consensus(&self) -> ConsensusSecret {
+        ConsensusSecret::from_seed(*self.consensus_seed)
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets(<redacted>)")
+    }
+}

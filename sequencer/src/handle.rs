@@ -1,0 +1,385 @@
+//! What the rest of the process may ask of a running sequencer.
+//!
+//! Submissions and live states go through the sequencer's own task; what is final is read from the
+//! database. Handles are cheap to clone and outlive the sequencer: calls fail then.
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use fairveil_crypto::{
+    BundleId, Height, SequencerIndex, certificate::OrderCertificate, committee::Committee,
+    encoding, envelope::MAX_SEALED_BYTES,
+};
+use fairveil_mempool::{
+    Receipt, Rejection,
+    limits::{HORIZON_HEIGHTS, LAST_REPORT_HEIGHTS},
+};
+use fairveil_release::{
+    certificate::ReleaseCertificate,
+    document::{BatchDocument, BundleDocument, DocumentLeg},
+    proof::{BatchProof, BundleProof},
+    release::{Release, ReleaseError},
+};
+use futures::channel::oneshot;
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    adversary::AttackReport,
+    config::Config,
+    record::{BundleState, Event, MAX_EVENT_BYTES, MAX_PLACE_BYTES, Place},
+    store::{Store, StoreError, Table},
+};
+
+/// Calls that wait for the sequencer's task.
+pub(crate) const MAX_CALLS: usize = 4_096;
+/// Longest stored order certificate, in bytes.
+const MAX_CERTIFICATE_BYTES: usize = 8 << 20;
+/// Proofs shown at once.
+const MAX_EVIDENCE: usize = 1_024;
+/// Final heights that a ready sequencer may not have committed yet.
+const MAX_BEHIND: u64 = 8;
+
+/// One question to the sequencer's task.
+pub(crate) enum Call {
+    /// Admit these bytes.
+    Submit {
+        /// The sealed bundle.
+        sealed: Vec<u8>,
+        /// Who sent it.
+        address: IpAddr,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<Receipt, Rejection>>,
+    },
+    /// Where a bundle stands that isn't ordered.
+    Pending {
+        /// The bundle.
+        id: BundleId,
+        /// Where the answer goes.
+        reply: oneshot::Sender<BundleState>,
+    },
+}
+
+/// Why a call brought no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The sequencer has stopped.
+    #[error("the sequencer has stopped")]
+    Stopped,
+    /// Too many calls wait already.
+    #[error("{} calls wait already", MAX_CALLS)]
+    Busy,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// One check of readiness.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What is checked, one word.
+    pub name: &'static str,
+    /// Whether it passed.
+    pub passed: bool,
+    /// The values behind the verdict.
+    pub why: String,
+}
+
+/// What a sequencer says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overview {
+    /// The epoch.
+    pub epoch: u64,
+    /// The last final height committed here.
+    pub height: u64,
+    /// The newest final height known of, here or not.
+    pub final_height: u64,
+    /// Committed time of that height, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// Mean milliseconds between the last final blocks (at most 64).
+    pub block_interval_ms: u64,
+    /// Height up to which everything is released here.
+    pub released: u64,
+    /// Bundles held and not yet ordered.
+    pub pool_bundles: u64,
+    /// Bytes of them.
+    pub pool_bytes: u64,
+    /// Length of this sequencer's order log.
+    pub log_length: u64,
+    /// Height up to which final blocks certify releases.
+    pub certified: u64,
+    /// Bundles in memory.
+    pub pool_held: u64,
+    /// Bundles that must be reported and are not held.
+    pub pool_duty: u64,
+    /// What a front-runner tried; none for anybody else.
+    pub attack: Option<AttackReport>,
+    /// Counters by name, for metrics.
+    pub counters: Vec<(&'static str, u64)>,
+}
+
+/// A running sequencer, as others see it.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) calls: mpsc::Sender<Call>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) store: Store,
+    pub(crate) overview: Arc<Mutex<Overview>>,
+    pub(crate) events: watch::Receiver<u64>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Handle")
+    }
+}
+
+impl Handle {
+    /// Submits a sealed bundle; the receipt is durable before it is answered.
+    ///
+    /// # Errors
+    ///
+    /// If the sequencer has stopped or too many calls wait. A rejection is an answer.
+    pub async fn submit(
+        &self,
+        sealed: Vec<u8>,
+        address: IpAddr,
+    ) -> Result<Result<Receipt, Rejection>, CallError> {
+        let (reply, answer) = oneshot::channel();
+        self.call(Call::Submit { sealed, address, reply })?;
+        answer.await.map_err(|_| CallError::Stopped)
+    }
+
+    /// Where a bundle stands.
+    ///
+    /// # Errors
+    ///
+    /// If the sequencer has stopped or its database failed.
+    pub async fn state(&self, id: BundleId) -> Result<BundleState, CallError> {
+        if let Some(place) = self.place(id)? {
+            return Ok(BundleState::of(place));
+        }
+        let (reply, answer) = oneshot::channel();
+        self.call(Call::Pending { id, reply })?;
+        answer.await.map_err(|_| CallError::Stopped)
+    }
+
+    /// The final place of a bundle.
+    ///
+    /// # Errors
+    ///
+    /// If the database failed.
+    pub fn place(&self, id: BundleId) -> Result<Option<Place>, StoreError> {
+        self.stored(Table::Places, id.as_bytes(), MAX_PLACE_BYTES)
+    }
+
+    /// This sequencer's receipt for a bundle.
+    ///
+    /// # Errors
+    ///
+    /// If the database failed.
+    pub fn receipt(&self, id: BundleId) -> Result<Option<Receipt>, StoreError> {
+        self.stored(Table::Receipts, id.as_bytes(), 4096)
+    }
+
+    /// The order certificate of a height.
+    ///
+    /// # Errors
+    ///
+    /// If the database failed.
+    pub fn order_certificate(&self, height: u64) -> Result<Option<OrderCertificate>, StoreError> {
+        self.stored(Table::Orders, &height.to_be_bytes(), MAX_CERTIFICATE_BYTES)
+    }
+
+    /// What became of a bundle, with everything that proves it, once that is certified.
+    ///
+    /// # Errors
+    ///
+    /// If the database failed.
+    pub fn release_document(&self, id: BundleId) -> Result<Option<BundleDocument>, StoreError> {
+        let Some(place) = self.place(id)? else { return Ok(None) };
+        let Some(end) = &place.end else { return Ok(None) };
+        let Some((release, certificate)) = self.certified_release(end.height)? else {
+            return Ok(None);
+        };
+        let damaged = |error: ReleaseError| self.damaged(error);
+        let tree = release.tree(&self.config.registry).map_err(damaged)?;
+        let at = release.leaves.iter().position(|leaf| leaf.id == id);
+        let proof = at.and_then(|at| BundleProof::new(&tree, u32::try_from(at).ok()?));
+        let Some(proof) = proof else { return Ok(None) };
+        let legs = proof.leaf.outcome.legs().iter().filter_map(|leg| {
+            let batch = release.batch(leg.chain_id)?;
+            let range = batch.bundles.iter().find(|range| range.id == id)?;
+            let (first, count) = (range.first as usize, range.count as usize);
+            let transactions = batch.transactions.get(first..first + count)?.to_vec();
+            Some(DocumentLeg { chain_id: leg.chain_id, transactions })
+        });
+        let legs = legs.collect();
+        let order = self.order_certificate(place.height.get())?;
+        Ok(Some(BundleDocument { release: release.header, certificate, proof, legs, order }))
+    }
+
+    /// Certified batches of a rollup from a height on, of heights that have any transaction.
+    /// None if the rollup isn't registered.
+    ///
+    /// # Errors
+    ///
+    /// If the database failed.
+    pub fn batches(
+        &self,
+        chain_id: u64,
+        from: u64,
+        limit: usize,
+    ) -> Result<Option<Vec<BatchDocument>>, StoreError> {
+        if self.config.registry.rollup(chain_id).is_none() {
+            return Ok(None);
+        }
+        let stored = self.store.range(Table::Releases, &from.to_be_bytes(), limit)?;
+        let mut documents = Vec::new();
+        for (key, _) in stored {
+            let height = key.try_into().map(u64::from_be_bytes).unwrap_or(0);
+            let Some((release, certificate)) = self.certified_release(Height::new(height))? else {
+                break;
+            };
+            let tree = release.tree(&self.config.registry).map_err(|error| self.damaged(error))?;
+            let batch = release.batch(chain_id).cloned();
+            let (Some(batch), Some(proof)) = (batch, BatchProof::new(&tree, chain_id)) else {
+                continue;
+            };
+            documents.push(BatchDocument { release: release.header, certificate, proof, batch });
+        }
+        Ok(Some(documents))
+    }
+
+    /// Evidence of provable faults that this sequencer found: digest and bytes.
+    ///
+    /// # Errors
+    ///
+    /// If the database failed.
+    pub fn evidence(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        self.store.range(Table::Evidence, &[], MAX_EVIDENCE)
+    }
+
+    /// Every limit that can reject a submission: code, what, value, unit.
+    pub fn limits(&self) -> Vec<(&'static str, &'static str, u64, &'static str)> {
+        let limits = &self.config.limits;
+        vec![
+            ("syncing", "blocks behind while bundles are admitted", limits.lag_blocks, "heights"),
+            ("rate", "submissions of one address in a burst", limits.address_burst, "bundles"),
+            ("rate", "submissions of one address", limits.address_per_second, "bundles a second"),
+            ("rate", "admissions of one payer in a burst", limits.payer_burst, "bundles"),
+            ("rate", "admissions of one payer", limits.payer_per_second, "bundles a second"),
+            ("length", "largest sealed bundle", MAX_SEALED_BYTES as u64, "bytes"),
+            ("horizon", "how far ahead a window may end", HORIZON_HEIGHTS, "heights"),
+            ("expired", "heights before the end of a window", LAST_REPORT_HEIGHTS, "heights"),
+            ("payer_limit", "bundles of one payer at once", limits.payer_bundles, "bundles"),
+            ("pool_full", "bundles at once", limits.pool_bundles, "bundles"),
+            ("pool_full", "bytes of bundles at once", limits.pool_bytes, "bytes"),
+        ]
+    }
+
+    /// Whether this sequencer does its work: every check with its verdict.
+    pub fn checks(&self) -> Vec<Check> {
+        let overview = self.overview();
+        let behind = overview.final_height.saturating_sub(overview.height);
+        let unreleased = overview.height.saturating_sub(overview.released);
+        let lag = self.config.limits.lag_blocks;
+        let check = |name, passed, why| Check { name, passed, why };
+        vec![
+            check("running", !self.calls.is_closed(), "the sequencer's task".into()),
+            check(
+                "tip",
+                overview.height > 0 && behind <= MAX_BEHIND,
+                format!("height {}, {behind} behind, at most {MAX_BEHIND}", overview.height),
+            ),
+            check("opening", unreleased <= lag, format!("{unreleased} heights unopened, at most {lag}")),
+            check(
+                "duty",
+                overview.pool_duty == 0,
+                format!("{} bundles must be reported and are not held", overview.pool_duty),
+            ),
+        ]
+    }
+
+    /// At most `limit` events from number `from` on.
+    ///
+    /// # Errors
+    ///
+    /// If the database failed.
+    pub fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, Event)>, StoreError> {
+        let stored = self.store.range(Table::Events, &from.to_be_bytes(), limit)?;
+        stored
+            .into_iter()
+            .map(|(key, value)| {
+                let number = key.try_into().map(u64::from_be_bytes).unwrap_or(u64::MAX);
+                Ok((number, decoded(Table::Events, &value, MAX_EVENT_BYTES)?))
+            })
+            .collect()
+    }
+
+    /// The number of the newest event; changes with every new one.
+    pub fn event_tip(&self) -> watch::Receiver<u64> {
+        self.events.clone()
+    }
+
+    /// The committee of the epoch.
+    pub fn committee(&self) -> &Committee {
+        &self.config.committee
+    }
+
+    /// This sequencer's index.
+    pub fn index(&self) -> SequencerIndex {
+        self.config.index
+    }
+
+    /// What the sequencer says of itself.
+    pub fn overview(&self) -> Overview {
+        self.overview.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn certified_release(
+        &self,
+        height: Height,
+    ) -> Result<Option<(Release, ReleaseCertificate)>, StoreError> {
+        let key = height.get().to_be_bytes();
+        let Some(certificate) = self.stored(Table::Certified, &key, MAX_CERTIFICATE_BYTES)? else {
+            return Ok(None);
+        };
+        let Some(bytes) = self.store.get(Table::Releases, &key)? else { return Ok(None) };
+        let release = Release::decode(&bytes)
+            .map_err(|error| StoreError::Damaged { table: Table::Releases, why: error.to_string() })?;
+        Ok(Some((release, certificate)))
+    }
+
+    fn damaged(&self, error: ReleaseError) -> StoreError {
+        StoreError::Damaged { table: Table::Releases, why: error.to_string() }
+    }
+
+    pub(crate) fn stored<T: serde::Serialize + serde::de::DeserializeOwned>(
+        &self,
+        table: Table,
+        key: &[u8],
+        limit_bytes: usize,
+    ) -> Result<Option<T>, StoreError> {
+        let Some(bytes) = self.store.get(table, key)? else { return Ok(None) };
+        decoded(table, &bytes, limit_bytes).map(Some)
+    }
+
+    fn call(&self, call: Call) -> Result<(), CallError> {
+        self.calls.try_send(call).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => CallError::Busy,
+            mpsc::error::TrySendError::Closed(_) => CallError::Stopped,
+        })
+    }
+}
+
+/// A stored value, decoded strictly.
+pub(crate) fn decoded<T: serde::Serialize + serde::de::DeserializeOwned>(
+    table: Table,
+    bytes: &[u8],
+    limit_bytes: usize,
+) -> Result<T, StoreError> {
+    encoding::decode(bytes, limit_bytes)
+        .map_err(|error| StoreError::Damaged { table, why: error.to_string() })
+}

@@ -1,0 +1,182 @@
+//! What the sequencer's task shares with the consensus: the consensus asks, the task supplies.
+//!
+//! # Invariants
+//!
+//! 1. Evidence is made only of what is durable at its owner and verified here.
+//! 2. Facts are supplied only of bundles that are held and intrinsically valid.
+//! 3. A release root is supplied only once the release is durable here.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use fairveil_consensus::{
+    SystemEntry,
+    host::{BundleFacts, Host, Intake, Wanted},
+};
+use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex};
+use fairveil_ordering::{Evidence, FRESH_HEIGHTS, Fragment};
+use tokio::sync::watch;
+
+use crate::{behaviour::Behaviour, logs::KnownLogs};
+
+/// Proofs of equivocation kept until a block carries them.
+const MAX_PROOFS: usize = 64;
+
+/// What is shared; clones share it.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    contents: Arc<Mutex<Contents>>,
+    changed: watch::Sender<()>,
+    wanted: watch::Sender<()>,
+    own: SequencerIndex,
+    behaviour: Behaviour,
+}
+
+pub(crate) struct Contents {
+    pub(crate) logs: KnownLogs,
+    /// Logs that the order extends no further for now, by position.
+    pub(crate) full: Vec<bool>,
+    pub(crate) facts: BTreeMap<BundleId, BundleFacts>,
+    /// Bundles that the consensus waits for.
+    pub(crate) needed: BTreeSet<BundleId>,
+    pub(crate) roots: BTreeMap<Height, Digest>,
+    pub(crate) proofs: Vec<(SequencerIndex, SystemEntry)>,
+}
+
+impl Shared {
+    pub(crate) fn new(logs: KnownLogs, own: SequencerIndex, behaviour: Behaviour) -> Self {
+        let contents = Contents {
+            logs,
+            full: Vec::new(),
+            facts: BTreeMap::new(),
+            needed: BTreeSet::new(),
+            roots: BTreeMap::new(),
+            proofs: Vec::new(),
+        };
+        let contents = Arc::new(Mutex::new(contents));
+        Self { contents, changed: watch::Sender::new(()), wanted: watch::Sender::new(()), own, behaviour }
+    }
+
+    /// Reads.
+    pub(crate) fn read(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes, and wakes whoever waits for something.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Contents) -> T) -> T {
+        let result = change(&mut self.read());
+        self.changed.send_replace(());
+        result
+    }
+
+    /// Changes whenever the consensus begins to wait for bundles.
+    pub(crate) fn wanted(&self) -> watch::Receiver<()> {
+        self.wanted.subscribe()
+    }
+
+    /// Bundles that the consensus began to wait for.
+    pub(crate) fn take_needed(&self) -> Vec<BundleId> {
+        std::mem::take(&mut self.read().needed).into_iter().collect()
+    }
+
+    async fn until<T>(&self, ready: impl Fn(&Contents) -> Option<T>) -> T {
+        let mut changed = self.changed.subscribe();
+        loop {
+            changed.borrow_and_update();
+            if let Some(found) = ready(&self.read()) {
+                return found;
+            }
+            if changed.changed().await.is_err() {
+                // The sender lives in `self`.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    fn fragment(&self, contents: &Contents, wanted: &Wanted, at: usize, max: usize) -> Option<Fragment> {
+        let sequencer = SequencerIndex::from_position(at)?;
+        let committed = *wanted.committed.get(at)?;
+        let full = contents.full.get(at).copied().unwrap_or(false);
+        let censored = self.behaviour == Behaviour::Censor && sequencer != self.own;
+        let stopped = wanted.intake == Intake::Stopped || full || censored;
+        contents.logs.fragment(sequencer, committed, if stopped { 0 } else { max })
+    }
+
+    fn gathered(&self, contents: &Contents, wanted: &Wanted) -> Option<Evidence> {
+        let n = wanted.committed.len();
+        let mut budget = wanted.max_ids;
+        let mut fragments = Vec::with_capacity(n);
+        for at in 0..n {
+            let share = budget / (n - at);
+            if let Some(fragment) = self.fragment(contents, wanted, at, share) {
+                budget -= fragment.ids.len();
+                fragments.push(fragment);
+            }
+        }
+        let fresh = |fragment: &&Fragment| fragment.head.is_fresh(wanted.height, FRESH_HEIGHTS);
+        let count = fragments.iter().filter(fresh).count();
+        (count >= usize::from(wanted.quorum)).then_some(Evidence { fragments, list: Vec::new() })
+    }
+
+    fn has_work(&self, contents: &Contents, wanted: &Wanted) -> bool {
+        let released = wanted.due.is_some_and(|due| contents.roots.contains_key(&due));
+        released
+            || (0..wanted.committed.len()).any(|at| {
+                self.fragment(contents, wanted, at, wanted.max_ids)
+                    .is_some_and(|fragment| !fragment.ids.is_empty())
+            })
+    }
+}
+
+impl Host for Shared {
+    async fn work(&self, wanted: &Wanted) {
+        self.until(|contents| self.has_work(contents, wanted).then_some(())).await;
+    }
+
+    async fn evidence(&self, wanted: &Wanted) -> Evidence {
+        self.until(|contents| self.gathered(contents, wanted)).await
+    }
+
+    async fn bundles(&self, ids: &[BundleId]) -> Vec<BundleFacts> {
+        {
+            let mut contents = self.read();
+            let missing: Vec<_> =
+                ids.iter().filter(|id| !contents.facts.contains_key(id)).copied().collect();
+            if !missing.is_empty() {
+                contents.needed.extend(missing);
+                self.wanted.send_replace(());
+            }
+        }
+        self.until(|contents| ids.iter().map(|id| contents.facts.get(id).copied()).collect()).await
+    }
+
+    async fn releases(&self, from: Height, limit: usize) -> Vec<(Height, Digest)> {
+        let contents = self.read();
+        let mut next = from;
+        let mut releases = Vec::new();
+        while let Some(root) = contents.roots.get(&next).filter(|_| releases.len() < limit) {
+            releases.push((next, *root));
+            next = next.next();
+        }
+        releases
+    }
+
+    async fn release_root(&self, height: Height) -> Digest {
+        self.until(|contents| contents.roots.get(&height).copied()).await
+    }
+
+    fn equivocations(&self) -> Vec<SystemEntry> {
+        self.read().proofs.iter().map(|(_, proof)| proof.clone()).collect()
+    }
+
+    fn record(&self, culprit: SequencerIndex, proof: SystemEntry) {
+        self.change(|contents| {
+            let known = contents.proofs.iter().any(|(other, _)| *other == culprit);
+            if !known && contents.proofs.len() < MAX_PROOFS {
+                contents.proofs.push((culprit, proof));
+            }
+        });
+    }
+}

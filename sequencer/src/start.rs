@@ -1,0 +1,349 @@
+//! Wires a sequencer and starts it.
+//!
+//! Order of a start: the database is read and checked, the pool verifies what it holds, final
+//! heights that are not released are taken up again, the engine continues. Nothing is signed
+//! before all of that has succeeded.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex},
+};
+
+use commonware_cryptography::ed25519::PublicKey;
+use commonware_p2p::{Blocker, Provider, Receiver, Sender};
+use commonware_parallel::Strategy;
+use commonware_runtime::{Clock, Handle as Task, Metrics, Spawner, Storage};
+use fairveil_consensus::{
+    self as consensus, ChainId, EngineError,
+    network::{Network, Subchannel},
+    order_chain::OrderChain,
+    state::{BlockFault, Parameters},
+};
+use fairveil_crypto::{
+    ConsensusPublicKey, Height,
+    certificate::OrderCertificate,
+    envelope::{PayerSecret, SealedBundle, VerifiedBundle},
+};
+use fairveil_mempool::{
+    Pool,
+    pool::{Input, PoolConfig, RestoreError, StoredBundle},
+};
+use fairveil_release::{chain::ReleaseChain, release::Release};
+use futures::stream::FuturesUnordered;
+use rand_core_10::CryptoRng;
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    actor::{Actor, PeerChannels, StopReason, engine_keys},
+    adversary::Adversary,
+    behaviour::Behaviour,
+    config::{Config, Secrets},
+    executor::{Executor, Lane},
+    handle::{Handle, MAX_CALLS, Overview, decoded},
+    logs::KnownLogs,
+    opening::Openings,
+    outbox::Outbox,
+    record::height_key,
+    recovery::{Recovered, RecoveryError, recover},
+    shared::Shared,
+    store::{Store, StoreError, Table},
+};
+
+/// Longest stored certificate, in bytes.
+const MAX_CERTIFICATE_BYTES: usize = 8 << 20;
+/// Longest stored bundle, in bytes.
+const MAX_BUNDLE_BYTES: usize = 1 << 20;
+
+/// What the engine needs from its surroundings.
+pub struct Engine<P, B, T, S: Sender<PublicKey = PublicKey>> {
+    /// Who is connected.
+    pub peers: P,
+    /// What happens to peers that provably cheat.
+    pub blocker: B,
+    /// Where the engine's heavy work runs.
+    pub strategy: T,
+    /// The engine's channels.
+    pub network: Network<S>,
+}
+
+/// Why a sequencer didn't start. Nothing was signed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database can't be continued from.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The pool can't be continued from.
+    #[error(transparent)]
+    Pool(#[from] RestoreError),
+    /// The engine didn't start.
+    #[error("consensus: {0}")]
+    Engine(#[from] EngineError<BlockFault>),
+    /// What is stored contradicts itself.
+    #[error("the database is inconsistent: {0}")]
+    Inconsistent(String),
+}
+
+/// A running sequencer.
+pub struct Running {
+    /// For everybody who wants something of it.
+    pub handle: Handle,
+    task: Task<StopReason>,
+}
+
+impl Running {
+    /// Waits until the sequencer stops and says why.
+    pub async fn stopped(self) -> StopReason {
+        match self.task.await {
+            Ok(reason) => reason,
+            Err(error) => StopReason::Inconsistent(error.to_string()),
+        }
+    }
+
+    /// Stops it at once, as a crash would: everything durable stays.
+    pub fn abort(&self) {
+        self.task.abort();
+    }
+}
+
+/// Starts a sequencer.
+///
+/// # Errors
+///
+/// [`StartError`]; nothing was signed then.
+pub async fn start<E, P, B, T, S, R>(
+    context: E,
+    config: Config,
+    secrets: Secrets,
+    store: Store,
+    executor: Executor,
+    engine: Engine<P, B, T, S>,
+    channels: PeerChannels<S, R>,
+) -> Result<Running, StartError>
+where
+    E: Clock + CryptoRng + Spawner + Storage + Metrics,
+    P: Provider<PublicKey = PublicKey> + Sync,
+    B: Blocker<PublicKey = PublicKey> + Sync,
+    T: Strategy,
+    S: Sender<PublicKey = PublicKey>,
+    R: Receiver<PublicKey = PublicKey>,
+{
+    let (config, secrets) = (Arc::new(config), Arc::new(secrets));
+    let first = ReleaseChain::new(config.network_id, config.registry.clone());
+    let recovered = recover(&store, parameters(&config), config.index, first)?;
+    let Recovered { genesis, chain, releases, log, pool, facts, next_event, snapshot } = recovered;
+    let shared = shared(&config, &store, &chain, &releases, facts)?;
+    let consensus_config = consensus::Config {
+        namespace: consensus::namespace(&config.network_id),
+        epoch: config.committee.epoch(),
+        subchannel: Subchannel::Epoch(config.committee.epoch()),
+        members: chain.members().clone(),
+        secret: secrets.consensus(),
+        peers: engine.peers,
+        blocker: engine.blocker,
+        strategy: engine.strategy.clone(),
+        partition: config.partition.clone(),
+        timing: config.timing,
+    };
+    let now_ms = crate::actor::now_ms(&context);
+    let log_length = pool.log_length;
+    let (pool, outputs) =
+        Pool::restore(pool_config(&config), pool, now_ms, executor.pool(Lane::Admission))?;
+    let rules = OrderChain::new(shared.clone(), engine.strategy);
+    let keys = engine_keys(chain.members());
+    let mut running = consensus::start(
+        context.child("consensus"),
+        consensus_config,
+        rules,
+        genesis,
+        chain.clone(),
+        &engine.network,
+    )
+    .await?;
+    let PeerChannels { logs, bundles, shares } = channels;
+    let (calls, calls_received) = mpsc::channel(MAX_CALLS);
+    let (events, events_seen) = watch::channel(next_event.saturating_sub(1));
+    let overview = Arc::new(Mutex::new(Overview::default()));
+    let mut adversary_context = context.child("adversary");
+    let mut actor = Actor {
+        context: context.child("actor"),
+        signer: secrets.consensus(),
+        keys,
+        senders: [logs.0, bundles.0, shares.0],
+        store: store.clone(),
+        executor,
+        shared,
+        pool,
+        log,
+        entries: Vec::new(),
+        published: 0,
+        head_due: true,
+        chain,
+        snapshot,
+        tip: running.tip.clone(),
+        openings: Openings::new(config.index, releases, Arc::clone(&secrets)),
+        places: BTreeMap::new(),
+        certified: certified(&store)?,
+        outbox: Outbox::default(),
+        jobs: FuturesUnordered::new(),
+        replies: BTreeMap::new(),
+        next_request: 0,
+        next_event,
+        events,
+        connected: vec![false; usize::from(config.committee.n())],
+        overview: Arc::clone(&overview),
+        intervals: VecDeque::new(),
+        counters: BTreeMap::new(),
+        adversary: adversary(config.behaviour, &mut adversary_context, log_length),
+        ticks: 0,
+        config: Arc::clone(&config),
+        secrets,
+    };
+    let resumed = actor.resume(outputs);
+    resumed.map_err(|reason| StartError::Inconsistent(reason.to_string()))?;
+    let task = context.spawn(move |_| async move {
+        let receivers = [logs.1, bundles.1, shares.1];
+        let reason = actor.run(receivers, calls_received, &mut running.finalized).await;
+        match reason {
+            StopReason::Engine(_) => match running.ended().await {
+                Err(error) => StopReason::Engine(error),
+                Ok(()) => reason,
+            },
+            reason => {
+                running.stop().await;
+                reason
+            }
+        }
+    });
+    let handle = Handle { calls, config, store, overview, events: events_seen };
+    Ok(Running { handle, task })
+}
+
+fn parameters(config: &Config) -> Parameters {
+    Parameters {
+        id: ChainId { network_id: config.network_id, epoch: config.committee.epoch() },
+        keys: config.committee.consensus_keys().to_vec(),
+        committee: config.fairness,
+        mode: config.mode,
+        active_keys: vec![config.committee.key_id()],
+        transcript: config.transcript,
+    }
+}
+
+fn pool_config(config: &Config) -> PoolConfig {
+    PoolConfig {
+        network_id: config.network_id,
+        epoch: config.committee.epoch(),
+        sequencer: config.index,
+        members: config.committee.n(),
+        key: config.committee.key().clone(),
+        older_key: None,
+        limits: config.limits.clone(),
+    }
+}
+
+fn adversary(behaviour: Behaviour, rng: &mut impl CryptoRng, log_length: u64) -> Adversary {
+    let mut seed = [0; 32];
+    let payer = (behaviour == Behaviour::FrontRunner).then(|| {
+        rng.fill_bytes(&mut seed);
+        PayerSecret::from_bytes(seed).ok()
+    });
+    Adversary::new(behaviour, payer.flatten(), log_length)
+}
+
+fn shared(
+    config: &Config,
+    store: &Store,
+    chain: &consensus::state::ChainState,
+    releases: &ReleaseChain,
+    facts: BTreeMap<fairveil_crypto::BundleId, consensus::host::BundleFacts>,
+) -> Result<Shared, StartError> {
+    let keys: Vec<ConsensusPublicKey> = config.committee.consensus_keys().to_vec();
+    let logs = KnownLogs::new(config.network_id, config.committee.epoch(), keys);
+    let shared = Shared::new(logs, config.index, config.behaviour);
+    let mut roots = BTreeMap::new();
+    let mut height = chain.released();
+    while height < releases.next() {
+        if let Some(bytes) = store.get(Table::Releases, &height_key(height))? {
+            let release = Release::decode(&bytes).map_err(|error| StoreError::Damaged {
+                table: Table::Releases,
+                why: error.to_string(),
+            })?;
+            roots.insert(height, release.header.root());
+        }
+        height = height.next();
+    }
+    shared.change(|contents| {
+        contents.facts = facts;
+        contents.roots = roots;
+    });
+    Ok(shared)
+}
+
+/// Roots that final blocks certify, of recent heights.
+fn certified(store: &Store) -> Result<BTreeMap<Height, fairveil_crypto::Digest>, StoreError> {
+    let mut roots = BTreeMap::new();
+    let Some((last, _)) = store.last(Table::Certified)? else { return Ok(roots) };
+    let last = last.try_into().map(u64::from_be_bytes).unwrap_or(0);
+    let from = last.saturating_sub(1_024).to_be_bytes();
+    for (_, bytes) in store.range(Table::Certified, &from, usize::MAX)? {
+        let certificate: fairveil_release::certificate::ReleaseCertificate =
+            decoded(Table::Certified, &bytes, MAX_CERTIFICATE_BYTES)?;
+        roots.extend(certificate.releases.iter().map(|listed| (listed.height, listed.root)));
+    }
+    Ok(roots)
+}
+
+impl<E, S> Actor<E, S>
+where
+    E: Clock + CryptoRng + Spawner + Metrics,
+    S: Sender<PublicKey = PublicKey>,
+{
+    /// Takes up what was under way when the process ended.
+    fn resume(&mut self, outputs: Vec<fairveil_mempool::pool::Output>) -> Result<(), StopReason> {
+        self.share_progress();
+        self.show_own_log();
+        let mut height = self.openings.releases.next();
+        while height <= self.chain.tip().height {
+            if let Some(bytes) = self.store.get(Table::Orders, &height_key(height))? {
+                let certificate: OrderCertificate =
+                    decoded(Table::Orders, &bytes, MAX_CERTIFICATE_BYTES)?;
+                let order = self.verified(&certificate)?;
+                let held: BTreeMap<_, _> = order
+                    .to_open()
+                    .iter()
+                    .filter_map(|id| Some((*id, self.stored_bundle(id).ok()??)))
+                    .collect();
+                if let Some(batch) = self.openings.order(order, |id| held.get(id).cloned()) {
+                    self.open_batch(batch)?;
+                }
+            }
+            height = height.next();
+        }
+        self.carry_out(outputs)?;
+        let ids = self.openings.missing();
+        if !ids.is_empty() {
+            self.admit(Input::Needed { ids })?;
+        }
+        self.update_overview();
+        Ok(())
+    }
+
+    fn stored_bundle(
+        &self,
+        id: &fairveil_crypto::BundleId,
+    ) -> Result<Option<VerifiedBundle>, StopReason> {
+        let Some(bytes) = self.store.get(Table::Bundles, id.as_bytes())? else { return Ok(None) };
+        let stored: StoredBundle = decoded(Table::Bundles, &bytes, MAX_BUNDLE_BYTES)?;
+        let damaged = |error: &dyn std::fmt::Display| {
+            StopReason::Inconsistent(format!("stored bundle {id}: {error}"))
+        };
+        let sealed = SealedBundle::decode(&stored.sealed).map_err(|error| damaged(&error))?;
+        let verified = sealed
+            .verify(&self.config.network_id, self.config.committee.key())
+            .map_err(|error| damaged(&error))?;
+        Ok(Some(verified))
+    }
+}
