@@ -234,18 +234,16 @@ impl Agreed {
             Phase::Dealing => members.filter(|member| !self.has_dealt(*member)).collect(),
             Phase::Acknowledging => {
                 let lacks = |player: &SequencerIndex| {
-                    self.sound_dealers()
-                        .any(|dealer| !self.has_acknowledged(dealer, *player))
+                    self.sound_dealers().any(|dealer| !self.has_acknowledged(dealer, *player))
                 };
                 members.filter(lacks).collect()
             }
-            Phase::Logging => self
-                .sound_dealers()
-                .filter(|dealer| !self.has_logged(*dealer))
-                .collect(),
-            Phase::Confirming | Phase::Complete => members
-                .filter(|member| !self.has_confirmed(*member))
-                .collect(),
+            Phase::Logging => {
+                self.sound_dealers().filter(|dealer| !self.has_logged(*dealer)).collect()
+            }
+            Phase::Confirming | Phase::Complete => {
+                members.filter(|member| !self.has_confirmed(*member)).collect()
+            }
             Phase::Failed => Vec::new(),
         }
     }
@@ -253,9 +251,8 @@ impl Agreed {
     /// The members that did not do all that was asked of them so far.
     fn absent(&self) -> Vec<SequencerIndex> {
         let lacks = |member: &SequencerIndex| {
-            let lacks_acknowledgement = self
-                .sound_dealers()
-                .any(|dealer| !self.has_acknowledged(dealer, *member));
+            let lacks_acknowledgement =
+                self.sound_dealers().any(|dealer| !self.has_acknowledged(dealer, *member));
             let lacks_log = self.phase == Phase::Logging
                 && self.commitment(*member).is_some()
                 && !self.has_logged(*member);
@@ -282,20 +279,9 @@ impl Agreed {
         }
         let commitment = self.context.dkg().commitment(&dealing.commitment);
         if commitment.is_none() {
-            self.blame(
-                author,
-                Fault::Commitment {
-                    dealing: Box::new(dealing.clone()),
-                },
-            );
+            self.blame(author, Fault::Commitment { dealing: Box::new(dealing.clone()) });
         }
-        self.dealings.insert(
-            author,
-            DealingSlot {
-                dealing,
-                commitment,
-            },
-        );
+        self.dealings.insert(author, DealingSlot { dealing, commitment });
         self.settle();
         Ok(())
     }
@@ -305,26 +291,15 @@ impl Agreed {
         acknowledgement: Acknowledgement,
     ) -> Result<(), Refusal> {
         self.require(matches!(self.phase, Phase::Dealing | Phase::Acknowledging))?;
-        let Acknowledgement {
-            dealer,
-            player,
-            signature,
-        } = acknowledgement;
-        let commitment = self
-            .commitment(dealer)
-            .ok_or(Refusal::NoDealing { dealer })?;
+        let Acknowledgement { dealer, player, signature } = acknowledgement;
+        let commitment = self.commitment(dealer).ok_or(Refusal::NoDealing { dealer })?;
         if self.has_acknowledged(dealer, player) {
             return Err(Refusal::Duplicate { author: player });
         }
-        if !self
-            .context
-            .dkg()
-            .is_acknowledged(dealer, commitment, player, &signature)
-        {
+        if !self.context.dkg().is_acknowledged(dealer, commitment, player, &signature) {
             return Err(Refusal::Signature { author: player });
         }
-        self.acknowledgements
-            .insert((dealer, player), acknowledgement);
+        self.acknowledgements.insert((dealer, player), acknowledgement);
         self.settle();
         Ok(())
     }
@@ -332,9 +307,7 @@ impl Agreed {
     pub(crate) fn take_log(&mut self, entry: DealerLog) -> Result<(), Refusal> {
         self.require(self.phase == Phase::Logging)?;
         let dealer = entry.dealer;
-        let commitment = self
-            .commitment(dealer)
-            .ok_or(Refusal::NoDealing { dealer })?;
+        let commitment = self.commitment(dealer).ok_or(Refusal::NoDealing { dealer })?;
         if self.has_logged(dealer) {
             return Err(Refusal::Duplicate { author: dealer });
         }
@@ -365,9 +338,7 @@ impl Agreed {
     pub(crate) fn take_close(&mut self, close: Close) -> Result<(), Refusal> {
         self.require(self.phase.closing() == Some(close.phase))?;
         if !self.votes.insert(close.member) {
-            return Err(Refusal::Duplicate {
-                author: close.member,
-            });
+            return Err(Refusal::Duplicate { author: close.member });
         }
         self.settle();
         Ok(())
@@ -378,17 +349,9 @@ impl Agreed {
         let Some(key) = &self.key else {
             return Err(Refusal::Phase { phase: self.phase });
         };
-        let Confirmation {
-            member,
-            transcript: actual,
-            ..
-        } = confirmation;
+        let Confirmation { member, transcript: actual, .. } = confirmation;
         if actual != key.transcript {
-            return Err(Refusal::OtherTranscript {
-                member,
-                expected: key.transcript,
-                actual,
-            });
+            return Err(Refusal::OtherTranscript { member, expected: key.transcript, actual });
         }
         if self.has_confirmed(member) {
             return Err(Refusal::Duplicate { author: member });
@@ -422,11 +385,7 @@ impl Agreed {
     }
 
     fn require(&self, accepted: bool) -> Result<(), Refusal> {
-        if accepted {
-            Ok(())
-        } else {
-            Err(Refusal::Phase { phase: self.phase })
-        }
+        if accepted { Ok(()) } else { Err(Refusal::Phase { phase: self.phase }) }
     }
 
     fn blame(&mut self, culprit: SequencerIndex, fault: Fault) {
@@ -467,11 +426,7 @@ impl Agreed {
         };
         self.phase = next.unwrap_or_else(|reason| {
             let (missing, blames) = (self.absent(), self.blames.clone());
-            self.failure = Some(Failure {
-                reason,
-                missing,
-                blames,
-            });
+            self.failure = Some(Failure { reason, missing, blames });
             Phase::Failed
         });
     }
@@ -485,21 +440,13 @@ impl Agreed {
     }
 
     fn after_logging(&mut self) -> Result<Phase, FailureReason> {
-        let outcome = self
-            .context
-            .dkg()
-            .outcome(&self.usable_logs())
-            .map_err(|shortage| FailureReason::Logs {
-                found: shortage.found,
-                needed: shortage.needed,
-            })?;
+        let outcome = self.context.dkg().outcome(&self.usable_logs()).map_err(|shortage| {
+            FailureReason::Logs { found: shortage.found, needed: shortage.needed }
+        })?;
         let definition = self.context.definition();
         let limit = definition.proposal().revealed_limit;
         if outcome.revealed.len() > usize::from(limit) {
-            return Err(FailureReason::Revealed {
-                members: outcome.revealed,
-                limit,
-            });
+            return Err(FailureReason::Revealed { members: outcome.revealed, limit });
         }
         let committee = self.committee(&outcome).ok_or(FailureReason::Degenerate)?;
         let result = CeremonyResult::new(&committee, outcome, self.recorded_faults());
@@ -510,11 +457,7 @@ impl Agreed {
             &self.logs().cloned().collect::<Vec<_>>(),
             &result,
         );
-        self.key = Some(Key {
-            committee,
-            result,
-            transcript,
-        });
+        self.key = Some(Key { committee, result, transcript });
         Ok(Phase::Confirming)
     }
 
@@ -531,20 +474,13 @@ impl Agreed {
     }
 
     fn recorded_faults(&self) -> Vec<RecordedFault> {
-        let commitments = self
-            .dealings
-            .iter()
-            .filter(|(_, slot)| slot.commitment.is_none())
-            .map(|(dealer, _)| RecordedFault {
-                dealer: *dealer,
-                fault: PublicFault::Commitment,
-            });
+        let commitments =
+            self.dealings.iter().filter(|(_, slot)| slot.commitment.is_none()).map(
+                |(dealer, _)| RecordedFault { dealer: *dealer, fault: PublicFault::Commitment },
+            );
         let logs = self.logs.iter().filter_map(|(dealer, slot)| {
             let fault = slot.judged.as_ref().err()?.clone();
-            Some(RecordedFault {
-                dealer: *dealer,
-                fault: PublicFault::Log(fault),
-            })
+            Some(RecordedFault { dealer: *dealer, fault: PublicFault::Log(fault) })
         });
         commitments.chain(logs).collect()
     }

@@ -85,21 +85,14 @@ impl Approval {
     pub fn verify(&self, definition: &Definition) -> Result<SequencerIndex, ApprovalError> {
         let expected = definition.digest();
         if self.definition != expected {
-            return Err(ApprovalError::OtherDefinition {
-                expected,
-                actual: self.definition,
-            });
+            return Err(ApprovalError::OtherDefinition { expected, actual: self.definition });
         }
         let index = definition
             .index_of(&self.member)
-            .ok_or(ApprovalError::NotAMember {
-                member: self.member,
-            })?;
+            .ok_or(ApprovalError::NotAMember { member: self.member })?;
         self.member
             .verify(Tag::Approval, &[expected.as_bytes()], &self.signature)
-            .map_err(|_| ApprovalError::Signature {
-                name: name(definition, index),
-            })?;
+            .map_err(|_| ApprovalError::Signature { name: name(definition, index) })?;
         Ok(index)
     }
 }
@@ -129,9 +122,7 @@ impl ApprovedDefinition {
             let index = approval.verify(&definition)?;
             let place = &mut found[index.position()];
             if place.is_some_and(|earlier| earlier != approval) {
-                return Err(ApprovalError::Duplicate {
-                    name: name(&definition, index),
-                });
+                return Err(ApprovalError::Duplicate { name: name(&definition, index) });
             }
             *place = Some(approval);
         }
@@ -146,10 +137,7 @@ impl ApprovedDefinition {
             return Err(ApprovalError::Missing { names: missing });
         }
         let approvals = found.into_iter().flatten().collect();
-        Ok(Self(Arc::new(Approved {
-            definition,
-            approvals,
-        })))
+        Ok(Self(Arc::new(Approved { definition, approvals })))
     }
 
     /// The definition.
@@ -166,10 +154,7 @@ impl ApprovedDefinition {
 }
 
 fn name(definition: &Definition, index: SequencerIndex) -> String {
-    definition
-        .member(index)
-        .map(|member| member.name.clone())
-        .unwrap_or_default()
+    definition.member(index).map(|member| member.name.clone()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -194,14 +179,10 @@ mod tests {
         assert_eq!(again.approvals(), approved.approvals());
 
         let missing = ApprovedDefinition::new(definition.clone(), approvals[1..].to_vec());
-        let first = definition
-            .member(approvals[0].verify(&definition).unwrap())
-            .unwrap();
+        let first = definition.member(approvals[0].verify(&definition).unwrap()).unwrap();
         assert_eq!(
             missing.unwrap_err(),
-            ApprovalError::Missing {
-                names: vec![first.name.clone()]
-            }
+            ApprovalError::Missing { names: vec![first.name.clone()] }
         );
     }
 
@@ -211,24 +192,12 @@ mod tests {
         let definition = members.definition(0);
         let good = members.approvals(&definition)[0];
         let other = members.definition(1);
-        assert!(matches!(
-            good.verify(&other),
-            Err(ApprovalError::OtherDefinition { .. })
-        ));
+        assert!(matches!(good.verify(&other), Err(ApprovalError::OtherDefinition { .. })));
         let stranger = Approval::new(&definition, &ConsensusSecret::from_seed([99; 32]));
-        assert!(matches!(
-            stranger.verify(&definition),
-            Err(ApprovalError::NotAMember { .. })
-        ));
+        assert!(matches!(stranger.verify(&definition), Err(ApprovalError::NotAMember { .. })));
         let mut bytes = good.signature.to_bytes();
         bytes[3] ^= 1;
-        let forged = Approval {
-            signature: Signature::from_bytes(bytes),
-            ..good
-        };
-        assert!(matches!(
-            forged.verify(&definition),
-            Err(ApprovalError::Signature { .. })
-        ));
+        let forged = Approval { signature: Signature::from_bytes(bytes), ..good };
+        assert!(matches!(forged.verify(&definition), Err(ApprovalError::Signature { .. })));
     }
 }

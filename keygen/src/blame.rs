@@ -54,10 +54,7 @@ impl Blame {
         match &self.fault {
             Fault::Commitment { .. } => format!("{name} dealt a commitment that is no polynomial"),
             Fault::Equivocation { .. } => format!("{name} signed two different dealings"),
-            Fault::Log {
-                fault: LogFault::RevealedAcknowledged { member },
-                ..
-            } => {
+            Fault::Log { fault: LogFault::RevealedAcknowledged { member }, .. } => {
                 let victim = self::name(definition, *member);
                 format!("{name} revealed the dealing of {victim}, who had acknowledged it")
             }
@@ -114,22 +111,14 @@ impl Failure {
     /// The word of the ceremony's status: `failed` with somebody to blame, else `expired`.
     #[must_use]
     pub fn word(&self) -> &'static str {
-        if self.blames.is_empty() {
-            "expired"
-        } else {
-            "failed"
-        }
+        if self.blames.is_empty() { "expired" } else { "failed" }
     }
 
     /// The failure as a sentence with the members' names.
     #[must_use]
     pub fn sentence(&self, definition: &Definition) -> String {
         let names = |members: &[SequencerIndex]| {
-            members
-                .iter()
-                .map(|index| name(definition, *index))
-                .collect::<Vec<_>>()
-                .join(", ")
+            members.iter().map(|index| name(definition, *index)).collect::<Vec<_>>().join(", ")
         };
         let mut text = format!("{}: {}", self.word(), self.reason);
         if let FailureReason::Revealed { members, .. } = &self.reason {

@@ -31,6 +31,63 @@
 //! 4. Time only decides when to vote for closing a phase, and when to post again.
 //! 5. Secrets leave through [`Output::Persist`] alone. They are wiped when the machine is dropped.
 
+//!
+//! # Example
+//!
+//! Four members, and a list in the place of their chain:
+//!
+//! ```
+//! # use fairveil_crypto::{ConsensusSecret, Epoch};
+//! # use fairveil_keygen::definition::{Blocks, Deadlines, Ordering};
+//! # use fairveil_keygen::{
+//! #     Approval, ApprovedDefinition, Ceremony, CeremonyContext, DealingSecret, Definition, Input,
+//! #     Member, NetworkPublicKey, Output, Proposal,
+//! # };
+//! # use std::time::Duration;
+//! # let consensus = |k: u8| ConsensusSecret::from_seed([k; 32]);
+//! # let dealing = |k: u8| DealingSecret::from_seed(&[k; 32]);
+//! # let members = (1..=4).map(|k| Member {
+//! #     name: format!("member-{k}"),
+//! #     consensus: consensus(k).public_key(),
+//! #     network: NetworkPublicKey::from_bytes(consensus(k + 100).public_key().to_bytes()),
+//! #     dealing: dealing(k).public_key(),
+//! #     peer_address: format!("127.0.0.1:400{k}").parse().unwrap(),
+//! #     trader_address: format!("127.0.0.1:500{k}").parse().unwrap(),
+//! #     rpc_address: format!("127.0.0.1:600{k}").parse().unwrap(),
+//! # });
+//! # let proposal = Proposal {
+//! #     version: 1, epoch: Epoch::new(1), n: 4, f: 0, g: 0, revealed_limit: 0,
+//! #     ordering: Ordering::default(), blocks: Blocks::default(), deadlines: Deadlines::default(),
+//! #     rollups: Vec::new(), members: members.collect(),
+//! # };
+//! let definition = Definition::new(proposal)?;
+//! let approvals: Vec<_> = (1..=4).map(|k| Approval::new(&definition, &consensus(k))).collect();
+//! let context = CeremonyContext::new(ApprovedDefinition::new(definition, approvals)?, 1);
+//! let mut machines = Vec::new();
+//! for k in 1..=4 {
+//!     machines.push(Ceremony::start(context.clone(), consensus(k), dealing(k), [k; 32])?);
+//! }
+//! let (mut chain, mut done, now) = (Vec::new(), 0, Duration::ZERO);
+//! while done < chain.len() || chain.is_empty() {
+//!     let input = match chain.get(done) {
+//!         None => Input::Wake,
+//!         Some(entry) => Input::Agreed { height: done as u64, entries: vec![Vec::clone(entry)] },
+//!     };
+//!     done += usize::from(!chain.is_empty());
+//!     for machine in &mut machines {
+//!         for output in machine.handle(now, input.clone()) {
+//!             if let Output::Post(entry) = output {
+//!                 chain.push(entry.encode());
+//!             }
+//!         }
+//!     }
+//! }
+//! let transcript = machines[0].transcript().expect("complete").verify()?;
+//! assert_eq!(transcript.committee().t(), 3);
+//! assert_eq!(transcript.confirmed().len(), 4);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
 mod member;
 
 use std::collections::BTreeMap;
@@ -200,11 +257,7 @@ impl Ceremony {
     /// Takes an input at a time of the host's monotonic clock and returns what is to be done.
     pub fn handle(&mut self, now: Duration, input: Input) -> Vec<Output> {
         let mut outputs = Vec::new();
-        outputs.extend(
-            self.unrecorded
-                .take()
-                .map(|nonce| Output::Persist(Record::Nonce(nonce))),
-        );
+        outputs.extend(self.unrecorded.take().map(|nonce| Output::Persist(Record::Nonce(nonce))));
         self.phase_began.get_or_insert(now);
         if let Input::Agreed { height, entries } = input
             && self.height < Some(height)
@@ -265,9 +318,7 @@ impl Ceremony {
     /// that confirm later are added as their confirmations are agreed; the digest stays.
     #[must_use]
     pub fn transcript(&self) -> Option<Transcript> {
-        (self.phase == Phase::Complete)
-            .then(|| Transcript::of(&self.agreed))
-            .flatten()
+        (self.phase == Phase::Complete).then(|| Transcript::of(&self.agreed)).flatten()
     }
 
     fn deadline(&self) -> Option<Duration> {
@@ -284,10 +335,7 @@ impl Ceremony {
 
     fn has_closed(&self) -> bool {
         self.agreed.has_voted(self.member.index())
-            || self
-                .pending
-                .keys()
-                .any(|slot| matches!(slot, Slot::Close(_)))
+            || self.pending.keys().any(|slot| matches!(slot, Slot::Close(_)))
     }
 
     fn apply(&mut self, now: Duration, bytes: &[u8], outputs: &mut Vec<Output>) {
@@ -297,12 +345,7 @@ impl Ceremony {
             .and_then(|entry| self.member.apply(&mut self.agreed, entry, outputs));
         outputs.extend(applied.err().map(Output::Refused));
         let blames = self.agreed.blames();
-        outputs.extend(
-            blames[self.blames_told..]
-                .iter()
-                .cloned()
-                .map(Output::Blamed),
-        );
+        outputs.extend(blames[self.blames_told..].iter().cloned().map(Output::Blamed));
         self.blames_told = blames.len();
         if self.phase != self.agreed.phase() {
             self.enter(now, outputs);
@@ -329,13 +372,8 @@ impl Ceremony {
         let overdue = self.deadline().is_some_and(|deadline| deadline <= now);
         let wanted = self.member.entries(&self.agreed, overdue);
         let old = std::mem::replace(&mut self.pending, wanted);
-        let again = self
-            .posted_at
-            .is_some_and(|posted| posted + REPOST_INTERVAL <= now);
-        let to_post = self
-            .pending
-            .iter()
-            .filter(|(slot, _)| again || !old.contains_key(slot));
+        let again = self.posted_at.is_some_and(|posted| posted + REPOST_INTERVAL <= now);
+        let to_post = self.pending.iter().filter(|(slot, _)| again || !old.contains_key(slot));
         let before = outputs.len();
         outputs.extend(to_post.map(|(_, entry)| Output::Post(entry.clone())));
         if outputs.len() > before {
@@ -347,12 +385,7 @@ impl Ceremony {
 impl fmt::Debug for Ceremony {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let member = self.member.index();
-        write!(
-            out,
-            "Ceremony({:?}, member {member}, {:?})",
-            self.agreed.context(),
-            self.phase
-        )
+        write!(out, "Ceremony({:?}, member {member}, {:?})", self.agreed.context(), self.phase)
     }
 }
 

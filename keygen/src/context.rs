@@ -50,12 +50,7 @@ impl CeremonyContext {
         let id = domain::hash(Tag::Ceremony, &[digest.as_bytes(), &round.to_be_bytes()]);
         let dkg = dkg::Round::new(&id, round, &definition.consensus_keys())
             .expect("a definition has valid consensus keys in order");
-        Self(Arc::new(Context {
-            approved,
-            round,
-            id,
-            dkg,
-        }))
+        Self(Arc::new(Context { approved, round, id, dkg }))
     }
 
     /// The ceremony's id.
@@ -97,9 +92,8 @@ impl CeremonyContext {
         dealing: &DealingSecret,
     ) -> Result<SequencerIndex, IdentityError> {
         let definition = self.definition();
-        let index = definition
-            .index_of(&consensus.public_key())
-            .ok_or(IdentityError::NotAMember)?;
+        let index =
+            definition.index_of(&consensus.public_key()).ok_or(IdentityError::NotAMember)?;
         let expected = definition.members()[index.position()].dealing;
         let actual = dealing.public_key();
         if expected != actual {
@@ -111,11 +105,6 @@ impl CeremonyContext {
 
 impl std::fmt::Debug for CeremonyContext {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            out,
-            "CeremonyContext({}, round {})",
-            self.id(),
-            self.round()
-        )
+        write!(out, "CeremonyContext({}, round {})", self.id(), self.round())
     }
 }

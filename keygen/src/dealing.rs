@@ -158,9 +158,7 @@ impl Header<'_> {
         hasher.item(self.ceremony.as_bytes());
         hasher.item(&dealer);
         hasher.item(&receiver);
-        self.commitment
-            .iter()
-            .for_each(|point| hasher.item(point.as_bytes()));
+        self.commitment.iter().for_each(|point| hasher.item(point.as_bytes()));
         hasher.finish().to_bytes()
     }
 }
@@ -208,32 +206,17 @@ mod tests {
         assert_eq!(sealed.len(), SEALED_DEALING_BYTES);
         assert_eq!(*secret.open(&header(1, 2), &sealed).unwrap(), dealing);
         for other in [header(2, 2), header(1, 1), header(2, 1)] {
-            assert_eq!(
-                secret.open(&other, &sealed).unwrap_err(),
-                DealingError::Sealed
-            );
+            assert_eq!(secret.open(&other, &sealed).unwrap_err(), DealingError::Sealed);
         }
         let points = [Point::generator().encode()];
-        let other = Header {
-            commitment: &points,
-            ..header(1, 2)
-        };
-        assert_eq!(
-            secret.open(&other, &sealed).unwrap_err(),
-            DealingError::Sealed
-        );
+        let other = Header { commitment: &points, ..header(1, 2) };
+        assert_eq!(secret.open(&other, &sealed).unwrap_err(), DealingError::Sealed);
         let stranger = DealingSecret::from_seed(&[2; 32]);
-        assert_eq!(
-            stranger.open(&header(1, 2), &sealed).unwrap_err(),
-            DealingError::Sealed
-        );
+        assert_eq!(stranger.open(&header(1, 2), &sealed).unwrap_err(), DealingError::Sealed);
         for position in 0..sealed.len() {
             let mut mutated = sealed.clone();
             mutated[position] ^= 1;
-            assert!(
-                secret.open(&header(1, 2), &mutated).is_err(),
-                "byte {position}"
-            );
+            assert!(secret.open(&header(1, 2), &mutated).is_err(), "byte {position}");
         }
         assert!(secret.open(&header(1, 2), &sealed[1..]).is_err());
     }
@@ -254,9 +237,7 @@ mod tests {
         let secret = DealingSecret::from_seed(&[1; 32]);
         assert!(format!("{secret:?}").ends_with(", <redacted>)"));
         assert_eq!(
-            DealingSecret::from_bytes(&secret.expose_bytes())
-                .unwrap()
-                .public_key(),
+            DealingSecret::from_bytes(&secret.expose_bytes()).unwrap().public_key(),
             secret.public_key()
         );
     }

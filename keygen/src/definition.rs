@@ -307,21 +307,14 @@ impl Definition {
     /// The index of the member with this consensus key.
     #[must_use]
     pub fn index_of(&self, key: &ConsensusPublicKey) -> Option<SequencerIndex> {
-        let found = self
-            .proposal
-            .members
-            .binary_search_by_key(key, |member| member.consensus);
+        let found = self.proposal.members.binary_search_by_key(key, |member| member.consensus);
         SequencerIndex::from_position(found.ok()?)
     }
 
     /// The consensus keys, by index.
     #[must_use]
     pub fn consensus_keys(&self) -> Vec<ConsensusPublicKey> {
-        self.proposal
-            .members
-            .iter()
-            .map(|member| member.consensus)
-            .collect()
+        self.proposal.members.iter().map(|member| member.consensus).collect()
     }
 
     /// The number of members, n.
@@ -371,16 +364,7 @@ impl std::fmt::Display for Identity {
 }
 
 fn check_numbers(proposal: &Proposal) -> Result<(), DefinitionError> {
-    let &Proposal {
-        version,
-        epoch,
-        n,
-        f,
-        g,
-        revealed_limit,
-        ref members,
-        ..
-    } = proposal;
+    let &Proposal { version, epoch, n, f, g, revealed_limit, ref members, .. } = proposal;
     if version != VERSION {
         return Err(DefinitionError::Version { actual: version });
     }
@@ -388,10 +372,7 @@ fn check_numbers(proposal: &Proposal) -> Result<(), DefinitionError> {
         return Err(DefinitionError::Epoch { actual: epoch });
     }
     if members.len() != usize::from(n) {
-        return Err(DefinitionError::MemberCount {
-            declared: n,
-            actual: members.len(),
-        });
+        return Err(DefinitionError::MemberCount { declared: n, actual: members.len() });
     }
     let needed = u32::from(MIN_MEMBERS).max(4 * u32::from(f) + 2 * u32::from(g) + 1);
     if u32::from(n) < needed {
@@ -402,11 +383,7 @@ fn check_numbers(proposal: &Proposal) -> Result<(), DefinitionError> {
     }
     let limit = (n - 1) / 3;
     if revealed_limit > limit {
-        return Err(DefinitionError::RevealedLimit {
-            actual: revealed_limit,
-            n,
-            limit,
-        });
+        return Err(DefinitionError::RevealedLimit { actual: revealed_limit, n, limit });
     }
     Ok(())
 }
@@ -414,10 +391,7 @@ fn check_numbers(proposal: &Proposal) -> Result<(), DefinitionError> {
 fn check_members(members: &[Member]) -> Result<(), DefinitionError> {
     for member in members {
         let name = || member.name.clone();
-        member.check_name().map_err(|error| DefinitionError::Name {
-            name: name(),
-            error,
-        })?;
+        member.check_name().map_err(|error| DefinitionError::Name { name: name(), error })?;
         let invalid = |what| DefinitionError::InvalidKey { name: name(), what };
         if !member.consensus.is_valid() {
             return Err(invalid(Identity::ConsensusKey));
@@ -429,32 +403,17 @@ fn check_members(members: &[Member]) -> Result<(), DefinitionError> {
             return Err(invalid(Identity::DealingKey));
         }
     }
-    check_unique(members, Identity::Name, |member| {
-        member.name.clone().into_bytes()
-    })?;
-    check_unique(members, Identity::ConsensusKey, |member| {
-        member.consensus.as_bytes().to_vec()
-    })?;
-    check_unique(members, Identity::NetworkKey, |member| {
-        member.network.as_bytes().to_vec()
-    })?;
-    check_unique(members, Identity::DealingKey, |member| {
-        member.dealing.as_bytes().to_vec()
-    })?;
+    check_unique(members, Identity::Name, |member| member.name.clone().into_bytes())?;
+    check_unique(members, Identity::ConsensusKey, |member| member.consensus.as_bytes().to_vec())?;
+    check_unique(members, Identity::NetworkKey, |member| member.network.as_bytes().to_vec())?;
+    check_unique(members, Identity::DealingKey, |member| member.dealing.as_bytes().to_vec())?;
     check_unique(members, Identity::PeerAddress, |member| {
         member.peer_address.to_string().into_bytes()
     })?;
-    let consensus: BTreeSet<_> = members
-        .iter()
-        .map(|member| *member.consensus.as_bytes())
-        .collect();
-    match members
-        .iter()
-        .find(|member| consensus.contains(member.network.as_bytes()))
-    {
-        Some(member) => Err(DefinitionError::KeyReused {
-            name: member.name.clone(),
-        }),
+    let consensus: BTreeSet<_> =
+        members.iter().map(|member| *member.consensus.as_bytes()).collect();
+    match members.iter().find(|member| consensus.contains(member.network.as_bytes())) {
+        Some(member) => Err(DefinitionError::KeyReused { name: member.name.clone() }),
         None => Ok(()),
     }
 }
@@ -464,10 +423,7 @@ fn check_unique(
     what: Identity,
     key: impl Fn(&Member) -> Vec<u8>,
 ) -> Result<(), DefinitionError> {
-    let mut sorted: Vec<_> = members
-        .iter()
-        .map(|member| (key(member), &member.name))
-        .collect();
+    let mut sorted: Vec<_> = members.iter().map(|member| (key(member), &member.name)).collect();
     sorted.sort();
     match sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         Some(pair) => Err(DefinitionError::Duplicate {

@@ -83,11 +83,7 @@ impl Round {
         )
         .ok()?;
         let acknowledgements = round_summary(ceremony, round, &members);
-        Some(Self {
-            info,
-            members,
-            acknowledgements,
-        })
+        Some(Self { info, members, acknowledgements })
     }
 
     fn limit(&self) -> NonZeroU32 {
@@ -95,9 +91,7 @@ impl Round {
     }
 
     fn index(&self, key: &PublicKey) -> Option<SequencerIndex> {
-        self.members
-            .position(key)
-            .and_then(SequencerIndex::from_position)
+        self.members.position(key).and_then(SequencerIndex::from_position)
     }
 
     fn key(&self, index: SequencerIndex) -> Option<&PublicKey> {
@@ -107,9 +101,7 @@ impl Round {
     /// The commitment of these points, if they are points of the group, none at infinity.
     pub(crate) fn commitment(&self, points: &[PointBytes]) -> Option<Commitment> {
         let mut bytes = points.len().encode().to_vec();
-        points
-            .iter()
-            .for_each(|point| bytes.extend_from_slice(point.as_bytes()));
+        points.iter().for_each(|point| bytes.extend_from_slice(point.as_bytes()));
         let message = dkg::DealerPubMsg::decode_cfg(Copying(&bytes), &self.limit()).ok()?;
         (message.encode() == bytes).then_some(Commitment { message, bytes })
     }
@@ -129,9 +121,7 @@ impl Round {
             return false;
         };
         let mut transcript = Transcript::resume(self.acknowledgements, Version::V0).fork(b"ack");
-        transcript
-            .commit(dealer.encode())
-            .commit(&commitment.bytes[..]);
+        transcript.commit(dealer.encode()).commit(&commitment.bytes[..]);
         transcript.verify(player, &signature)
     }
 }

@@ -205,11 +205,7 @@ impl CeremonyEntry {
     fn check(&self, context: &CeremonyContext) -> Result<(), EntryError> {
         let n = context.definition().n();
         let known = |index: SequencerIndex| {
-            if index.get() > n {
-                Err(EntryError::NotAMember { index, n })
-            } else {
-                Ok(())
-            }
+            if index.get() > n { Err(EntryError::NotAMember { index, n }) } else { Ok(()) }
         };
         match self {
             CeremonyEntry::Dealing(dealing) => dealing.check(context),
@@ -227,19 +223,10 @@ impl PostedDealing {
     fn check(&self, context: &CeremonyContext) -> Result<(), EntryError> {
         let n = context.definition().n();
         if self.sealed.len() != usize::from(n) {
-            return Err(EntryError::SealedCount {
-                actual: self.sealed.len(),
-                n,
-            });
+            return Err(EntryError::SealedCount { actual: self.sealed.len(), n });
         }
-        if let Some(sealed) = self
-            .sealed
-            .iter()
-            .find(|one| one.len() != SEALED_DEALING_BYTES)
-        {
-            return Err(EntryError::SealedLength {
-                actual: sealed.len(),
-            });
+        if let Some(sealed) = self.sealed.iter().find(|one| one.len() != SEALED_DEALING_BYTES) {
+            return Err(EntryError::SealedLength { actual: sealed.len() });
         }
         self.public.verify(context)?;
         if self.public.sealed_digest != sealed_digest(&self.sealed) {
@@ -260,12 +247,7 @@ impl Dealing {
         let sealed_digest = sealed_digest(sealed);
         let signed = context.dealing_digest(dealer, &commitment, &sealed_digest);
         let signature = secret.sign(Tag::Dealing, &[signed.as_bytes()]);
-        Self {
-            dealer,
-            commitment,
-            sealed_digest,
-            signature,
-        }
+        Self { dealer, commitment, sealed_digest, signature }
     }
 
     /// Checks membership, signature and the number of points; not the points.
@@ -276,18 +258,10 @@ impl Dealing {
     pub fn verify(&self, context: &CeremonyContext) -> Result<(), EntryError> {
         let needed = context.definition().threshold();
         if self.commitment.len() != usize::from(needed) {
-            return Err(EntryError::CommitmentLength {
-                actual: self.commitment.len(),
-                needed,
-            });
+            return Err(EntryError::CommitmentLength { actual: self.commitment.len(), needed });
         }
         let signed = context.dealing_digest(self.dealer, &self.commitment, &self.sealed_digest);
-        context.verify(
-            self.dealer,
-            Tag::Dealing,
-            &[signed.as_bytes()],
-            &self.signature,
-        )
+        context.verify(self.dealer, Tag::Dealing, &[signed.as_bytes()], &self.signature)
     }
 }
 
@@ -300,25 +274,14 @@ impl Close {
     ) -> Self {
         let signature = secret.sign(
             Tag::CeremonyClose,
-            &[
-                context.id().as_bytes(),
-                &member.to_be_bytes(),
-                &[phase as u8],
-            ],
+            &[context.id().as_bytes(), &member.to_be_bytes(), &[phase as u8]],
         );
-        Self {
-            member,
-            phase,
-            signature,
-        }
+        Self { member, phase, signature }
     }
 
     fn verify(&self, context: &CeremonyContext) -> Result<(), EntryError> {
-        let items: [&[u8]; 3] = [
-            context.id().as_bytes(),
-            &self.member.to_be_bytes(),
-            &[self.phase as u8],
-        ];
+        let items: [&[u8]; 3] =
+            [context.id().as_bytes(), &self.member.to_be_bytes(), &[self.phase as u8]];
         context.verify(self.member, Tag::CeremonyClose, &items, &self.signature)
     }
 }
@@ -330,11 +293,7 @@ impl Confirmation {
         secret: &ConsensusSecret,
     ) -> Self {
         let signature = secret.sign(Tag::TranscriptConfirmation, &[transcript.as_bytes()]);
-        Self {
-            member,
-            transcript,
-            signature,
-        }
+        Self { member, transcript, signature }
     }
 
     /// Checks membership and signature; not what the digest is of.
@@ -344,12 +303,7 @@ impl Confirmation {
     /// [`EntryError`].
     pub fn verify(&self, context: &CeremonyContext) -> Result<(), EntryError> {
         let items: [&[u8]; 1] = [self.transcript.as_bytes()];
-        context.verify(
-            self.member,
-            Tag::TranscriptConfirmation,
-            &items,
-            &self.signature,
-        )
+        context.verify(self.member, Tag::TranscriptConfirmation, &items, &self.signature)
     }
 }
 
@@ -364,9 +318,7 @@ impl CeremonyContext {
         hasher.item(self.id().as_bytes());
         hasher.item(&dealer.to_be_bytes());
         hasher.item(sealed_digest.as_bytes());
-        commitment
-            .iter()
-            .for_each(|point| hasher.item(point.as_bytes()));
+        commitment.iter().for_each(|point| hasher.item(point.as_bytes()));
         hasher.finish()
     }
 
@@ -378,10 +330,9 @@ impl CeremonyContext {
         signature: &Signature,
     ) -> Result<(), EntryError> {
         let definition = self.definition();
-        let member = definition.member(author).ok_or(EntryError::NotAMember {
-            index: author,
-            n: definition.n(),
-        })?;
+        let member = definition
+            .member(author)
+            .ok_or(EntryError::NotAMember { index: author, n: definition.n() })?;
         member
             .consensus
             .verify(tag, items, signature)
@@ -396,3 +347,6 @@ fn sealed_digest(sealed: &[Vec<u8>]) -> Digest {
     }
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests;

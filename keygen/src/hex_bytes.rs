@@ -54,13 +54,7 @@ fn parse(text: &str) -> Result<Vec<u8>, NotHex> {
         b'a'..=b'f' => Ok(byte - b'a' + 10),
         _ => Err(NotHex),
     };
-    let bytes = pairs
-        .iter()
-        .map(|[high, low]| Ok(digit(*high)? << 4 | digit(*low)?));
+    let bytes = pairs.iter().map(|[high, low]| Ok(digit(*high)? << 4 | digit(*low)?));
     let bytes: Vec<u8> = bytes.collect::<Result<_, NotHex>>()?;
-    if rest.is_empty() {
-        Ok(bytes)
-    } else {
-        Err(NotHex)
-    }
+    if rest.is_empty() { Ok(bytes) } else { Err(NotHex) }
 }

@@ -15,7 +15,8 @@ pub const MAX_BYTES: usize = 256;
 /// The nonce of a member's dealing in one ceremony.
 ///
 /// The dealing follows from the dealing secret, the ceremony and this nonce. A machine that has
-/// lost it must not begin the ceremony again: it would sign another dealing.
+/// lost it must not begin the ceremony again: it would sign another dealing. When the ceremony is
+/// over the record is erased.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ZeroizeOnDrop)]
 pub struct DealingNonce {
     #[zeroize(skip)]
@@ -25,10 +26,7 @@ pub struct DealingNonce {
 
 impl DealingNonce {
     pub(crate) fn new(context: &CeremonyContext, nonce: [u8; 32]) -> Self {
-        Self {
-            ceremony: *context.id(),
-            nonce,
-        }
+        Self { ceremony: *context.id(), nonce }
     }
 
     /// The record to keep.

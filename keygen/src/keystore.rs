@@ -132,10 +132,7 @@ pub fn seal(
 ) -> Vec<u8> {
     let description = match &keys.membership {
         None => "fairveil identity".to_owned(),
-        Some(member) => format!(
-            "fairveil network {} epoch {}",
-            member.network_id, member.epoch
-        ),
+        Some(member) => format!("fairveil network {} epoch {}", member.network_id, member.epoch),
     };
     let pubkey = keys.consensus.public_key().to_bytes().to_vec();
     let secret = keys.expose_bytes();
@@ -153,10 +150,7 @@ pub fn open(bytes: &[u8], passphrase: &Passphrase) -> Result<SequencerKeys, Keys
         SequencerKeys::from_bytes(&file.decrypt(passphrase)?).ok_or(KeystoreError::Contents)?;
     let actual = keys.consensus.public_key();
     if file.pubkey.0 != actual.as_bytes() {
-        return Err(KeystoreError::Swapped {
-            label: file.pubkey.to_string(),
-            actual,
-        });
+        return Err(KeystoreError::Swapped { label: file.pubkey.to_string(), actual });
     }
     Ok(keys)
 }

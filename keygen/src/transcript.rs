@@ -122,9 +122,7 @@ impl Transcript {
     /// If it is too long or not JSON of a transcript.
     pub fn from_json(bytes: &[u8]) -> Result<Self, TranscriptError> {
         if bytes.len() > MAX_BYTES {
-            return Err(TranscriptError::TooLong {
-                actual: bytes.len(),
-            });
+            return Err(TranscriptError::TooLong { actual: bytes.len() });
         }
         Ok(serde_json::from_slice(bytes)?)
     }

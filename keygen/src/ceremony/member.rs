@@ -29,9 +29,7 @@ pub struct Membership {
 
 impl fmt::Debug for Membership {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            network_id, epoch, ..
-        } = self;
+        let Self { network_id, epoch, .. } = self;
         write!(out, "Membership({network_id}, epoch {epoch}, <redacted>)")
     }
 }
@@ -76,12 +74,7 @@ impl Member {
             .zip(members.iter().zip(&private))
             .map(|(receiver, (member, private))| {
                 let (ceremony, commitment) = (context.id(), &commitment[..]);
-                let header = Header {
-                    ceremony,
-                    dealer: index,
-                    receiver,
-                    commitment,
-                };
+                let header = Header { ceremony, dealer: index, receiver, commitment };
                 seal_dealing(&member.dealing, &header, seed, private)
                     .expect("a definition has valid dealing keys, and no scalar is zero")
             })
@@ -116,9 +109,7 @@ impl Member {
                 let dealer = posted.public.dealer;
                 agreed.take_dealing(posted.public)?;
                 let sealed = posted.sealed.get(self.index.position());
-                let error = self
-                    .receive(agreed, dealer, sealed.map_or(&[], Vec::as_slice))
-                    .err();
+                let error = self.receive(agreed, dealer, sealed.map_or(&[], Vec::as_slice)).err();
                 outputs.extend(error.map(|error| Output::NotAcknowledged { dealer, error }));
                 Ok(())
             }
@@ -201,11 +192,7 @@ impl Member {
         if matches!(phase, Phase::Dealing | Phase::Acknowledging) {
             for (&dealer, &signature) in &self.acknowledgements {
                 if !agreed.has_acknowledged(dealer, self.index) {
-                    let entry = Acknowledgement {
-                        dealer,
-                        player: self.index,
-                        signature,
-                    };
+                    let entry = Acknowledgement { dealer, player: self.index, signature };
                     let entry = CeremonyEntry::Acknowledgement(entry);
                     wanted.insert(Slot::Acknowledgement(dealer), entry);
                 }
@@ -215,10 +202,7 @@ impl Member {
             let log = self.log.get_or_insert_with(|| {
                 self.dealer.take().map(Dealer::into_log).unwrap_or_default()
             });
-            let entry = DealerLog {
-                dealer: self.index,
-                log: HexBytes(log.clone()),
-            };
+            let entry = DealerLog { dealer: self.index, log: HexBytes(log.clone()) };
             wanted.insert(Slot::Log, CeremonyEntry::DealerLog(entry));
         }
         if let Some(key) = agreed.key()

@@ -145,9 +145,7 @@ impl FromStr for Address {
             return Err(AddressError::TooLong { actual: text.len() });
         }
         let (host, digits) = text.rsplit_once(':').ok_or(AddressError::Form)?;
-        let bracketed = host
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'));
+        let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         let good = match bracketed {
             Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
             None => !host.is_empty() && host.bytes().all(is_host_byte),
@@ -159,10 +157,7 @@ impl FromStr for Address {
         if port == 0 || port.to_string() != digits {
             return Err(AddressError::Port);
         }
-        Ok(Self {
-            host: host.to_owned(),
-            port,
-        })
+        Ok(Self { host: host.to_owned(), port })
     }
 }
 

@@ -93,19 +93,13 @@ pub enum ParameterError {
 
 impl Default for Ordering {
     fn default() -> Self {
-        Self {
-            mode: Mode::Strict,
-            freshness_window_heights: 32,
-        }
+        Self { mode: Mode::Strict, freshness_window_heights: 32 }
     }
 }
 
 impl Default for Blocks {
     fn default() -> Self {
-        Self {
-            minimum_interval_ms: 100,
-            idle_interval_ms: 1_000,
-        }
+        Self { minimum_interval_ms: 100, idle_interval_ms: 1_000 }
     }
 }
 
@@ -113,12 +107,7 @@ impl Default for Deadlines {
     /// An hour for each step: members are people in different places.
     fn default() -> Self {
         let hour = 3_600_000;
-        Self {
-            deal_ms: hour,
-            acknowledge_ms: hour,
-            log_ms: hour,
-            confirm_ms: hour,
-        }
+        Self { deal_ms: hour, acknowledge_ms: hour, log_ms: hour, confirm_ms: hour }
     }
 }
 
@@ -133,12 +122,7 @@ impl Blocks {
     pub(super) fn check(&self) -> Result<(), ParameterError> {
         let least = u64::from(self.minimum_interval_ms);
         in_range("minimum_interval_ms", least, 1, 60_000)?;
-        in_range(
-            "idle_interval_ms",
-            u64::from(self.idle_interval_ms),
-            least,
-            3_600_000,
-        )
+        in_range("idle_interval_ms", u64::from(self.idle_interval_ms), least, 3_600_000)
     }
 }
 
@@ -177,27 +161,15 @@ impl Deadlines {
 }
 
 pub(super) fn check_rollups(sorted: &[Rollup]) -> Result<(), ParameterError> {
-    in_range(
-        "the number of rollups",
-        sorted.len() as u64,
-        0,
-        super::MAX_ROLLUPS as u64,
-    )?;
+    in_range("the number of rollups", sorted.len() as u64, 0, super::MAX_ROLLUPS as u64)?;
     for rollup in sorted {
         // TOML's integers are signed.
         in_range("chain_id", rollup.chain_id, 1, i64::MAX as u64)?;
-        check_name(&rollup.name).map_err(|error| ParameterError::RollupName {
-            name: rollup.name.clone(),
-            error,
-        })?;
+        check_name(&rollup.name)
+            .map_err(|error| ParameterError::RollupName { name: rollup.name.clone(), error })?;
     }
-    match sorted
-        .windows(2)
-        .find(|pair| pair[0].chain_id == pair[1].chain_id)
-    {
-        Some(pair) => Err(ParameterError::DuplicateRollup {
-            chain_id: pair[0].chain_id,
-        }),
+    match sorted.windows(2).find(|pair| pair[0].chain_id == pair[1].chain_id) {
+        Some(pair) => Err(ParameterError::DuplicateRollup { chain_id: pair[0].chain_id }),
         None => Ok(()),
     }
 }
@@ -211,10 +183,5 @@ fn in_range(
     if (least..=most).contains(&actual) {
         return Ok(());
     }
-    Err(ParameterError::Range {
-        parameter,
-        actual,
-        least,
-        most,
-    })
+    Err(ParameterError::Range { parameter, actual, least, most })
 }

@@ -30,10 +30,7 @@ impl Dealer {
         let generator = randomness(Tag::DealingSeed, seed).noise(b"polynomial");
         let (dealer, message, private) =
             dkg::Dealer::start::<N3f1>(generator, round.info.clone(), signer(secret), None).ok()?;
-        let commitment = Commitment {
-            bytes: message.encode().to_vec(),
-            message,
-        };
+        let commitment = Commitment { bytes: message.encode().to_vec(), message };
         let private = private
             .iter()
             .map(|(_, dealing)| {
@@ -42,14 +39,7 @@ impl Dealer {
                 bytes
             })
             .collect();
-        Some((
-            Self {
-                round: round.clone(),
-                dealer,
-            },
-            commitment,
-            private,
-        ))
+        Some((Self { round: round.clone(), dealer }, commitment, private))
     }
 
     /// Takes an acknowledgement of this dealer's dealing; one that does not verify changes nothing.

@@ -161,9 +161,7 @@ impl Round {
         let (collected, seed) = self.collect(logs);
         let mut generator = randomness(Tag::CeremonyCheck, &seed).noise(b"outcome");
         let output = dkg::observe(&mut generator, collected, &Sequential).map_err(
-            |Failure::InsufficientLogs {
-                 required, found, ..
-             }| Shortage {
+            |Failure::InsufficientLogs { required, found, .. }| Shortage {
                 needed: required,
                 found,
             },

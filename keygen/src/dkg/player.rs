@@ -49,10 +49,7 @@ impl Player {
     /// A player without dealings. `None` if the secret is no member's.
     pub(crate) fn new(round: &Round, secret: &ConsensusSecret) -> Option<Self> {
         let player = dkg::Player::new(round.info.clone(), signer(secret)).ok()?;
-        Some(Self {
-            round: round.clone(),
-            player,
-        })
+        Some(Self { round: round.clone(), player })
     }
 
     /// Checks and keeps a dealing; returns the acknowledgement to post.
@@ -62,11 +59,7 @@ impl Player {
         commitment: &Commitment,
         private: &[u8],
     ) -> Result<Signature, DealingError> {
-        let dealer = self
-            .round
-            .key(dealer)
-            .ok_or(DealingError::Mismatch)?
-            .clone();
+        let dealer = self.round.key(dealer).ok_or(DealingError::Mismatch)?.clone();
         let private =
             dkg::DealerPrivMsg::decode(Copying(private)).map_err(|_| DealingError::Scalar)?;
         let acknowledgement = self

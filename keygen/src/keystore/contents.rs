@@ -47,10 +47,7 @@ impl SequencerKeys {
             });
         }
         if member.epoch != epoch {
-            return Err(MembershipError::WrongEpoch {
-                expected: epoch,
-                actual: member.epoch,
-            });
+            return Err(MembershipError::WrongEpoch { expected: epoch, actual: member.epoch });
         }
         Ok(member)
     }
@@ -92,22 +89,13 @@ impl SequencerKeys {
             _ => return None,
         };
         let complete = form == [FORM] && reader.0.is_empty();
-        complete.then_some(Self {
-            network,
-            consensus,
-            dealing,
-            membership,
-        })
+        complete.then_some(Self { network, consensus, dealing, membership })
     }
 }
 
 impl fmt::Debug for SequencerKeys {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "SequencerKeys({}, <redacted>)",
-            self.consensus.public_key()
-        )
+        write!(out, "SequencerKeys({}, <redacted>)", self.consensus.public_key())
     }
 }
 

@@ -103,17 +103,12 @@ struct CipherParams {
 impl File {
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, KeystoreError> {
         if bytes.len() > MAX_BYTES {
-            return Err(KeystoreError::TooLong {
-                actual: bytes.len(),
-                limit: MAX_BYTES,
-            });
+            return Err(KeystoreError::TooLong { actual: bytes.len(), limit: MAX_BYTES });
         }
         reject_other_functions(bytes)?;
         let file: Self = serde_json::from_slice(bytes)?;
         if file.version != 4 {
-            return Err(KeystoreError::Version {
-                actual: file.version,
-            });
+            return Err(KeystoreError::Version { actual: file.version });
         }
         if let Some(HexBytes(integrity)) = &file.integrity
             && *integrity != file.integrity()
@@ -156,17 +151,11 @@ impl File {
         };
         let mut file = Self {
             crypto: Crypto {
-                kdf: Module {
-                    function: SCRYPT.to_owned(),
-                    params,
-                    message: HexBytes::default(),
-                },
+                kdf: Module { function: SCRYPT.to_owned(), params, message: HexBytes::default() },
                 checksum: module(SHA256, checksum(&key, &message).to_vec()),
                 cipher: Module {
                     function: AES_128_CTR.to_owned(),
-                    params: CipherParams {
-                        iv: HexBytes(randomness.iv.to_vec()),
-                    },
+                    params: CipherParams { iv: HexBytes(randomness.iv.to_vec()) },
                     message: HexBytes(message),
                 },
             },
@@ -189,16 +178,11 @@ impl File {
         let key = derive(passphrase, params, checked_log_n(params)?)?;
         let message = &self.crypto.cipher.message.0;
         if message.len() > MAX_MESSAGE_BYTES {
-            return Err(KeystoreError::TooLong {
-                actual: message.len(),
-                limit: MAX_MESSAGE_BYTES,
-            });
+            return Err(KeystoreError::TooLong { actual: message.len(), limit: MAX_MESSAGE_BYTES });
         }
         let iv = <[u8; 16]>::try_from(&self.crypto.cipher.params.iv.0[..])
             .map_err(|_| KeystoreError::Parameters)?;
-        let expected: bool = checksum(&key, message)
-            .ct_eq(&self.crypto.checksum.message.0)
-            .into();
+        let expected: bool = checksum(&key, message).ct_eq(&self.crypto.checksum.message.0).into();
         if !expected {
             return Err(match self.integrity {
                 Some(_) => KeystoreError::WrongPassphrase,
@@ -212,10 +196,7 @@ impl File {
 
     /// SHA-256 over the file without its `integrity`, in this program's own form.
     fn integrity(&self) -> [u8; 32] {
-        let bare = Self {
-            integrity: None,
-            ..self.clone()
-        };
+        let bare = Self { integrity: None, ..self.clone() };
         Sha256::digest(bare.to_json()).into()
     }
 }
@@ -227,20 +208,10 @@ const AES_128_CTR: &str = "aes-128-ctr";
 /// Names an unsupported function as such before the fields of its parameters mislead.
 fn reject_other_functions(bytes: &[u8]) -> Result<(), KeystoreError> {
     let value: serde_json::Value = serde_json::from_slice(bytes)?;
-    for (module, supported) in [
-        ("kdf", SCRYPT),
-        ("checksum", SHA256),
-        ("cipher", AES_128_CTR),
-    ] {
-        match value
-            .pointer(&format!("/crypto/{module}/function"))
-            .and_then(|f| f.as_str())
-        {
+    for (module, supported) in [("kdf", SCRYPT), ("checksum", SHA256), ("cipher", AES_128_CTR)] {
+        match value.pointer(&format!("/crypto/{module}/function")).and_then(|f| f.as_str()) {
             Some(function) if function != supported => {
-                return Err(KeystoreError::Function {
-                    actual: function.to_owned(),
-                    supported,
-                });
+                return Err(KeystoreError::Function { actual: function.to_owned(), supported });
             }
             _ => {}
         }
@@ -279,11 +250,7 @@ fn apply_cipher(key: &[u8; KEY_BYTES], iv: &[u8; 16], bytes: &mut [u8]) {
 }
 
 fn checksum(key: &[u8; KEY_BYTES], message: &[u8]) -> [u8; 32] {
-    Sha256::new()
-        .chain_update(&key[16..])
-        .chain_update(message)
-        .finalize()
-        .into()
+    Sha256::new().chain_update(&key[16..]).chain_update(message).finalize().into()
 }
 
 /// A random (version 4) UUID in its usual text.
@@ -291,14 +258,7 @@ fn uuid_text(mut bytes: [u8; 16]) -> String {
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex = HexBytes(bytes.to_vec()).to_string();
-    [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ]
-    .join("-")
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
 /// Bytes as hex without prefix.

@@ -78,9 +78,7 @@ mod tests {
         let published = b"testpassword\xf0\x9f\x94\x91";
         assert_eq!(Passphrase::new(PUBLISHED).unwrap().as_bytes(), published);
         assert_eq!(
-            Passphrase::new("test\u{7f}password\u{80}🔑\r\n")
-                .unwrap()
-                .as_bytes(),
+            Passphrase::new("test\u{7f}password\u{80}🔑\r\n").unwrap().as_bytes(),
             published
         );
     }
@@ -90,13 +88,7 @@ mod tests {
         assert_eq!(Passphrase::new("").unwrap_err(), PassphraseError::Empty);
         assert_eq!(Passphrase::new("\n").unwrap_err(), PassphraseError::Empty);
         let long = "a".repeat(MAX_PASSPHRASE_BYTES + 1);
-        assert!(matches!(
-            Passphrase::new(&long),
-            Err(PassphraseError::TooLong { actual: 1025 })
-        ));
-        assert_eq!(
-            format!("{:?}", Passphrase::new("secret").unwrap()),
-            "Passphrase(<redacted>)"
-        );
+        assert!(matches!(Passphrase::new(&long), Err(PassphraseError::TooLong { actual: 1025 })));
+        assert_eq!(format!("{:?}", Passphrase::new("secret").unwrap()), "Passphrase(<redacted>)");
     }
 }

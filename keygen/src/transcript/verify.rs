@@ -235,10 +235,7 @@ impl VerifiedTranscript {
     pub fn of_network(self, expected: &NetworkId) -> Result<Self, TranscriptError> {
         let actual = self.definition().network_id();
         if actual != *expected {
-            return Err(TranscriptError::WrongNetwork {
-                expected: *expected,
-                actual,
-            });
+            return Err(TranscriptError::WrongNetwork { expected: *expected, actual });
         }
         Ok(self)
     }
@@ -282,16 +279,12 @@ impl VerifiedTranscript {
 
 pub(super) fn verify(transcript: &Transcript) -> Result<VerifiedTranscript, TranscriptError> {
     if transcript.version != VERSION {
-        return Err(TranscriptError::Version {
-            actual: transcript.version,
-        });
+        return Err(TranscriptError::Version { actual: transcript.version });
     }
     let definition = Definition::from_canonical(transcript.definition.clone())?;
     let approved = ApprovedDefinition::new(definition, transcript.approvals.iter().copied())?;
     if approved.approvals() != transcript.approvals {
-        return Err(TranscriptError::Order {
-            section: Section::Approvals,
-        });
+        return Err(TranscriptError::Order { section: Section::Approvals });
     }
     check_order(transcript)?;
     let context = CeremonyContext::new(approved.clone(), transcript.round);
@@ -303,34 +296,20 @@ pub(super) fn verify(transcript: &Transcript) -> Result<VerifiedTranscript, Tran
     };
     compare(&transcript.result, &result)?;
     if transcript.digest != digest {
-        return Err(TranscriptError::Digest {
-            expected: digest,
-            actual: transcript.digest,
-        });
+        return Err(TranscriptError::Digest { expected: digest, actual: transcript.digest });
     }
     for confirmation in &transcript.confirmations {
         let member = confirmation.member;
         let refused = |refusal| TranscriptError::Confirmation { member, refusal };
-        confirmation
-            .verify(&context)
-            .map_err(|error| refused(error.into()))?;
+        confirmation.verify(&context).map_err(|error| refused(error.into()))?;
         agreed.take_confirmation(*confirmation).map_err(refused)?;
     }
     let confirmed: Vec<_> = agreed.confirmations().map(|one| one.member).collect();
     let needed = approved.definition().threshold();
     if confirmed.len() < usize::from(needed) {
-        return Err(TranscriptError::Confirmations {
-            found: confirmed.len(),
-            needed,
-        });
+        return Err(TranscriptError::Confirmations { found: confirmed.len(), needed });
     }
-    Ok(VerifiedTranscript {
-        approved,
-        committee,
-        result,
-        digest,
-        confirmed,
-    })
+    Ok(VerifiedTranscript { approved, committee, result, digest, confirmed })
 }
 
 fn check_order(transcript: &Transcript) -> Result<(), TranscriptError> {
@@ -340,22 +319,14 @@ fn check_order(transcript: &Transcript) -> Result<(), TranscriptError> {
         key: impl Fn(&T) -> K,
     ) -> Result<(), TranscriptError> {
         let sorted = list.is_sorted_by(|a, b| key(a) < key(b));
-        if sorted {
-            Ok(())
-        } else {
-            Err(TranscriptError::Order { section })
-        }
+        if sorted { Ok(()) } else { Err(TranscriptError::Order { section }) }
     }
     ascending(Section::Dealings, &transcript.dealings, |one| one.dealer)?;
-    ascending(
-        Section::Acknowledgements,
-        &transcript.acknowledgements,
-        |one| (one.dealer, one.player),
-    )?;
+    ascending(Section::Acknowledgements, &transcript.acknowledgements, |one| {
+        (one.dealer, one.player)
+    })?;
     ascending(Section::Logs, &transcript.logs, |one| one.dealer)?;
-    ascending(Section::Confirmations, &transcript.confirmations, |one| {
-        one.member
-    })
+    ascending(Section::Confirmations, &transcript.confirmations, |one| one.member)
 }
 
 /// Plays the entries through the members' own fold, phase by phase.
@@ -364,9 +335,7 @@ fn replay(transcript: &Transcript, context: CeremonyContext) -> Result<Agreed, T
     for dealing in &transcript.dealings {
         let dealer = dealing.dealer;
         let refused = |refusal| TranscriptError::Dealing { dealer, refusal };
-        dealing
-            .verify(&context)
-            .map_err(|error: EntryError| refused(error.into()))?;
+        dealing.verify(&context).map_err(|error: EntryError| refused(error.into()))?;
         agreed.take_dealing(dealing.clone()).map_err(refused)?;
     }
     agreed.leave(Phase::Dealing);
@@ -375,20 +344,16 @@ fn replay(transcript: &Transcript, context: CeremonyContext) -> Result<Agreed, T
     }
     for one in &transcript.acknowledgements {
         let (dealer, player) = (one.dealer, one.player);
-        agreed
-            .take_acknowledgement(*one)
-            .map_err(|refusal| TranscriptError::Acknowledgement {
-                dealer,
-                player,
-                refusal,
-            })?;
+        agreed.take_acknowledgement(*one).map_err(|refusal| TranscriptError::Acknowledgement {
+            dealer,
+            player,
+            refusal,
+        })?;
     }
     agreed.leave(Phase::Acknowledging);
     for log in &transcript.logs {
         let dealer = log.dealer;
-        agreed
-            .take_log(log.clone())
-            .map_err(|refusal| TranscriptError::Log { dealer, refusal })?;
+        agreed.take_log(log.clone()).map_err(|refusal| TranscriptError::Log { dealer, refusal })?;
     }
     agreed.leave(Phase::Logging);
     Ok(agreed)
@@ -399,39 +364,20 @@ fn compare(said: &CeremonyResult, follows: &CeremonyResult) -> Result<(), Transc
         if actual == expected {
             return Ok(());
         }
-        Err(TranscriptError::Point {
-            what,
-            expected,
-            actual,
-        })
+        Err(TranscriptError::Point { what, expected, actual })
     };
     let number = |what, actual: usize, expected: usize| {
         if actual == expected {
             return Ok(());
         }
-        Err(TranscriptError::Number {
-            what,
-            expected,
-            actual,
-        })
+        Err(TranscriptError::Number { what, expected, actual })
     };
     let list = |section, equal| {
-        if equal {
-            Ok(())
-        } else {
-            Err(TranscriptError::List { section })
-        }
+        if equal { Ok(()) } else { Err(TranscriptError::List { section }) }
     };
-    point(
-        ResultPoint::CommitteeKey,
-        said.committee_key,
-        follows.committee_key,
-    )?;
+    point(ResultPoint::CommitteeKey, said.committee_key, follows.committee_key)?;
     if said.key_id != follows.key_id {
-        return Err(TranscriptError::KeyId {
-            expected: follows.key_id,
-            actual: said.key_id,
-        });
+        return Err(TranscriptError::KeyId { expected: follows.key_id, actual: said.key_id });
     }
     let (actual, expected) = (&said.public_key_shares, &follows.public_key_shares);
     number(ResultNumber::PublicKeyShares, actual.len(), expected.len())?;
@@ -440,15 +386,8 @@ fn compare(said: &CeremonyResult, follows: &CeremonyResult) -> Result<(), Transc
     {
         point(ResultPoint::PublicKeyShare(index), *actual, *expected)?;
     }
-    number(
-        ResultNumber::Threshold,
-        said.threshold.into(),
-        follows.threshold.into(),
-    )?;
-    let effective = (
-        said.effective_threshold.into(),
-        follows.effective_threshold.into(),
-    );
+    number(ResultNumber::Threshold, said.threshold.into(), follows.threshold.into())?;
+    let effective = (said.effective_threshold.into(), follows.effective_threshold.into());
     number(ResultNumber::EffectiveThreshold, effective.0, effective.1)?;
     list(Section::Dealers, said.dealers == follows.dealers)?;
     list(Section::Revealed, said.revealed == follows.revealed)?;
