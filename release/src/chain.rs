@@ -120,15 +120,8 @@ impl ReleaseChain {
             Namespaces::new(self.registry.chain_ids()).map_err(ReleaseError::Namespaces)?;
         let tree = Tree::new(namespaces, cut.leaves.clone()).map_err(ReleaseError::Tree)?;
         let (tree_root, carry_digest) = (tree.root(), cut.carry_over.digest());
-        let header = ReleaseHeader {
-            network_id,
-            height,
-            block,
-            time_ms,
-            previous,
-            tree_root,
-            carry_digest,
-        };
+        let header =
+            ReleaseHeader { network_id, height, block, time_ms, previous, tree_root, carry_digest };
         let (leaves, batches, carry_over) = (cut.leaves, cut.batches, cut.carry_over);
         let release = Release { header, leaves, batches, carry_over };
         self.advance(&release);
@@ -177,7 +170,6 @@ impl ReleaseChain {
         self.carry_over = release.carry_over.clone();
     }
 }
-
 
 #[cfg(test)]
 mod tests;

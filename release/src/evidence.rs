@@ -22,9 +22,7 @@ use fairveil_crypto::encoding::{self, DecodeError};
 use fairveil_crypto::share::{
     EvidenceError as ShareEvidenceError, ShareEvidence, ShareFault, SignedShare, UnusableShare,
 };
-use fairveil_crypto::{
-    BatchId, BlockDigest, BundleId, Epoch, Height, NetworkId, SequencerIndex,
-};
+use fairveil_crypto::{BatchId, BlockDigest, BundleId, Epoch, Height, NetworkId, SequencerIndex};
 use fairveil_mempool::receipt::{
     BrokenReceipt, ConflictingReceipts, EvidenceError as ReceiptEvidenceError,
 };

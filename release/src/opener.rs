@@ -31,6 +31,7 @@
 mod job;
 mod message;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fairveil_crypto::opening::Culprit;
@@ -164,7 +165,9 @@ struct Kept {
 }
 
 impl Opener {
-    /// The opener of member `own`, whose orders up to `tip` are released.
+    /// The opener of member `own`, whose orders up to `tip` are released. Members have other
+    /// indices in another epoch: an epoch that begins gets an opener of its own, and the old one
+    /// goes on until its heights are open.
     pub fn new(own: SequencerIndex, tip: Height) -> Self {
         Self {
             own,
@@ -294,10 +297,13 @@ impl Opener {
         let far = height.distance_from(self.tip) > EARLY_HEIGHTS;
         if far || waiting + message::share_bytes(&share) > EARLY_BYTES {
             self.dropped.early += 1;
-        } else if self.early.contains_key(&(height, from)) {
-            self.dropped.repeated += 1;
-        } else {
-            self.early.insert((height, from), share);
+            return;
+        }
+        match self.early.entry((height, from)) {
+            Entry::Vacant(place) => {
+                place.insert(share);
+            }
+            Entry::Occupied(_) => self.dropped.repeated += 1,
         }
     }
 
@@ -306,7 +312,8 @@ impl Opener {
         let Some(working) = self.open.get_mut(&height) else { return };
         let epoch = working.batch.order().committee().epoch();
         let waiting = working.waiting.len();
-        let ready = matches!(&working.progress, Progress::Ready { needed, .. } if waiting >= *needed);
+        let ready =
+            matches!(&working.progress, Progress::Ready { needed, .. } if waiting >= *needed);
         if !ready {
             return;
         }

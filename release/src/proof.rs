@@ -212,7 +212,9 @@ impl BatchProof {
             return Err(ProofError::TooLong { actual: self.parts.len(), used: walk.at });
         }
         let leaves = walk.leaves;
-        if let Some(before) = leaves.windows(2).position(|pair| pair[0].position >= pair[1].position) {
+        if let Some(before) =
+            leaves.windows(2).position(|pair| pair[0].position >= pair[1].position)
+        {
             return Err(ProofError::Order { index: before + 1 });
         }
         check_root(top.tree_root(self.count, &self.namespaces), tree_root)?;
@@ -311,11 +313,7 @@ fn path_length(index: u32, count: u32) -> usize {
 }
 
 fn check_root(actual: Digest, expected: &Digest) -> Result<(), ProofError> {
-    if actual == *expected {
-        Ok(())
-    } else {
-        Err(ProofError::Root { actual, expected: *expected })
-    }
+    if actual == *expected { Ok(()) } else { Err(ProofError::Root { actual, expected: *expected }) }
 }
 
 #[cfg(test)]

@@ -346,7 +346,9 @@ impl Tree {
     /// The tree of these leaves.
     pub fn new(namespaces: Namespaces, leaves: Vec<Leaf>) -> Result<Self, TreeError> {
         u32::try_from(leaves.len()).map_err(|_| TreeError::Count { actual: leaves.len() })?;
-        if let Some(before) = leaves.windows(2).position(|pair| pair[0].position >= pair[1].position) {
+        if let Some(before) =
+            leaves.windows(2).position(|pair| pair[0].position >= pair[1].position)
+        {
             return Err(TreeError::Order { index: before + 1 });
         }
         let nodes = leaves.iter().enumerate().map(|(index, leaf)| {

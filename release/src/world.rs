@@ -134,8 +134,7 @@ impl World {
         let (rho, a) = self.randomness(nonce);
         let (header, key) = (self.header(nonce), self.dealt.committee.key());
         let randomness = SealRandomness::from_parts(rho, &a).unwrap();
-        let ciphertext =
-            fairveil_crypto::seal::seal(key, &header.encode(), m, randomness).unwrap();
+        let ciphertext = fairveil_crypto::seal::seal(key, &header.encode(), m, randomness).unwrap();
         let unsigned = UnsignedBundle::new(header, ciphertext).unwrap();
         self.verified(&unsigned.sign(&self.payer()).unwrap())
     }

@@ -22,11 +22,8 @@ fn valid(legs: Vec<ValidLeg>) -> Judged {
 }
 
 fn registry(gas_limit: u64, byte_limit: u64) -> Registry {
-    let rollup = |chain_id| Rollup {
-        gas_limit,
-        byte_limit,
-        ..Rollup::recorder(chain_id, "rollup")
-    };
+    let rollup =
+        |chain_id| Rollup { gas_limit, byte_limit, ..Rollup::recorder(chain_id, "rollup") };
     Registry::new(vec![rollup(901), rollup(902), rollup(903)]).unwrap()
 }
 
@@ -66,8 +63,11 @@ fn failed_and_expired_ids_are_no_ops_at_their_place() {
         vec![vec![one(), Judged::Failed(Failed::Aead), one(), Judged::Expired, one()]],
     );
     assert_eq!(codes(&cuts[0]), ["released", "aead", "released", "expired", "released"]);
-    let places: Vec<_> =
-        cuts[0].batches[0].bundles.iter().map(|range| (range.position.index, range.first)).collect();
+    let places: Vec<_> = cuts[0].batches[0]
+        .bundles
+        .iter()
+        .map(|range| (range.position.index, range.first))
+        .collect();
     assert_eq!(places, [(0, 0), (2, 1), (4, 2)]);
     assert_eq!(cuts[0].batches.len(), 3);
     assert!(cuts[0].batches[2].transactions.is_empty());
@@ -184,8 +184,7 @@ fn any_judged() -> impl Strategy<Value = Judged> {
     let legs = proptest::collection::vec(proptest::option::weighted(0.45, leg), 3);
     let bundle = legs.prop_map(|legs| {
         let legs = legs.into_iter().zip(901..).filter_map(|(leg, chain)| Some((leg?, chain)));
-        let legs: Vec<_> =
-            legs.map(|((gas, bytes), chain)| self::leg(chain, gas, bytes)).collect();
+        let legs: Vec<_> = legs.map(|((gas, bytes), chain)| self::leg(chain, gas, bytes)).collect();
         if legs.is_empty() { Judged::Expired } else { valid(legs) }
     });
     prop_oneof![8 => bundle, 1 => Just(Judged::Failed(Failed::Padding))]
@@ -213,11 +212,13 @@ fn naive(registry: &Registry, heights: &[Vec<Judged>]) -> BTreeMap<BundleId, Opt
             let shares = |a: &ValidBundle, b: &ValidBundle| {
                 a.legs().iter().any(|leg| b.legs().iter().any(|o| o.chain_id == leg.chain_id))
             };
-            let behind = (0..at)
-                .any(|before| !placed.contains(&before) && shares(&waiting[before].1, &waiting[at].1));
+            let behind = (0..at).any(|before| {
+                !placed.contains(&before) && shares(&waiting[before].1, &waiting[at].1)
+            });
             let room = waiting[at].1.legs().iter().all(|leg| {
                 let rollup = registry.rollup(leg.chain_id).unwrap();
-                let on_rollup = placed.iter().chain([&at]).flat_map(|other| waiting[*other].1.legs());
+                let on_rollup =
+                    placed.iter().chain([&at]).flat_map(|other| waiting[*other].1.legs());
                 let on_rollup: Vec<_> =
                     on_rollup.filter(|other| other.chain_id == leg.chain_id).collect();
                 on_rollup.iter().map(|leg| leg.gas).sum::<u64>() <= rollup.gas_limit

@@ -13,9 +13,7 @@ pub(crate) fn listed(from: u64, count: u64) -> Vec<ListedRelease> {
     (from..from + count).map(entry).collect()
 }
 
-fn verify(
-    certificate: &ReleaseCertificate,
-) -> Result<CertifiedReleases, ReleaseCertificateError> {
+fn verify(certificate: &ReleaseCertificate) -> Result<CertifiedReleases, ReleaseCertificateError> {
     certificate.verify(&SEVEN.network_id, &SEVEN.dealt.committee)
 }
 
@@ -45,13 +43,10 @@ fn every_deviation_has_its_reason_invariant_3() {
     use CertificateError as Block;
     use ReleaseCertificateError::Block as Of;
     assert!(matches!(refused(&|c| c.headers.clear()), Of(Block::Headers { .. })));
-    assert!(matches!(refused(&|c| drop(c.headers.remove(0))), Of(Block::Block { .. })));
+    assert!(matches!(refused(&|c| c.headers.rotate_left(1)), Of(Block::Block { .. })));
     assert!(matches!(refused(&|c| c.headers[1].time_ms += 1), Of(Block::Broken(_))));
     assert!(matches!(refused(&|c| c.headers[1].version = 2), Of(Block::Version { .. })));
-    assert!(matches!(
-        refused(&|c| c.headers[1].epoch = Epoch::new(2)),
-        Of(Block::Epoch { .. })
-    ));
+    assert!(matches!(refused(&|c| c.headers[1].epoch = Epoch::new(2)), Of(Block::Epoch { .. })));
     assert!(matches!(
         refused(&|c| c.headers[1].network_id = NetworkId::from_bytes([1; 32])),
         Of(Block::Network { .. })
@@ -64,7 +59,7 @@ fn every_deviation_has_its_reason_invariant_3() {
         refused(&|c| c.finalization.signers[4] = SequencerIndex::new(9).unwrap()),
         Of(Block::Signer(_))
     ));
-    assert!(matches!(refused(&|c| drop(c.finalization.signers.pop())), Of(Block::Count { .. })));
+    assert!(matches!(refused(&|c| c.finalization.signers.truncate(4)), Of(Block::Count { .. })));
     let fewer = refused(&|c| {
         c.finalization.signers.truncate(4);
         c.finalization.signatures.truncate(4);

@@ -150,10 +150,7 @@ impl OpenJob {
             let index = share.index;
             match self.opening.add_share(share, pool) {
                 Reception::Ignored(_) => ignored.push(index),
-                Reception::Kept
-                | Reception::Late
-                | Reception::Repeated
-                | Reception::Named(_) => {}
+                Reception::Kept | Reception::Late | Reception::Repeated | Reception::Named(_) => {}
             }
         }
         let culprits = self.opening.culprits()[self.named..].to_vec();

@@ -137,11 +137,25 @@ fn every_kind_of_bundle_has_its_outcome() {
     let release = crate::release::Release::decode(&SCENE.release).unwrap();
     let codes = release.leaves.iter().map(|leaf| match &leaf.outcome {
         crate::tree::Outcome::Failed(failed) => failed.code(),
-        other => if other.legs().is_empty() { "other" } else { "released" },
+        other => {
+            if other.legs().is_empty() {
+                "other"
+            } else {
+                "released"
+            }
+        }
     });
     let expected = [
-        "released", "aead", "state_unavailable", "rho", "length", "padding", "encoding", "legs",
-        "unknown_rollup", "released",
+        "released",
+        "aead",
+        "state_unavailable",
+        "rho",
+        "length",
+        "padding",
+        "encoding",
+        "legs",
+        "unknown_rollup",
+        "released",
     ];
     assert_eq!(codes.collect::<Vec<_>>(), expected);
     assert_eq!(release.batches.iter().map(|batch| batch.transactions.len()).sum::<usize>(), 5);
@@ -222,9 +236,8 @@ fn a_named_member_is_used_last_and_named_once_per_epoch() {
     // The next height: the same member lies again, first, and is not reached.
     let order = SEVEN.order(2, &SCENE.bundles);
     let batch = FinalBatch::new(order.clone(), SCENE.bundles.clone()).unwrap();
-    let share = |member: u16| {
-        SEVEN.own_share(index(member), &order, &SCENE.bundles).share().clone()
-    };
+    let share =
+        |member: u16| SEVEN.own_share(index(member), &order, &SCENE.bundles).share().clone();
     let mut lie = share(3);
     lie.points.swap(0, 1);
     let send = |run: &mut Run, share: SignedShare| {
@@ -249,10 +262,8 @@ fn a_share_without_a_valid_signature_does_not_take_its_members_place_invariant_3
     let mut unsigned = SCENE.shares[1].clone();
     unsigned.signature = Signature::from_bytes([0; 64]);
     run.share(unsigned);
-    let stolen = ShareMessage::Share {
-        height: Height::new(1),
-        share: Box::new(SCENE.shares[1].clone()),
-    };
+    let stolen =
+        ShareMessage::Share { height: Height::new(1), share: Box::new(SCENE.shares[1].clone()) };
     run.input(Input::Message { from: index(3), message: stolen });
     assert_eq!(run.opener.dropped().foreign, 1);
     let mut other_batch = SCENE.shares[2].clone();

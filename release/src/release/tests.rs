@@ -16,7 +16,8 @@ pub(crate) fn registry() -> Registry {
 
 pub(crate) fn judged(chain_ids: &[u64], gas: u64) -> Judged {
     let transactions: Vec<RawTransaction> = vec![vec![2, gas as u8].into(), vec![3].into()];
-    let leg = |chain_id: &u64| ValidLeg { chain_id: *chain_id, gas, transactions: transactions.clone() };
+    let leg =
+        |chain_id: &u64| ValidLeg { chain_id: *chain_id, gas, transactions: transactions.clone() };
     Judged::Valid(ValidBundle::unchecked(chain_ids.iter().map(leg).collect()))
 }
 

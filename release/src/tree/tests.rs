@@ -58,7 +58,8 @@ fn the_root_fixes_everything_invariant_1() {
     let root = |leaves: &[Leaf]| Tree::new(namespaces(), leaves.to_vec()).unwrap().root();
     let expected = root(&base);
     let mut roots = vec![expected, root(&base[..2]), root(&base[1..])];
-    let changes: [&dyn Fn(&mut Vec<Leaf>); 9] = [
+    type Change<'a> = &'a dyn Fn(&mut Vec<Leaf>);
+    let changes: [Change<'_>; 9] = [
         &|leaves| leaves[0].id = id(9),
         &|leaves| leaves[0].position.height = Height::new(6),
         &|leaves| leaves[2].position.index = 3,

@@ -223,9 +223,8 @@ fn init_code_nonce_fee_and_authorizations() {
 #[test]
 fn signatures_are_low_and_recover() {
     let order = SECP256K1N_HALF * U256::from(2) + U256::from(1);
-    let high = |signature: Signature| {
-        Signature::new(signature.r(), order - signature.s(), !signature.v())
-    };
+    let high =
+        |signature: Signature| Signature::new(signature.r(), order - signature.s(), !signature.v());
     let same = |signature: Signature| signature;
     assert!(verdict(&sign_with(dynamic(), same)).is_ok());
     assert_eq!(refused(&sign_with(dynamic(), high)), Invalid::HighS);
@@ -298,7 +297,8 @@ fn many_bundles_get_their_own_verdicts_invariant_1() {
         valid_bundles(&pool, &registry(), &bundles)
     });
     assert_eq!(verdicts[0], verdicts[1]);
-    let codes = verdicts[0].iter().map(|verdict| verdict.as_ref().map_or_else(Failed::code, |_| "ok"));
+    let codes =
+        verdicts[0].iter().map(|verdict| verdict.as_ref().map_or_else(Failed::code, |_| "ok"));
     let expected = ["ok", "unknown_rollup", "leg_invalid", "rollup_paused", "ok"];
     assert_eq!(codes.collect::<Vec<_>>(), expected);
     assert_eq!(verdicts[0][4].as_ref().unwrap().legs()[0].gas(), 63_000);

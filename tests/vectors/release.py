@@ -1,0 +1,295 @@
+#!/usr/bin/env python3
+"""Writes release.json from docs/certificates.md alone: hashlib, no code of the project.
+
+    python3 release.py            prints the vectors
+    python3 release.py --check    compares them with release.json beside this file, exit code 1 if they differ
+    python3 release.py --write    writes release.json
+"""
+
+import hashlib
+import json
+import pathlib
+import sys
+
+
+def u8(n): return n.to_bytes(1, "big")
+def u16(n): return n.to_bytes(2, "big")
+def u32(n): return n.to_bytes(4, "big")
+def u64(n): return n.to_bytes(8, "big")
+def hexed(b): return "0x" + b.hex()
+
+
+def H(tag, *items):
+    framed = b"".join(u32(len(x)) + x for x in (b"FAIRVEIL-V1-" + tag.encode(), *items))
+    return hashlib.sha256(framed).digest()
+
+
+def sample(name, n=32):
+    """Reproducible bytes for ids and transactions."""
+    return hashlib.shake_256(name.encode()).digest(n)
+
+
+# ---- failed codes -------------------------------------------------------------------------------
+
+CODES = ["aead", "rho", "length", "padding", "encoding", "legs", "nonce_used", "unfunded",
+         "unknown_rollup", "rollup_paused", "leg_invalid", "leg_failed", "state_unavailable", "capacity"]
+INVALID = ["size", "type", "encoding", "unprotected", "chain_id", "nonce", "fee", "gas_limit", "init_code",
+           "intrinsic_gas", "authorization", "high_s", "signature"]
+FAULT = ["reverted", "halted"]
+
+
+def failed_bytes(failed):
+    if isinstance(failed, str):
+        return u8(CODES.index(failed) + 1)
+    (code, fields), = failed.items()
+    number = u8(CODES.index(code) + 1)
+    if "rollup" in fields:
+        return number + u64(fields["rollup"])
+    whys = INVALID if code == "leg_invalid" else FAULT
+    return number + u16(fields["leg"]) + u16(fields["tx"]) + u8(whys.index(fields["why"]) + 1)
+
+
+def every_failed():
+    yield from CODES[:8]
+    for code in ("unknown_rollup", "rollup_paused", "state_unavailable", "capacity"):
+        yield {code: {"rollup": 0x0102030405060708}}
+    for why in INVALID:
+        yield {"leg_invalid": {"leg": 1, "tx": 258, "why": why}}
+    for why in FAULT:
+        yield {"leg_failed": {"leg": 65535, "tx": 0, "why": why}}
+
+
+# ---- tree ---------------------------------------------------------------------------------------
+
+def leg_digest(chain_id, transactions):
+    return H("RELEASE-LEG", u64(chain_id), *transactions)
+
+
+def position(height, index):
+    return u64(height) + u32(index)
+
+
+def outcome_bytes(outcome):
+    if outcome == "expired":
+        return b"\x03"
+    if outcome == "carried":
+        return b"\x04"
+    if "failed" in outcome:
+        return b"\x02" + failed_bytes(outcome["failed"])
+    return b"\x01"
+
+
+def leaf_node(leaf, namespaces):
+    legs = leaf["legs"]
+    items = [u64(chain) + leg_digest(chain, txs) for chain, txs in legs]
+    digest = H("RELEASE-LEAF", leaf["id"], position(*leaf["position"]), outcome_bytes(leaf["outcome"]), *items)
+    return digest, sum(1 << namespaces.index(chain) for chain, _ in legs)
+
+
+def above(left, right):
+    return H("RELEASE-NODE", left[0], u64(left[1]), right[0], u64(right[1])), left[1] | right[1]
+
+
+def levels_of(nodes):
+    levels = [nodes]
+    while len(levels[-1]) > 1:
+        level = levels[-1]
+        pairs = [level[i:i + 2] for i in range(0, len(level), 2)]
+        levels.append([above(*pair) if len(pair) == 2 else pair[0] for pair in pairs])
+    return levels
+
+
+def top_of(levels):
+    return levels[-1][0] if levels[-1] else (H("RELEASE-EMPTY"), 0)
+
+
+def tree_root(count, top, namespaces):
+    return H("RELEASE-TREE", u32(count), top[0], u64(top[1]), b"".join(map(u64, namespaces)))
+
+
+def path_of(levels, index):
+    path = []
+    for level in levels:
+        if (index ^ 1) < len(level):
+            path.append(level[index ^ 1])
+        index //= 2
+    return path
+
+
+def batch_parts(levels, leaves, bit):
+    def walk(level, index):
+        if level > 0 and 2 * index + 1 >= len(levels[level - 1]):
+            return walk(level - 1, 2 * index)
+        node = levels[level][index]
+        if not node[1] & bit:
+            return [{"outside": node_json(node)}]
+        if level == 0:
+            return [{"leaf": leaf_json(leaves[index])}]
+        return ["inside"] + walk(level - 1, 2 * index) + walk(level - 1, 2 * index + 1)
+    if not leaves:
+        return [{"outside": node_json(top_of(levels))}]
+    return walk(len(levels) - 1, 0)
+
+
+def node_json(node):
+    return {"digest": hexed(node[0]), "namespaces": node[1]}
+
+
+def leaf_json(leaf):
+    outcome = leaf["outcome"]
+    if outcome == "released":
+        legs = [{"chain_id": chain, "digest": hexed(leg_digest(chain, txs))} for chain, txs in leaf["legs"]]
+        outcome = {"released": {"legs": legs}}
+    height, index = leaf["position"]
+    return {"id": hexed(leaf["id"]), "position": {"height": height, "index": index}, "outcome": outcome}
+
+
+NAMESPACES = [10, 901, 902, 903, 2**40 + 7]
+
+
+def make_leaves(count, seed):
+    """Leaves of every outcome; the first few waited since height 6."""
+    outcomes = ["released", {"failed": "aead"}, "released", "expired", "released", "carried",
+                {"failed": {"leg_invalid": {"leg": 0, "tx": 3, "why": "high_s"}}}, "released",
+                {"failed": {"capacity": {"rollup": 902}}}]
+    chains = [[901], [901, 902], [10, 903, 2**40 + 7], NAMESPACES, [902]]
+    leaves, released = [], 0
+    for i in range(count):
+        outcome, legs = outcomes[i % len(outcomes)], []
+        if outcome == "released":
+            for chain in chains[released % len(chains)]:
+                txs = [sample(f"{seed} tx {i} {chain} {k}", 3 + 40 * k) for k in range(1 + (i + chain) % 3)]
+                legs.append((chain, txs))
+            released += 1
+        place = (6, 40 + i) if i < 2 else (7, i - 2)
+        leaves.append({"id": sample(f"{seed} id {i}"), "position": place, "outcome": outcome, "legs": legs})
+    return leaves
+
+
+def tree_case(count):
+    leaves = make_leaves(count, f"tree {count}")
+    nodes = [leaf_node(leaf, NAMESPACES) for leaf in leaves]
+    levels = levels_of(nodes)
+    top = top_of(levels)
+    return {
+        "namespaces": NAMESPACES,
+        "leaves": [{
+            "leaf": leaf_json(leaf),
+            "legs": [{"chain_id": chain, "transactions": [hexed(tx) for tx in txs],
+                      "digest": hexed(leg_digest(chain, txs))} for chain, txs in leaf["legs"]],
+            "outcome_bytes": hexed(outcome_bytes(leaf["outcome"])),
+            "node": node_json(node),
+            "path": [node_json(n) for n in path_of(levels, i)],
+        } for i, (leaf, node) in enumerate(zip(leaves, nodes))],
+        "top": node_json(top),
+        "root": hexed(tree_root(count, top, NAMESPACES)),
+        "batch_parts": [{"chain_id": chain, "parts": batch_parts(levels, leaves, 1 << bit)}
+                        for bit, chain in enumerate(NAMESPACES)],
+    }
+
+
+# ---- release root, blocks -----------------------------------------------------------------------
+
+def carry_cases():
+    for count in (0, 1, 3):
+        waiting, items = [], []
+        for i in range(count):
+            legs = [(chain, 21_000 * (i + 1), [sample(f"carry {count} {i} {chain}", 30)]) for chain in (901, 903)[:1 + i % 2]]
+            bundle = sample(f"carry id {count} {i}")
+            item = bundle + position(5, 3 + i)
+            for chain, gas, txs in legs:
+                item += u64(chain) + u64(gas) + leg_digest(chain, txs)
+            items.append(item)
+            waiting.append({
+                "id": hexed(bundle), "position": {"height": 5, "index": 3 + i},
+                "bundle": {"legs": [{"chain_id": chain, "gas": gas, "transactions": [hexed(tx) for tx in txs]}
+                                    for chain, gas, txs in legs]},
+            })
+        yield {"carry_over": {"waiting": waiting}, "digest": hexed(H("RELEASE-CARRY", *items))}
+
+
+def root_cases():
+    network = sample("network")
+    genesis = H("RELEASE-GENESIS", network)
+    previous = genesis
+    for height in (1, 2, 2**33):
+        block, tree, carry = (sample(f"{what} {height}") for what in ("block", "tree", "carry"))
+        time_ms = 1_700_000_000_000 + height
+        root = H("RELEASE-ROOT", network, u64(height), block, u64(time_ms), previous, tree, carry)
+        yield {
+            "header": {"network_id": hexed(network), "height": height, "block": hexed(block), "time_ms": time_ms,
+                       "previous": hexed(previous), "tree_root": hexed(tree), "carry_digest": hexed(carry)},
+            "genesis": hexed(genesis), "root": hexed(root),
+        }
+        previous = root
+
+
+def varint(n):
+    out = b""
+    while n >= 0x80:
+        out += u8(n & 0x7f | 0x80)
+        n >>= 7
+    return out + u8(n)
+
+
+PLACEMENTS = ["Open", "Expired", "NonceUsed", "Unfunded"]
+
+
+def block_cases():
+    network = sample("network")
+    for number, (epoch, height, view, parent_view) in enumerate([(1, 1, 1, 0), (3, 500, 2**20, 2**14 - 1), (300, 2**63, 2**64 - 1, 128)]):
+        evidence, system, state = (sample(f"{what} digest {number}") for what in ("evidence", "system", "state"))
+        releases = [(height // 2 + i, sample(f"release {number} {i}")) for i in range(2 * number)]
+        body = H("BLOCK-BODY", evidence, b"".join(u64(h) + r for h, r in releases), system)
+        cohorts = [[(sample(f"emitted {number} {c} {i}"), (c + i) % 4) for i in range(1 + c % 3)] for c in range(3 * number)]
+        result = H("RESULT-ROOT", u64(height), state, *[b"".join(i + u8(p) for i, p in cohort) for cohort in cohorts])
+        parent, leader = sample(f"parent {number}"), sample(f"leader {number}")
+        time_ms = 1_700_000_000_000 + number
+        block = H("BLOCK", u8(1), network, u64(epoch), u64(height), parent, leader, u64(view), u64(parent_view),
+                  u64(time_ms), result, body)
+        namespace = b"FAIRVEIL-V1-CONSENSUS" + network + b"_FINALIZE"
+        message = (varint(len(namespace)) + namespace + varint(epoch) + varint(view) + varint(parent_view) + block)
+        yield {
+            "evidence_digest": hexed(evidence), "system_digest": hexed(system), "state_digest": hexed(state),
+            "releases": [{"height": h, "root": hexed(r)} for h, r in releases],
+            "emission": {"height": height, "cohorts": [[{"id": hexed(i), "placement": PLACEMENTS[p]} for i, p in cohort]
+                                                        for cohort in cohorts]},
+            "header": {"version": 1, "network_id": hexed(network), "epoch": epoch, "height": height,
+                       "parent": hexed(parent), "leader": hexed(leader), "view": view, "parent_view": parent_view,
+                       "time_ms": time_ms, "result_root": hexed(result), "body_digest": hexed(body)},
+            "block": hexed(block), "finalize_message": hexed(message),
+        }
+
+
+def vectors():
+    return {
+        "about": [
+            "Written by release.py from docs/certificates.md. Every value must match exactly.",
+            "failed: the bytes of every failed code. trees: leaves with their nodes and bundle paths, and the parts of the batch proof of every namespace.",
+            "carry_overs, roots, blocks: carry digest; release root and first previous; body digest, result root, block digest and the bytes that a finalization signs.",
+        ],
+        "failed": [{"failed": failed, "bytes": hexed(failed_bytes(failed))} for failed in every_failed()],
+        "trees": [tree_case(count) for count in (0, 1, 2, 3, 5, 8, 11, 21)],
+        "carry_overs": list(carry_cases()),
+        "roots": list(root_cases()),
+        "blocks": list(block_cases()),
+    }
+
+
+def main():
+    text = json.dumps(vectors(), indent=1) + "\n"
+    file = pathlib.Path(__file__).with_name("release.json")
+    if sys.argv[1:] == ["--write"]:
+        file.write_text(text)
+    elif sys.argv[1:] == ["--check"]:
+        if file.read_text() != text:
+            sys.exit("release.json is not what this script writes")
+        print("release.json: as written by this script")
+    elif sys.argv[1:]:
+        sys.exit(__doc__)
+    else:
+        sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()
