@@ -134,12 +134,12 @@ mod tests {
                 assert_eq!(naive::kernel_checksum(size, &orders), sum);
                 let wide = Columns::Wide(Ranks::new(size, &orders, i32::MAX, |rank| rank as i32));
                 for columns in [Columns::new(size, &orders), wide] {
-                    for a in 0..size {
-                        for b in 0..size {
-                            let weights = columns.weights(a, b / LANES);
-                            let pair = (weights.forward[b % LANES], weights.backward[b % LANES]);
-                            assert_eq!(pair, (naive[a][b] as i16, naive[b][a] as i16));
-                        }
+                    let pairs = (0..size).flat_map(|a| (0..size).map(move |b| (a, b)));
+                    for (a, b) in pairs {
+                        let weights = columns.weights(a, b / LANES);
+                        let lane = b % LANES;
+                        let both = (weights.forward[lane], weights.backward[lane]);
+                        assert_eq!(both, (naive[a][b] as i16, naive[b][a] as i16));
                     }
                 }
             }

@@ -176,7 +176,7 @@ pub struct OrderLog {
 impl OrderLog {
     /// An empty log.
     pub fn new(name: LogName) -> Self {
-        Self::resume(name, name.start(), [], []).unwrap_or_else(|_| unreachable!("no ids, no twin"))
+        Self::at(name, name.start(), BTreeSet::new())
     }
 
     /// A log as it was stored: `committed` with the ids up to there that may still come again,
@@ -187,8 +187,7 @@ impl OrderLog {
         earlier: impl IntoIterator<Item = BundleId>,
         entries: impl IntoIterator<Item = BundleId>,
     ) -> Result<Self, AlreadyLogged> {
-        let contains = earlier.into_iter().collect();
-        let mut log = Self { name, committed, entries: VecDeque::new(), tip: committed, contains };
+        let mut log = Self::at(name, committed, earlier.into_iter().collect());
         for id in entries {
             log.append(id)?;
         }
@@ -246,5 +245,9 @@ impl OrderLog {
     pub fn retain_remembered(&mut self, remembers: impl Fn(&BundleId) -> bool) {
         let open: BTreeSet<BundleId> = self.entries.iter().copied().collect();
         self.contains.retain(|id| open.contains(id) || remembers(id));
+    }
+
+    fn at(name: LogName, committed: Tip, contains: BTreeSet<BundleId>) -> Self {
+        Self { name, committed, entries: VecDeque::new(), tip: committed, contains }
     }
 }

@@ -189,7 +189,7 @@ impl<'a> Book<'a> {
             blocks: self.blocks,
             truth: honest.map(|(order, sequencer)| (sequencer, order)).collect(),
             expiries: BTreeMap::new(),
-            salt: self.dice.next(),
+            salt: self.dice.roll(),
         }
     }
 }

@@ -178,7 +178,7 @@ impl NaiveOrder {
         let cuts = (0..=eligible.len()).map(|m| self.logs.first(eligible, m));
         let enough: Vec<Logs> = cuts.filter(|cut| in_logs(cut, self.solid) >= wanted).collect();
         let within = |cut: &&Logs| in_logs(cut, self.edge) <= self.cap.candidates;
-        enough.iter().filter(within).next_back().or(enough.first()).cloned()
+        enough.iter().rfind(within).or(enough.first()).cloned()
     }
 
     fn update(&mut self, at: usize) {
