@@ -209,6 +209,12 @@ impl Opener {
         self.open.len() < MAX_OPEN_HEIGHTS
     }
 
+    /// Keeps an own share of before a restart, to answer requests; it is not broadcast.
+    pub fn keep(&mut self, own: OwnShare) {
+        let (height, share) = own.into_parts();
+        self.keep_share(height, share);
+    }
+
     /// The heights that are final here and not open yet, ascending.
     pub fn open_heights(&self) -> impl Iterator<Item = Height> {
         self.open.keys().copied()
@@ -255,9 +261,7 @@ impl Opener {
 
     fn own_share(&mut self, own: OwnShare, outputs: &mut Vec<Output>) {
         let (height, share) = own.into_parts();
-        let kept = Kept { share: share.clone(), answered_ms: BTreeMap::new() };
-        self.kept.insert(height, kept);
-        self.drop_kept();
+        self.keep_share(height, share.clone());
         self.share(self.own, height, share.clone(), outputs);
         outputs.push(Output::Broadcast(ShareMessage::Share { height, share: Box::new(share) }));
     }
@@ -397,7 +401,8 @@ impl Opener {
         }
     }
 
-    fn drop_kept(&mut self) {
+    fn keep_share(&mut self, height: Height, share: SignedShare) {
+        self.kept.insert(height, Kept { share, answered_ms: BTreeMap::new() });
         let newest = self.kept.last_key_value().map_or(self.tip, |(height, _)| *height);
         let oldest = newest.saturating_sub(KEPT_HEIGHTS - 1);
         self.kept = self.kept.split_off(&oldest);

@@ -17,6 +17,27 @@
 //!    one list of leaves. (Collisions of SHA-256 and a wrong root apart.)
 //! 2. A verified batch proof leaves out no leaf that touches the rollup.
 //! 3. Verification costs time and memory in proportion to the proof's length, whatever it claims.
+//!
+//! # Example
+//!
+//! ```
+//! use fairveil_crypto::{BundleId, Height};
+//! use fairveil_release::proof::{BatchProof, BundleProof};
+//! use fairveil_release::tree::{Leaf, LegDigest, Namespaces, Outcome, Position, Tree};
+//!
+//! let leaf = |index: u32, chain_id: u64| {
+//!     let legs = vec![LegDigest::new(chain_id, &[vec![2, index as u8].into()])];
+//!     let position = Position { height: Height::new(1), index };
+//!     Leaf { id: BundleId::from_bytes([1; 32]), position, outcome: Outcome::Released { legs } }
+//! };
+//! let namespaces = Namespaces::new(vec![901, 902]).unwrap();
+//! let tree = Tree::new(namespaces, vec![leaf(0, 901), leaf(1, 902), leaf(2, 901)]).unwrap();
+//! let root = tree.root();
+//!
+//! assert_eq!(BundleProof::new(&tree, 1).unwrap().verify(&root), Ok(()));
+//! let batch = BatchProof::new(&tree, 901).unwrap();
+//! assert_eq!(batch.verify(&root, 901).unwrap().len(), 2);
+//! ```
 
 use fairveil_crypto::Digest;
 use serde::{Deserialize, Serialize};

@@ -8,10 +8,11 @@
 //!
 //! Notation as in [`crate::tree`].
 //!
-//! | | |
-//! |---|---|
-//! | release root | `H(RELEASE-ROOT, network_id, height (8), block, time_ms (8), previous, tree root, carry digest)` |
-//! | first previous | `H(RELEASE-GENESIS, network_id)` |
+//! ```text
+//! release root   = H(RELEASE-ROOT, network_id, height (8), block, time_ms (8), previous,
+//!                    tree root, carry digest)
+//! first previous = H(RELEASE-GENESIS, network_id)
+//! ```
 //!
 //! `block` is the digest of the block of that height, `time_ms` its time, `previous` the release
 //! root of the height before. Every height from 1 has a release, also one that emits nothing.

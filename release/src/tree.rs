@@ -13,17 +13,22 @@
 //! `H(TAG, x1, x2, ...)` is SHA-256 over the frame of the tag `FAIRVEIL-V1-TAG` and the items:
 //! before each, its length as 4 bytes big-endian. Integers are big-endian, lengths in brackets.
 //!
-//! | | |
-//! |---|---|
-//! | namespaces | the chain ids (8 each) of the registry, ascending; a set is 8 bytes whose bit i (value 2^i) is the i-th |
-//! | leg | `H(RELEASE-LEG, chain_id (8), transaction 1, transaction 2, ...)` |
-//! | position | height (8) ‖ index (4): where the order certificate of that height emitted the id, cohorts flattened, from 0 |
-//! | outcome | `01` released, `02 ‖ failed code` ([`crate::failed`]), `03` expired, `04` carried over |
-//! | leaf | digest `H(RELEASE-LEAF, id, position, outcome, leg 1, ..., leg k)`, each leg as chain_id (8) ‖ digest (32); only a released one has legs; its set is their chains |
-//! | node | digest `H(RELEASE-NODE, left digest, left set (8), right digest, right set (8))`, set = union |
-//! | levels | level 0 are the leaves; neighbours 2i and 2i+1 make node i of the next level; a last one without a neighbour moves up unchanged, until one is left |
-//! | no leaf | digest `H(RELEASE-EMPTY)`, empty set |
-//! | tree root | `H(RELEASE-TREE, number of leaves (4), digest, set (8), namespaces)` of the last node left, the namespaces as one item |
+//! - **Namespaces**: the chain ids (8 each) of the registry, ascending. A set is 8 bytes whose
+//!   bit i (value 2^i) is the i-th of them.
+//! - **Leg**: `H(RELEASE-LEG, chain_id (8), transaction 1, transaction 2, ...)`.
+//! - **Position**: height (8) ‖ index (4), where the order certificate of that height emitted the
+//!   id: cohorts one after the other, from 0.
+//! - **Outcome**: `01` released, `02 ‖ failed code` ([`crate::failed`]), `03` expired, `04`
+//!   carried over.
+//! - **Leaf**: digest `H(RELEASE-LEAF, id, position, outcome, leg 1, ..., leg k)`, each leg as
+//!   chain_id (8) ‖ digest (32). Only a released one has legs; its set is their chains.
+//! - **Node**: digest `H(RELEASE-NODE, left digest, left set (8), right digest, right set (8))`;
+//!   its set is the union.
+//! - **Levels**: level 0 are the leaves; neighbours 2i and 2i+1 make node i of the next level; a
+//!   last one without a neighbour moves up unchanged, until one is left. Without leaves that one
+//!   has digest `H(RELEASE-EMPTY)` and the empty set.
+//! - **Tree root**: `H(RELEASE-TREE, number of leaves (4), digest, set (8), namespaces)` of the
+//!   last node left, the namespaces as one item.
 //!
 //! # Invariants
 //!

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use fairveil_crypto::certificate::{FinalOrder, Placement};
-use fairveil_crypto::committee::KeyShare;
+use fairveil_crypto::committee::{Committee, KeyShare};
 use fairveil_crypto::envelope::VerifiedBundle;
 use fairveil_crypto::opening::{
     Batch, BatchError, Culprit, Opening, OpeningFailure, Outcome, Reception,
@@ -106,6 +106,21 @@ impl OwnShare {
     pub fn restore(share: SignedShare, order: &FinalOrder, own: SequencerIndex) -> Option<Self> {
         let signed = share.verify_signature(order.committee(), &order.batch()).is_ok();
         (signed && share.index == own).then(|| Self { height: order.height(), share })
+    }
+
+    /// An own share that was stored when it was made, where the order is no longer at hand: to
+    /// answer requests after a restart ([`super::Opener::keep`]).
+    ///
+    /// `None` if it is not signed by member `own`. Nothing but [`PreparedShares::for_order`] signs
+    /// as this sequencer, so a share with its signature was made for a final order.
+    pub fn stored(
+        height: Height,
+        share: SignedShare,
+        committee: &Committee,
+        own: SequencerIndex,
+    ) -> Option<Self> {
+        let signed = share.verify_signature(committee, &share.batch).is_ok();
+        (signed && share.index == own).then_some(Self { height, share })
     }
 
     /// The height.

@@ -391,7 +391,22 @@ fn an_own_share_is_restored_for_its_order_alone() {
     assert_eq!((restored.height(), restored.share()), (Height::new(1), &share));
     assert!(OwnShare::restore(share.clone(), &SCENE.order, index(2)).is_none());
     let other = SEVEN.order(2, &SCENE.bundles);
-    assert!(OwnShare::restore(share, &other, index(1)).is_none());
+    assert!(OwnShare::restore(share.clone(), &other, index(1)).is_none());
+    let stored = |share: &SignedShare, own| {
+        OwnShare::stored(Height::new(1), share.clone(), &SEVEN.dealt.committee, index(own))
+    };
+    assert!(stored(&share, 2).is_none());
+    let mut unsigned = share.clone();
+    unsigned.signature = Signature::from_bytes([0; 64]);
+    assert!(stored(&unsigned, 1).is_none());
+    let mut run = Run::new(1);
+    run.opener.keep(stored(&share, 1).unwrap());
+    assert!(run.sent.is_empty());
+    let message = ShareMessage::Request { height: Height::new(1) };
+    run.input(Input::Message { from: index(4), message });
+    let height = Height::new(1);
+    let answer = ShareMessage::Share { height, share: Box::new(share) };
+    assert_eq!(run.sent, [(Some(index(4)), answer)]);
 }
 
 #[test]
