@@ -1,1 +1,40 @@
-//! The trader's side: builds, seals, submits, follows and verifies
+//! The trader's side: builds, seals, submits, follows and verifies.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`trust`] | the pinned network: what a client believes, and from where |
+//! | [`rpc`] | the trader interface's messages, for both ends |
+//! | [`file`] | the files that a trader keeps |
+//! | [`seal`] | sealing a bundle on the trader's machine |
+//! | [`receipts`] | what sequencers answered to a submission, and what of it counts |
+//! | [`document`] | what became of a bundle, proven |
+//! | [`verify`] | judging any file offline |
+//! | `network` | the HTTP side of a sequencer, and the tip of the chain |
+//! | `submission` | submitting to all sequencers |
+//! | `follow` | what became of a bundle, and waiting for it |
+//!
+//! The last three need the feature `network`; without it nothing here does any I/O. No sequencer is
+//! believed alone: the committee key comes from a verified transcript of the pinned network, f+1
+//! verified receipts admit a bundle, and an outcome is what a certificate proves.
+
+#![forbid(unsafe_code)]
+
+pub mod document;
+pub mod file;
+#[cfg(feature = "network")]
+pub mod follow;
+#[cfg(feature = "network")]
+pub mod network;
+pub mod receipts;
+pub mod rpc;
+pub mod seal;
+#[cfg(feature = "network")]
+pub mod submission;
+#[cfg(test)]
+mod test_support;
+pub mod trust;
+pub mod verify;
+
+#[cfg(feature = "network")]
+pub use network::{Endpoint, HttpError};
+pub use trust::PinnedNetwork;

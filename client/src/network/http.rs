@@ -150,11 +150,8 @@ impl Endpoint {
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Bytes, HttpError> {
         let answer = async {
-            let response = self
-                .http
-                .request(request)
-                .await
-                .map_err(|e| self.unreachable(&e.to_string()))?;
+            let response =
+                self.http.request(request).await.map_err(|e| self.unreachable(&e.to_string()))?;
             let status = response.status();
             let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
                 .collect()

@@ -1,0 +1,365 @@
+//! The files that a trader keeps: JSON with a `kind`, hex with `0x`, integers as numbers.
+//!
+//! | kind | holds | fields |
+//! |---|---|---|
+//! | `unsealed` | a bundle in the clear, a secret | `policy`, `legs` |
+//! | `sealed` | a sealed bundle | `id`, `network_id`, `sealed` |
+//! | `receipts` | receipts for one bundle | `id`, `network_id`, `receipts` |
+//! | `order` | an order certificate | those of [`OrderCertificate`] |
+//! | `bundle` | what became of a bundle | those of [`BundleDocument`] |
+//! | `batch` | a rollup's batch | those of [`BatchDocument`] |
+//! | `evidence` | a proof of a sequencer's fault | `evidence` |
+//!
+//! What a sequencer serves has no `kind`: an order certificate, a bundle or batch document and a
+//! list of receipts are recognised by their fields, a transcript too. A list of batch documents is
+//! what `GET /batches` answers. Anything that is not JSON is read as encoded evidence.
+//!
+//! # Invariants
+//!
+//! 1. Reading a file believes nothing of it: [`crate::verify`] judges.
+//! 2. A file that was written reads back as the same value.
+
+use fairveil_crypto::certificate::OrderCertificate;
+use fairveil_crypto::encoding::DecodeError;
+use fairveil_crypto::envelope::{EnvelopeError, SealedBundle};
+use fairveil_crypto::{BundleId, NetworkId};
+use fairveil_keygen::Transcript;
+use fairveil_mempool::{Bundle, BundleError, Bytes, Leg, Policy, Receipt};
+use fairveil_release::document::{BatchDocument, BundleDocument, DocumentLeg};
+use fairveil_release::evidence::Evidence;
+use fairveil_release::transaction::RawTransaction;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The longest file that is read, in bytes.
+pub const MAX_FILE_BYTES: usize = 256 << 20;
+
+/// A file of any kind, unjudged.
+#[derive(Clone, Debug)]
+pub enum File {
+    /// A bundle in the clear.
+    Unsealed(UnsealedFile),
+    /// A sealed bundle.
+    Sealed(SealedFile),
+    /// Receipts for one bundle.
+    Receipts(ReceiptsFile),
+    /// An order certificate.
+    Order(Box<OrderCertificate>),
+    /// What became of a bundle.
+    Bundle(Box<BundleDocument>),
+    /// A batch of a rollup.
+    Batch(Box<BatchDocument>),
+    /// Batches of a rollup, in order.
+    Batches(Vec<BatchDocument>),
+    /// A ceremony's transcript.
+    Transcript(Box<Transcript>),
+    /// A proof of a sequencer's fault.
+    Evidence(Box<Evidence>),
+}
+
+/// A bundle in the clear.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnsealedFile {
+    /// What happens when a leg does not go through.
+    pub policy: Policy,
+    /// The legs.
+    pub legs: Vec<DocumentLeg>,
+}
+
+/// A sealed bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedFile {
+    /// Its id.
+    pub id: BundleId,
+    /// The network that it is sealed for.
+    pub network_id: NetworkId,
+    /// The bytes that are submitted, as hex.
+    pub sealed: String,
+}
+
+/// Receipts for one bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiptsFile {
+    /// The bundle.
+    pub id: BundleId,
+    /// The network.
+    pub network_id: NetworkId,
+    /// The receipts.
+    pub receipts: Vec<Receipt>,
+}
+
+/// Why a file is not read.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// Too long.
+    #[error("file has {actual} bytes, the limit is {MAX_FILE_BYTES}")]
+    TooLong {
+        /// Bytes found.
+        actual: usize,
+    },
+    /// Empty.
+    #[error("file is empty")]
+    Empty,
+    /// Begins as JSON and is none.
+    #[error("not JSON: {0}")]
+    Json(serde_json::Error),
+    /// A kind that this program does not know.
+    #[error("no such kind of file: {actual:?}")]
+    Kind {
+        /// The kind given.
+        actual: String,
+    },
+    /// No kind, and the fields of none.
+    #[error("no kind, and not the fields of anything that is judged here")]
+    Unrecognised,
+    /// Not the fields of its kind.
+    #[error("not a file of kind {kind:?}: {error}")]
+    Fields {
+        /// The kind.
+        kind: &'static str,
+        /// What is wrong.
+        error: serde_json::Error,
+    },
+    /// Not the encoding of evidence.
+    #[error("neither JSON nor evidence: {0}")]
+    Evidence(DecodeError),
+    /// The hex of evidence is none.
+    #[error("the evidence is not 0x and hex")]
+    EvidenceHex,
+}
+
+/// Why a sealed file holds no sealed bundle.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealedFileError {
+    /// Not hex.
+    #[error("`sealed` is not 0x and hex")]
+    Hex,
+    /// Not a sealed bundle.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// The id is another bundle's.
+    #[error("`id` is {actual}, the sealed bundle's is {expected}")]
+    Id {
+        /// The id in the file.
+        actual: BundleId,
+        /// The bundle's.
+        expected: BundleId,
+    },
+    /// The network is not the bundle's.
+    #[error("`network_id` is {actual}, the sealed bundle's is {expected}")]
+    Network {
+        /// The network in the file.
+        actual: NetworkId,
+        /// The bundle's.
+        expected: NetworkId,
+    },
+}
+
+impl File {
+    /// Reads a file of any kind.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`].
+    pub fn read(bytes: &[u8]) -> Result<Self, FileError> {
+        if bytes.len() > MAX_FILE_BYTES {
+            return Err(FileError::TooLong { actual: bytes.len() });
+        }
+        match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            None => Err(FileError::Empty),
+            Some(b'{' | b'[') => {
+                // A binary file may begin with the same byte; it is no JSON then.
+                match serde_json::from_slice(bytes) {
+                    Ok(value) => Self::of_value(value),
+                    Err(error) => match Evidence::decode(bytes) {
+                        Ok(evidence) => Ok(Self::Evidence(Box::new(evidence))),
+                        Err(_) => Err(FileError::Json(error)),
+                    },
+                }
+            }
+            Some(_) => {
+                let evidence = Evidence::decode(bytes).map_err(FileError::Evidence)?;
+                Ok(Self::Evidence(Box::new(evidence)))
+            }
+        }
+    }
+
+    fn of_value(mut value: Value) -> Result<Self, FileError> {
+        if value.is_array() {
+            return fields("batches", value).map(Self::Batches);
+        }
+        let Some(object) = value.as_object_mut() else { return Err(FileError::Unrecognised) };
+        let kind = match object.remove("kind") {
+            Some(Value::String(kind)) => kind,
+            Some(other) => return Err(FileError::Kind { actual: other.to_string() }),
+            None => guess(object).ok_or(FileError::Unrecognised)?.to_owned(),
+        };
+        match kind.as_str() {
+            "unsealed" => fields("unsealed", value).map(Self::Unsealed),
+            "sealed" => fields("sealed", value).map(Self::Sealed),
+            "receipts" => fields("receipts", value).map(Self::Receipts),
+            "order" => fields("order", value).map(Self::Order),
+            "bundle" => fields("bundle", value).map(Self::Bundle),
+            "batch" => fields("batch", value).map(Self::Batch),
+            "transcript" => fields("transcript", value).map(Self::Transcript),
+            "evidence" => {
+                let EvidenceFields { evidence } = fields("evidence", value)?;
+                let bytes = hex_bytes(&evidence).ok_or(FileError::EvidenceHex)?;
+                let evidence = Evidence::decode(&bytes).map_err(FileError::Evidence)?;
+                Ok(Self::Evidence(Box::new(evidence)))
+            }
+            _ => Err(FileError::Kind { actual: kind }),
+        }
+    }
+
+    /// The kind.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Unsealed(_) => "unsealed",
+            Self::Sealed(_) => "sealed",
+            Self::Receipts(_) => "receipts",
+            Self::Order(_) => "order",
+            Self::Bundle(_) => "bundle",
+            Self::Batch(_) => "batch",
+            Self::Batches(_) => "batches",
+            Self::Transcript(_) => "transcript",
+            Self::Evidence(_) => "evidence",
+        }
+    }
+
+    /// The file's text. A list of batches is written as what it is, without a kind, and so is a
+    /// transcript.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let value = match self {
+            Self::Unsealed(file) => serde_json::to_value(file),
+            Self::Sealed(file) => serde_json::to_value(file),
+            Self::Receipts(file) => serde_json::to_value(file),
+            Self::Order(certificate) => serde_json::to_value(certificate),
+            Self::Bundle(document) => serde_json::to_value(document),
+            Self::Batch(document) => serde_json::to_value(document),
+            Self::Batches(documents) => serde_json::to_value(documents),
+            Self::Transcript(transcript) => serde_json::to_value(transcript),
+            Self::Evidence(evidence) => {
+                let evidence = alloy_primitives::hex::encode_prefixed(evidence.encode());
+                serde_json::to_value(EvidenceFields { evidence })
+            }
+        };
+        let mut value = value.expect("no value here has a failing Serialize");
+        if let (Value::Object(object), false) = (&mut value, matches!(self, Self::Transcript(_))) {
+            let fields = std::mem::take(object);
+            object.insert("kind".into(), self.kind().into());
+            object.extend(fields);
+        }
+        let mut text = serde_json::to_string_pretty(&value).expect("a value is JSON");
+        text.push('\n');
+        text
+    }
+}
+
+impl UnsealedFile {
+    /// The file of a bundle.
+    #[must_use]
+    pub fn new(bundle: &Bundle) -> Self {
+        Self { policy: bundle.policy(), legs: document_legs(bundle) }
+    }
+
+    /// The bundle.
+    ///
+    /// # Errors
+    ///
+    /// If the legs make none.
+    pub fn bundle(&self) -> Result<Bundle, BundleError> {
+        let leg = |leg: &DocumentLeg| Leg {
+            chain_id: leg.chain_id,
+            transactions: leg
+                .transactions
+                .iter()
+                .map(|raw| Bytes::copy_from_slice(raw.as_bytes()))
+                .collect(),
+        };
+        Bundle::new(self.policy, self.legs.iter().map(leg).collect())
+    }
+}
+
+impl SealedFile {
+    /// The file of a sealed bundle.
+    #[must_use]
+    pub fn new(sealed: &SealedBundle) -> Self {
+        Self {
+            id: sealed.id(),
+            network_id: sealed.header().network_id,
+            sealed: alloy_primitives::hex::encode_prefixed(sealed.encode()),
+        }
+    }
+
+    /// The sealed bundle.
+    ///
+    /// # Errors
+    ///
+    /// If the file holds none, or says something else about it.
+    pub fn bundle(&self) -> Result<SealedBundle, SealedFileError> {
+        let bytes = hex_bytes(&self.sealed).ok_or(SealedFileError::Hex)?;
+        let sealed = SealedBundle::decode(&bytes)?;
+        let (actual, expected) = (self.id, sealed.id());
+        if actual != expected {
+            return Err(SealedFileError::Id { actual, expected });
+        }
+        let (actual, expected) = (self.network_id, sealed.header().network_id);
+        if actual != expected {
+            return Err(SealedFileError::Network { actual, expected });
+        }
+        Ok(sealed)
+    }
+}
+
+/// A bundle's legs as documents show them.
+#[must_use]
+pub fn document_legs(bundle: &Bundle) -> Vec<DocumentLeg> {
+    let raw = |bytes: &Bytes| RawTransaction::from(bytes.to_vec());
+    let leg = |leg: &Leg| DocumentLeg {
+        chain_id: leg.chain_id,
+        transactions: leg.transactions.iter().map(raw).collect(),
+    };
+    bundle.legs().iter().map(leg).collect()
+}
+
+/// The bytes of `0x` and hex, nothing else.
+#[must_use]
+pub fn hex_bytes(text: &str) -> Option<Vec<u8>> {
+    let digits = text.strip_prefix("0x")?;
+    let bytes = alloy_primitives::hex::decode(digits).ok()?;
+    // The library strips a second prefix, which is no hex digit.
+    (bytes.len() * 2 == digits.len()).then_some(bytes)
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EvidenceFields {
+    evidence: String,
+}
+
+fn fields<T: DeserializeOwned>(kind: &'static str, value: Value) -> Result<T, FileError> {
+    serde_json::from_value(value).map_err(|error| FileError::Fields { kind, error })
+}
+
+/// The kind of what sequencers serve without one.
+fn guess(object: &serde_json::Map<String, Value>) -> Option<&'static str> {
+    let has = |key| object.contains_key(key);
+    if has("confirmations") && has("definition") {
+        Some("transcript")
+    } else if has("finalization") && has("emission") {
+        Some("order")
+    } else if has("proof") && has("batch") {
+        Some("batch")
+    } else if has("proof") && has("legs") {
+        Some("bundle")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,87 @@
+//! The network side: one sequencer over HTTP, and where the chain stands.
+//!
+//! # Invariants
+//!
+//! 1. The tip is the median of what the sequencers say: while at most f of at least 2f+1 answers
+//!    lie, it lies between two honest ones. It sets a window and proves nothing.
+
+mod http;
+
+use fairveil_crypto::Height;
+use futures::future::join_all;
+
+pub use http::{Endpoint, HttpError, MAX_ANSWER_BYTES};
+
+use crate::rpc::CommitteeInfo;
+use crate::trust::PinnedNetwork;
+
+/// Where the chain stands, as far as its sequencers agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tip {
+    /// The median of the last final heights.
+    pub height: Height,
+    /// The median of the mean block intervals, in milliseconds.
+    pub block_interval_ms: u64,
+    /// Sequencers that answered for this network.
+    pub answered: usize,
+}
+
+/// Nobody, or too few, said where the chain stands.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{answered} of {asked} sequencers said where the chain stands, {needed} are needed: {}",
+    .faults.join("; ")
+)]
+pub struct TipError {
+    /// Sequencers asked.
+    pub asked: usize,
+    /// Sequencers that answered for this network.
+    pub answered: usize,
+    /// How many have to.
+    pub needed: usize,
+    /// What was wrong with the others.
+    pub faults: Vec<String>,
+}
+
+/// Asks all sequencers where the chain stands.
+///
+/// # Errors
+///
+/// If fewer than f+1 answer for the pinned network.
+pub async fn tip(network: &PinnedNetwork, endpoints: &[Endpoint]) -> Result<Tip, TipError> {
+    let asked = endpoints.iter().map(|endpoint| committee(network, endpoint));
+    let (mut infos, mut faults) = (Vec::new(), Vec::new());
+    for answer in join_all(asked).await {
+        match answer {
+            Ok(info) => infos.push(info),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    let (answered, needed) = (infos.len(), network.needed());
+    if answered < needed {
+        return Err(TipError { asked: endpoints.len(), answered, needed, faults });
+    }
+    let height = Height::new(median(infos.iter().map(|info| info.height)));
+    let block_interval_ms = median(infos.iter().map(|info| info.block_interval_ms)).max(1);
+    Ok(Tip { height, block_interval_ms, answered })
+}
+
+async fn committee(network: &PinnedNetwork, endpoint: &Endpoint) -> Result<CommitteeInfo, String> {
+    let info: CommitteeInfo = endpoint
+        .call("fairveil_committee", Vec::new())
+        .await
+        .map_err(|error| crate::receipts::printable(&error.to_string()))?;
+    let expected = network.network_id().to_string();
+    if info.network_id != expected {
+        let actual = crate::receipts::printable(&info.network_id);
+        return Err(format!("{} is of network {actual}, not {expected}", endpoint.url()));
+    }
+    Ok(info)
+}
+
+/// The lower median; 0 of nothing.
+fn median(values: impl Iterator<Item = u64>) -> u64 {
+    let mut values: Vec<u64> = values.collect();
+    values.sort_unstable();
+    values.len().checked_sub(1).map_or(0, |last| values[last / 2])
+}

@@ -1,0 +1,119 @@
+//! Submitting a sealed bundle to all sequencers.
+//!
+//! # Invariants
+//!
+//! 1. All sequencers get the same bytes, at the same time: a repeated submission changes nothing.
+//! 2. The report is complete when every sequencer answered or its time is out; a slow one delays
+//!    it no longer than its timeout.
+//! 3. Nothing is believed but receipts that verify ([`crate::receipts`]).
+
+use fairveil_crypto::BundleId;
+use fairveil_crypto::envelope::SealedBundle;
+use fairveil_mempool::Receipt;
+use fairveil_release::evidence::Evidence;
+use futures::future::join_all;
+use serde_json::Value;
+
+use crate::file::{File, ReceiptsFile};
+use crate::network::{Endpoint, HttpError};
+use crate::receipts::{Answer, Answered, Receipts, Verdict, printable};
+use crate::rpc::{ReceiptInfo, Rejected, code};
+use crate::trust::PinnedNetwork;
+
+/// What came of a submission.
+#[derive(Clone, Debug)]
+pub struct SubmissionReport {
+    network: fairveil_crypto::NetworkId,
+    receipts: Receipts,
+}
+
+/// Submits to all sequencers and verifies what they answer.
+pub async fn submit(
+    network: &PinnedNetwork,
+    endpoints: &[Endpoint],
+    sealed: &SealedBundle,
+) -> SubmissionReport {
+    let bytes = Value::from(alloy_primitives::hex::encode_prefixed(sealed.encode()));
+    let asked = endpoints
+        .iter()
+        .map(|endpoint| endpoint.call::<ReceiptInfo>("fairveil_submit", vec![bytes.clone()]));
+    let mut receipts = Receipts::new(network, sealed.id());
+    for (endpoint, answer) in endpoints.iter().zip(join_all(asked).await) {
+        match answer {
+            Ok(info) => receipts.take(endpoint.url(), &info),
+            Err(error) => receipts.note(endpoint.url(), answer_of(error)),
+        }
+    }
+    SubmissionReport { network: network.network_id(), receipts }
+}
+
+impl SubmissionReport {
+    /// The bundle.
+    #[must_use]
+    pub const fn id(&self) -> BundleId {
+        self.receipts.id()
+    }
+
+    /// What all answers together say.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.receipts.verdict()
+    }
+
+    /// Whether f+1 distinct members gave receipts that verify.
+    #[must_use]
+    pub fn is_admitted(&self) -> bool {
+        self.receipts.is_complete()
+    }
+
+    /// The receipts that count, by sequencer.
+    #[must_use]
+    pub fn receipts(&self) -> Vec<Receipt> {
+        self.receipts.counted().copied().collect()
+    }
+
+    /// How many receipts are needed.
+    #[must_use]
+    pub const fn needed(&self) -> usize {
+        self.receipts.needed()
+    }
+
+    /// Every sequencer's answer, in the order in which they were named.
+    #[must_use]
+    pub fn answers(&self) -> &[Answered] {
+        self.receipts.answers()
+    }
+
+    /// Proofs that a sequencer contradicted itself.
+    #[must_use]
+    pub fn evidence(&self) -> Vec<Evidence> {
+        let conflicts = self.receipts.conflicts().iter();
+        conflicts.map(|conflict| Evidence::ConflictingReceipts(*conflict)).collect()
+    }
+
+    /// The receipts as a file.
+    #[must_use]
+    pub fn file(&self) -> File {
+        let (id, receipts) = (self.id(), self.receipts());
+        File::Receipts(ReceiptsFile { id, network_id: self.network, receipts })
+    }
+}
+
+fn answer_of(error: HttpError) -> Answer {
+    match error {
+        HttpError::Rpc(failure) if failure.code == code::REJECTED => {
+            let said = failure.data.and_then(|data| serde_json::from_value(data).ok());
+            Answer::Rejected(said.unwrap_or_else(|| Rejected {
+                code: "unknown".into(),
+                actual: String::new(),
+                limit: String::new(),
+                cure: printable(&failure.message),
+            }))
+        }
+        HttpError::Rpc(failure) => Answer::Failed(printable(&failure.message)),
+        error @ (HttpError::Status { .. } | HttpError::Malformed { .. }) => {
+            Answer::Failed(printable(&error.to_string()))
+        }
+        error => Answer::Silent(printable(&error.to_string())),
+    }
+}

@@ -1,0 +1,405 @@
+//! Judging any file offline: receipts, certificates, documents, transcripts, evidence.
+//!
+//! # Invariants
+//!
+//! 1. A [`Judgement`] needs the pinned network and the file's bytes, nothing else: no network, no
+//!    clock, no consensus engine.
+//! 2. Every way to fail has a reason of its own, with both values where there are two.
+//! 3. A file that claims nothing (a bundle in the clear) is refused rather than passed.
+
+use fairveil_crypto::certificate::{CertificateError, OrderCertificate};
+use fairveil_crypto::envelope::EnvelopeError;
+use fairveil_crypto::{BlockDigest, BundleId, Digest, Height, KeyId, NetworkId, SequencerIndex};
+use fairveil_keygen::{Transcript, TranscriptError};
+use fairveil_release::document::{
+    AcceptError, BatchDocument, BundleDocument, Cursor, DocumentError, accept_batch,
+};
+use fairveil_release::evidence::{Evidence, EvidenceError};
+use fairveil_release::failed::Failed;
+use fairveil_release::tree::Position;
+use serde_json::{Value, json};
+
+use crate::document::{DisbeliefReason, Ending, ending};
+use crate::file::{File, FileError, ReceiptsFile, SealedFile, SealedFileError};
+use crate::receipts::{Answer, ReceiptFault, Receipts};
+use crate::trust::PinnedNetwork;
+
+/// What a file proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// Well sealed to the network's committee, and signed by its payer.
+    Sealed {
+        /// The bundle.
+        id: BundleId,
+    },
+    /// Admitted by f+1 distinct members.
+    Receipts {
+        /// The bundle.
+        id: BundleId,
+        /// Who signed.
+        sequencers: Vec<SequencerIndex>,
+        /// How many are needed.
+        needed: usize,
+    },
+    /// A final order.
+    Order {
+        /// The height.
+        height: Height,
+        /// The block.
+        block: BlockDigest,
+        /// How many ids it emits.
+        ids: usize,
+    },
+    /// What became of a bundle.
+    Bundle {
+        /// The bundle.
+        id: BundleId,
+        /// Where it stands in the fair order.
+        position: Position,
+        /// What became of it there.
+        ending: Ending,
+        /// The rollups that it has legs on, if released.
+        chain_ids: Vec<u64>,
+    },
+    /// Complete batches of a rollup, from the first to the last height without a gap.
+    Batches {
+        /// The rollup.
+        chain_id: u64,
+        /// The first height.
+        first: Height,
+        /// The last height.
+        last: Height,
+        /// Bundles in them.
+        bundles: usize,
+        /// Transactions in them.
+        transactions: usize,
+    },
+    /// A committee key.
+    Transcript {
+        /// The network.
+        network_id: NetworkId,
+        /// Its committee key.
+        key_id: KeyId,
+        /// The transcript's digest.
+        digest: Digest,
+        /// Members that confirmed.
+        confirmed: usize,
+    },
+    /// A sequencer's fault.
+    Evidence {
+        /// Against whom.
+        culprit: SequencerIndex,
+        /// What it did.
+        offence: String,
+    },
+}
+
+/// Why a file proves nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It is not read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It holds no sealed bundle.
+    #[error(transparent)]
+    SealedFile(#[from] SealedFileError),
+    /// It is not well sealed for this network.
+    #[error(transparent)]
+    Sealed(#[from] EnvelopeError),
+    /// The receipts are said to be of another network.
+    #[error("the receipts are of network {actual}, expected {expected}")]
+    ReceiptsNetwork {
+        /// The network in the file.
+        actual: NetworkId,
+        /// The pinned one.
+        expected: NetworkId,
+    },
+    /// A receipt does not count.
+    #[error("receipt {number}: {fault}")]
+    Receipt {
+        /// Which, from 1.
+        number: usize,
+        /// Why.
+        fault: ReceiptFault,
+    },
+    /// Two receipts of one sequencer.
+    #[error("receipt {number} is another one of sequencer {sequencer}, which counts once")]
+    RepeatedReceipt {
+        /// Which, from 1.
+        number: usize,
+        /// The sequencer.
+        sequencer: SequencerIndex,
+    },
+    /// Two receipts of one sequencer that can't both be true.
+    #[error("receipt {number} contradicts another one of sequencer {sequencer}: it is a cheat")]
+    Conflict {
+        /// Which, from 1.
+        number: usize,
+        /// The sequencer.
+        sequencer: SequencerIndex,
+    },
+    /// Too few receipts.
+    #[error("{actual} receipts, {needed} of distinct sequencers admit a bundle")]
+    TooFewReceipts {
+        /// How many there are.
+        actual: usize,
+        /// How many are needed.
+        needed: usize,
+    },
+    /// The order certificate proves nothing.
+    #[error("the order certificate: {0}")]
+    Order(#[from] CertificateError),
+    /// The bundle document does not convince.
+    #[error(transparent)]
+    Bundle(#[from] DisbeliefReason),
+    /// The batch document proves nothing.
+    #[error(transparent)]
+    Batch(#[from] DocumentError),
+    /// No batches.
+    #[error("a list of no batches")]
+    NoBatches,
+    /// A batch does not follow the one before it.
+    #[error("batch {number}: {error}")]
+    Batches {
+        /// Which, from 1.
+        number: usize,
+        /// Why.
+        error: AcceptError,
+    },
+    /// The transcript proves nothing.
+    #[error("the transcript: {0}")]
+    Transcript(#[from] TranscriptError),
+    /// The evidence proves nothing.
+    #[error("the evidence: {0}")]
+    Evidence(#[from] EvidenceError),
+    /// A bundle in the clear claims nothing.
+    #[error("a bundle in the clear proves nothing: give the sealed bundle or its release")]
+    Unsealed,
+}
+
+/// Judges a file of any kind.
+///
+/// # Errors
+///
+/// [`Refusal`].
+pub fn judge(network: &PinnedNetwork, bytes: &[u8]) -> Result<Judgement, Refusal> {
+    judge_file(network, &File::read(bytes)?)
+}
+
+/// Judges what was read.
+///
+/// # Errors
+///
+/// [`Refusal`].
+pub fn judge_file(network: &PinnedNetwork, file: &File) -> Result<Judgement, Refusal> {
+    match file {
+        File::Unsealed(_) => Err(Refusal::Unsealed),
+        File::Sealed(file) => judge_sealed(network, file),
+        File::Receipts(file) => judge_receipts(network, file),
+        File::Order(certificate) => judge_order(network, certificate),
+        File::Bundle(document) => judge_bundle(network, document),
+        File::Batch(document) => judge_batch(network, document),
+        File::Batches(documents) => judge_batches(network, documents),
+        File::Transcript(transcript) => judge_transcript(network, transcript),
+        File::Evidence(evidence) => judge_evidence(network, evidence),
+    }
+}
+
+fn judge_sealed(network: &PinnedNetwork, file: &SealedFile) -> Result<Judgement, Refusal> {
+    let verified = file.bundle()?.verify(&network.network_id(), network.committee().key())?;
+    Ok(Judgement::Sealed { id: verified.id() })
+}
+
+fn judge_receipts(network: &PinnedNetwork, file: &ReceiptsFile) -> Result<Judgement, Refusal> {
+    let (actual, expected) = (file.network_id, network.network_id());
+    if actual != expected {
+        return Err(Refusal::ReceiptsNetwork { actual, expected });
+    }
+    let mut receipts = Receipts::new(network, file.id);
+    for (number, receipt) in (1..).zip(&file.receipts) {
+        let conflicts = receipts.conflicts().len();
+        let answer = receipts.add(*receipt);
+        let answer = answer.map_err(|fault| Refusal::Receipt { number, fault })?;
+        let sequencer = receipt.sequencer;
+        if receipts.conflicts().len() > conflicts {
+            return Err(Refusal::Conflict { number, sequencer });
+        }
+        if let Answer::Repeated(sequencer) = answer {
+            return Err(Refusal::RepeatedReceipt { number, sequencer });
+        }
+    }
+    let (actual, needed) = (receipts.count(), receipts.needed());
+    if !receipts.is_complete() {
+        return Err(Refusal::TooFewReceipts { actual, needed });
+    }
+    let sequencers = receipts.counted().map(|receipt| receipt.sequencer).collect();
+    Ok(Judgement::Receipts { id: file.id, sequencers, needed })
+}
+
+fn judge_order(
+    network: &PinnedNetwork,
+    certificate: &OrderCertificate,
+) -> Result<Judgement, Refusal> {
+    let order = certificate.verify(&network.network_id(), network.committee())?;
+    let ids = order.emission().ids().count();
+    Ok(Judgement::Order { height: order.height(), block: order.block(), ids })
+}
+
+fn judge_bundle(network: &PinnedNetwork, document: &BundleDocument) -> Result<Judgement, Refusal> {
+    let id = document.proof.leaf.id;
+    let (position, ending) = ending(network, document, &id, None)?;
+    let chain_ids = document.legs.iter().map(|leg| leg.chain_id).collect();
+    Ok(Judgement::Bundle { id, position, ending, chain_ids })
+}
+
+fn judge_batch(network: &PinnedNetwork, document: &BatchDocument) -> Result<Judgement, Refusal> {
+    let chain_id = document.batch.chain_id;
+    let batch = document.verify(&network.network_id(), network.committee(), chain_id)?;
+    let (bundles, transactions) = (batch.bundles.len(), batch.transactions.len());
+    let (first, last) = (batch.height, batch.height);
+    Ok(Judgement::Batches { chain_id, first, last, bundles, transactions })
+}
+
+fn judge_batches(
+    network: &PinnedNetwork,
+    documents: &[BatchDocument],
+) -> Result<Judgement, Refusal> {
+    let (Some(first), Some(last)) = (documents.first(), documents.last()) else {
+        return Err(Refusal::NoBatches);
+    };
+    let network_id = network.network_id();
+    let chain_id = first.batch.chain_id;
+    let mut cursor = match first.release.height {
+        height if height == Height::ZERO.next() => Cursor::new(&network_id),
+        next => Cursor { next, previous: first.release.previous, last: None },
+    };
+    let (mut bundles, mut transactions) = (0, 0);
+    for (number, document) in (1..).zip(documents) {
+        let accepted = accept_batch(&cursor, &network_id, network.committee(), chain_id, document);
+        let (batch, next) = accepted.map_err(|error| Refusal::Batches { number, error })?;
+        bundles += batch.bundles.len();
+        transactions += batch.transactions.len();
+        cursor = next;
+    }
+    let (first, last) = (first.release.height, last.release.height);
+    Ok(Judgement::Batches { chain_id, first, last, bundles, transactions })
+}
+
+fn judge_transcript(
+    network: &PinnedNetwork,
+    transcript: &Transcript,
+) -> Result<Judgement, Refusal> {
+    let verified = transcript.verify()?.of_network(&network.network_id())?;
+    Ok(Judgement::Transcript {
+        network_id: verified.network_id(),
+        key_id: verified.committee().key_id(),
+        digest: verified.digest(),
+        confirmed: verified.confirmed().len(),
+    })
+}
+
+fn judge_evidence(network: &PinnedNetwork, evidence: &Evidence) -> Result<Judgement, Refusal> {
+    let verdict = evidence.judge(&network.network_id(), network.committee())?;
+    Ok(Judgement::Evidence { culprit: verdict.culprit, offence: verdict.offence.to_string() })
+}
+
+impl Judgement {
+    /// As a JSON object, for programs.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        match self {
+            Self::Sealed { id } => json!({ "kind": "sealed", "id": id }),
+            Self::Receipts { id, sequencers, needed } => json!({
+                "kind": "receipts", "id": id, "sequencers": sequencers, "needed": needed,
+            }),
+            Self::Order { height, block, ids } => json!({
+                "kind": "order", "height": height, "block": block, "ids": ids,
+            }),
+            Self::Bundle { id, position, ending, chain_ids } => {
+                let (state, failed) = ending.words();
+                json!({
+                    "kind": "bundle", "id": id, "height": position.height,
+                    "position": position.index, "state": state, "failed": failed,
+                    "chain_ids": chain_ids,
+                })
+            }
+            Self::Batches { chain_id, first, last, bundles, transactions } => json!({
+                "kind": "batches", "chain_id": chain_id, "first": first, "last": last,
+                "bundles": bundles, "transactions": transactions,
+            }),
+            Self::Transcript { network_id, key_id, digest, confirmed } => json!({
+                "kind": "transcript", "network_id": network_id, "key_id": key_id,
+                "digest": digest, "confirmed": confirmed,
+            }),
+            Self::Evidence { culprit, offence } => json!({
+                "kind": "evidence", "culprit": culprit, "offence": offence,
+            }),
+        }
+    }
+}
+
+impl Ending {
+    /// The state in the trader's words, and the failed code's name.
+    #[must_use]
+    pub fn words(&self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Released => ("released", None),
+            Self::Failed(failed) => ("failed", Some(Failed::code(failed))),
+            Self::Expired => ("expired", None),
+            Self::Carried => ("ordered", None),
+        }
+    }
+}
+
+/// A line for people.
+impl std::fmt::Display for Judgement {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sealed { id } => write!(out, "bundle {id} is well sealed to this network"),
+            Self::Receipts { id, sequencers, needed } => {
+                let (count, list) = (sequencers.len(), List(sequencers));
+                write!(out, "bundle {id} is admitted: {count} receipts, {needed} needed, of {list}")
+            }
+            Self::Order { height, block, ids } => {
+                write!(out, "the order of height {height} is final: {ids} ids, block {block}")
+            }
+            Self::Bundle { id, position, ending, chain_ids } => {
+                let Position { height, index } = position;
+                write!(out, "bundle {id}, ordered at height {height} position {index}, ")?;
+                match ending {
+                    Ending::Released => {
+                        write!(out, "is released with all its legs, on {}", List(chain_ids))
+                    }
+                    Ending::Failed(failed) => write!(out, "failed on every rollup: {failed}"),
+                    Ending::Expired => out.write_str("expired and was never opened"),
+                    Ending::Carried => out.write_str("waits for a later slot"),
+                }
+            }
+            Self::Batches { chain_id, first, last, bundles, transactions } => write!(
+                out,
+                "rollup {chain_id}, heights {first} to {last}: complete, {bundles} bundles, \
+                 {transactions} transactions"
+            ),
+            Self::Transcript { network_id, key_id, confirmed, .. } => write!(
+                out,
+                "network {network_id} has committee key {key_id}, confirmed by {confirmed} members"
+            ),
+            Self::Evidence { culprit, offence } => write!(out, "sequencer {culprit} {offence}"),
+        }
+    }
+}
+
+struct List<'a, T>(&'a [T]);
+
+impl<T: std::fmt::Display> std::fmt::Display for List<'_, T> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (place, item) in self.0.iter().enumerate() {
+            let separator = if place == 0 { "" } else { ", " };
+            write!(out, "{separator}{item}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
