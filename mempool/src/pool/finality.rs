@@ -214,7 +214,7 @@ impl Pool {
         while self.consumed_at.first().is_some_and(|(at, _, _)| old(*at)) {
             self.unconsume_oldest();
         }
-        if self.height.get() % 64 == 0 {
+        if self.height.get().is_multiple_of(64) {
             self.end_old_duties(step);
         }
     }

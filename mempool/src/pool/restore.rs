@@ -1,18 +1,17 @@
 //! The pool after a restart, from what was stored.
 //!
-//! Stored bundles are verified again: a store that was tampered with or damaged is noticed before
-//! anything is signed. What was persisted and not reported when the process died is reported now;
-//! receipts are the same.
+//! Stored bundles are judged again, on all threads: id and signature of each, and the proof of those
+//! that are still to be ordered. A damaged store is noticed before anything is signed. What was
+//! persisted and not reported when the process died is reported now; receipts are the same.
 
-use fairveil_crypto::envelope::{EnvelopeError, ParsedBundle, VerifiedBundle};
+use fairveil_crypto::envelope::{EnvelopeError, Header, ParsedBundle, Payer, VerifiedBundle};
 use fairveil_crypto::{BundleId, Height};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use super::ids::{Entry, Held, Report};
-use super::verification::Verifier;
 use super::{EmittedBundle, LimitsError, LogEntry, Output, Pool, PoolConfig, Step, StoredBundle};
-use crate::limits::{HORIZON_HEIGHTS, RETAINED_HEIGHTS};
+use crate::limits::HORIZON_HEIGHTS;
 use crate::receipt::ReceiptBody;
 
 /// Everything that a pool continues from.
@@ -87,6 +86,13 @@ pub enum RestoreError {
     },
 }
 
+/// A stored bundle that is what it was stored as.
+struct Judged {
+    header: Header,
+    /// Verified, if it is still to be ordered.
+    bundle: Option<VerifiedBundle>,
+}
+
 impl Pool {
     /// The pool as it was, on `threads` for the verification of what it holds; with what is to be
     /// done at once.
@@ -108,9 +114,11 @@ impl Pool {
         for (bundle, at) in &emitted {
             pool.restore_emitted(bundle, *at);
         }
-        let verified = verify_all(&pool.verifier, &bundles, threads)?;
-        for (bundle, verified) in bundles.into_iter().zip(verified) {
-            pool.restore_bundle(bundle, verified);
+        let judge = |bundle: &RestoredBundle| pool.judge_restored(bundle);
+        let judged: Vec<Judged> = threads
+            .install(|| bundles.par_iter().map(judge).collect::<Result<_, RestoreError>>())?;
+        for (bundle, judged) in bundles.into_iter().zip(judged) {
+            pool.restore_bundle(bundle, judged);
         }
         for entry in &log {
             pool.restore_entry(entry, committed);
@@ -145,16 +153,40 @@ impl Pool {
         self.ids.insert(bundle.id, entry);
     }
 
-    fn restore_bundle(&mut self, restored: RestoredBundle, bundle: VerifiedBundle) {
+    fn judge_restored(&self, restored: &RestoredBundle) -> Result<Judged, RestoreError> {
+        let StoredBundle { id, sealed, .. } = &restored.stored;
+        let fault = |fault| RestoreError::Bundle { id: *id, fault };
+        let parsed = ParsedBundle::decode(sealed).map_err(fault)?;
+        if parsed.id() != *id {
+            return Err(RestoreError::Id { actual: parsed.id(), expected: *id });
+        }
+        let header = *parsed.header();
+        let emitted = self.ids.get(id).is_some_and(|entry| entry.emitted);
+        let open = !emitted && self.height <= header.expires_at;
+        let bundle = if open {
+            Some(self.verifier.verify(parsed).map_err(fault)?)
+        } else {
+            parsed.verify_signature().map_err(fault)?;
+            None
+        };
+        Ok(Judged { header, bundle })
+    }
+
+    fn restore_bundle(&mut self, restored: RestoredBundle, judged: Judged) {
         let RestoredBundle { stored, receipt } = restored;
         let StoredBundle { id, acceptance, charged, sealed } = stored;
-        let (bytes, header) = (sealed.len() as u64, *bundle.header());
+        let Judged { header, bundle } = judged;
+        let bytes = sealed.len() as u64;
         self.next_acceptance = self.next_acceptance.max(acceptance.saturating_add(1));
         let known = self.ids.get(&id);
         let emitted = known.is_some_and(|entry| entry.emitted);
         let settled_at = known.and_then(|entry| entry.settled_at);
-        let open = !emitted && self.height <= header.expires_at;
-        let held = open.then_some(Held { bundle, acceptance, charged });
+        let held = bundle.map(|bundle| Held { bundle, acceptance, charged });
+        // What became of a closed one is not known: it is kept as long as anybody could fetch it.
+        let settled_at = settled_at.or(held.is_none().then_some(self.height));
+        if let (Some(_), Some(source)) = (&held, charged) {
+            self.quotas.charge(source, header.payer, bytes);
+        }
         let entry = Entry {
             expires_at: header.expires_at,
             payer: header.payer,
@@ -164,16 +196,10 @@ impl Pool {
             receipt,
             report: Report::No,
             emitted,
-            // What became of it is not known: kept as long as anybody could fetch it.
-            settled_at: settled_at.or((!open).then_some(self.height)),
+            settled_at,
         };
-        if let (true, Some(source)) = (open, charged) {
-            self.quotas.charge(source, header.payer, bytes);
-        }
         self.ids.insert(id, entry);
-        if !open {
-            self.ids.recheck(id, self.height.saturating_add(RETAINED_HEIGHTS).next());
-        }
+        self.ids.recheck(id, self.height.next());
     }
 
     fn restore_entry(&mut self, logged: &LogEntry, committed: u64) {
@@ -191,7 +217,7 @@ impl Pool {
         // Its bundle is gone; the id must not be appended again while its window may be open.
         let entry = Entry {
             expires_at: height.saturating_add(HORIZON_HEIGHTS),
-            payer: fairveil_crypto::envelope::Payer::from_bytes([0; 20]),
+            payer: Payer::from_bytes([0; 20]),
             payer_nonce: 0,
             stored_bytes: None,
             held: None,
@@ -210,34 +236,14 @@ fn check_log(restored: &Restored) -> Result<(), RestoreError> {
         return Err(RestoreError::OldLog { actual: *log_length, expected: *committed });
     }
     let kept = log.len() as u64;
-    let mut expected = log_length
+    let first = log_length
         .checked_sub(kept)
         .ok_or(RestoreError::Log { actual: *log_length, expected: kept })?;
-    if expected > *committed {
-        return Err(RestoreError::Log { actual: expected, expected: *committed });
+    if first > *committed {
+        return Err(RestoreError::Log { actual: first, expected: *committed });
     }
-    for entry in log {
-        if entry.position != expected {
-            return Err(RestoreError::Log { actual: entry.position, expected });
-        }
-        expected += 1;
+    match (first..).zip(log).find(|(expected, entry)| entry.position != *expected) {
+        Some((expected, entry)) => Err(RestoreError::Log { actual: entry.position, expected }),
+        None => Ok(()),
     }
-    Ok(())
-}
-
-fn verify_all(
-    verifier: &Verifier,
-    bundles: &[RestoredBundle],
-    threads: &ThreadPool,
-) -> Result<Vec<VerifiedBundle>, RestoreError> {
-    let verify = |restored: &RestoredBundle| {
-        let StoredBundle { id, sealed, .. } = &restored.stored;
-        let fault = |fault| RestoreError::Bundle { id: *id, fault };
-        let parsed = ParsedBundle::decode(sealed).map_err(fault)?;
-        if parsed.id() != *id {
-            return Err(RestoreError::Id { actual: parsed.id(), expected: *id });
-        }
-        verifier.verify(parsed).map_err(fault)
-    };
-    threads.install(|| bundles.par_iter().map(verify).collect())
 }

@@ -8,6 +8,7 @@ mod restart;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
+use fairveil_crypto::committee::CommitteeKey;
 use fairveil_crypto::envelope::{ParsedBundle, PayerSecret, SealedBundle};
 use fairveil_crypto::point::Point;
 use fairveil_crypto::seal::SealRandomness;
