@@ -16,7 +16,7 @@
 //! # Invariants
 //!
 //! 1. The state is a function of the entries in their order; within one phase their order does not
-//!    matter, but for the choice between two dealings or logs of one dealer, where the first counts.
+//!    matter, but for the choice between two dealings or logs of one dealer: the first counts.
 //! 2. An entry that is refused changes nothing. What a member signed and no honest member would
 //!    sign names it ([`Blame`]); what anybody could have posted names nobody.
 //! 3. A dealer's log counts if it commits to the dealer's dealing, commonware's checks pass, and it

@@ -8,8 +8,8 @@ use crate::definition::Definition;
 use crate::dkg::LogFault;
 use crate::entry::{DealerLog, Dealing};
 
-/// A provable fault. The evidence is signed by the culprit and needs nothing but the definition,
-/// the round and, for a log, the dealing of the same dealer to be judged.
+/// A provable fault. The evidence is signed by the culprit and needs nothing but definition and
+/// round to be judged; for a log also the dealer's dealing, and the acknowledgement that it denies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blame {
     /// Who did it.

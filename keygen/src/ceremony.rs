@@ -5,7 +5,7 @@
 //! ([`crate::agreed`]), and ends with a key share and a transcript.
 //!
 //! ```text
-//! start    journal a fresh nonce; deal f from (dealing secret, ceremony id, nonce); post the dealing
+//! start    journal a fresh nonce; deal f from (dealing secret, ceremony, nonce); post the dealing
 //! dealing  for each agreed dealing: open the own part, check it, post the acknowledgement
 //! logging  post the own log: the agreed acknowledgements, and the dealings of the others
 //! key      sum the dealings of the selected logs; journal the share; post the confirmation

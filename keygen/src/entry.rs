@@ -5,7 +5,7 @@
 //!
 //! | entry | signature |
 //! |---|---|
-//! | dealing | `sign(dealer, hash(DEALING, ceremony, dealer, digest of all sealed, commitment...))` |
+//! | dealing | `sign(dealer, hash(DEALING, ceremony, dealer, sealed digest, commitment...))` |
 //! | acknowledgement | the DKG's own, over ceremony, dealer and commitment |
 //! | dealer log | the DKG's own, over ceremony and log |
 //! | close | `sign(member, hash(CEREMONY-CLOSE, ceremony, member, phase))` |

@@ -2,7 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`definition`] | what the members agree on before they make a key; its digest is the network id |
+//! | [`definition`] | what the members agree on before they make a key; founds the network |
 //! | [`approval`] | every member's signature on it |
 //! | [`context`] | one ceremony: an approved definition and a round |
 //! | [`dealing`] | dealing keys, and the encryption of a dealing to one member |

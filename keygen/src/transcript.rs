@@ -1,9 +1,9 @@
 //! The transcript: one public JSON file that proves a committee key, offline and without keys.
 //!
 //! It holds the public side of everything that was agreed on: definition and approvals, dealings,
-//! acknowledgements, dealer logs, the result, and the members' confirmations. [`Transcript::verify`]
-//! believes none of it: it plays the entries through the same fold as the members did and compares
-//! the result. Traders get the committee key from here alone.
+//! acknowledgements, dealer logs, the result, and the members' confirmations.
+//! [`Transcript::verify`] believes none of it: it plays the entries through the same fold as the
+//! members did and compares the result. Traders get the committee key from here alone.
 //!
 //! ```text
 //! digest = hash(TRANSCRIPT, version, definition digest, round as 8 bytes big-endian,
