@@ -5,7 +5,7 @@
 //! 1. The tip is the median of what the sequencers say: while at most f of at least 2f+1 answers
 //!    lie, it lies between two honest ones. It sets a window and proves nothing.
 
-mod http;
+pub mod http;
 
 use fairveil_crypto::Height;
 use futures::future::join_all;

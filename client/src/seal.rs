@@ -5,13 +5,16 @@
 //! 1. A bundle is sealed to the committee key of the pinned network, and to no key that a
 //!    sequencer named.
 //! 2. What is returned was verified as a sequencer will verify it.
-//! 3. A leg on a chain that the definition does not register is refused: it would be ordered,
-//!    opened for all to read, and then fail.
+//! 3. What would certainly fail is known before it is sealed: [`foreseen`] judges as the release
+//!    does.
 
 use fairveil_crypto::Height;
 use fairveil_crypto::envelope::{EnvelopeError, PayerSecret, SealedBundle};
 use fairveil_crypto::seal::SealRandomness;
-use fairveil_mempool::{Bundle, SealBundleError, SealTerms, seal_bundle};
+use fairveil_mempool::{Bundle, Policy, SealBundleError, SealTerms, seal_bundle};
+use fairveil_release::failed::Failed;
+use fairveil_release::registry::Rollup;
+use fairveil_release::validity::valid_transaction;
 
 use crate::trust::PinnedNetwork;
 
@@ -29,17 +32,6 @@ pub struct Terms {
 /// Why a bundle is not sealed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// A leg on a chain that is not registered.
-    #[error(
-        "chain {chain_id} is not registered in this network, registered are {}: correct the leg",
-        ChainIds(.registered)
-    )]
-    UnknownRollup {
-        /// The leg's chain.
-        chain_id: u64,
-        /// The registered ones.
-        registered: Vec<u64>,
-    },
     /// It can not be sealed under these terms.
     #[error(transparent)]
     Bundle(#[from] SealBundleError),
@@ -60,7 +52,6 @@ pub fn seal(
     bundle: &Bundle,
     randomness: SealRandomness,
 ) -> Result<SealedBundle, SealError> {
-    check_rollups(network, bundle)?;
     let terms = SealTerms {
         network_id: network.network_id(),
         valid_from: terms.valid_from,
@@ -82,29 +73,33 @@ pub const fn heights(duration_ms: u64, block_interval_ms: u64) -> u64 {
     if heights == 0 { 1 } else { heights }
 }
 
-fn check_rollups(network: &PinnedNetwork, bundle: &Bundle) -> Result<(), SealError> {
-    let rollups = &network.definition().proposal().rollups;
-    let registered = |chain_id| rollups.iter().any(|rollup| rollup.chain_id == chain_id);
-    match bundle.legs().iter().find(|leg| !registered(leg.chain_id)) {
-        None => Ok(()),
-        Some(leg) => Err(SealError::UnknownRollup {
-            chain_id: leg.chain_id,
-            registered: rollups.iter().map(|rollup| rollup.chain_id).collect(),
-        }),
+/// Why the bundle would fail once it is opened, as far as that is certain today.
+///
+/// It would be ordered, opened for all to read, and then dropped. The registry is the definition's;
+/// a bundle that fails for what it holds, and for no other reason, fails here with the same code.
+#[must_use]
+pub fn foreseen(network: &PinnedNetwork, bundle: &Bundle) -> Option<Failed> {
+    let registered = &network.definition().proposal().rollups;
+    let mut rollups = Vec::new();
+    for leg in bundle.legs() {
+        let found = registered.iter().find(|rollup| rollup.chain_id == leg.chain_id);
+        let Some(found) = found else {
+            return Some(Failed::UnknownRollup { rollup: leg.chain_id });
+        };
+        rollups.push(Rollup::recorder(found.chain_id, &found.name));
+    }
+    for (leg, (contents, rollup)) in (0..).zip(bundle.legs().iter().zip(&rollups)) {
+        for (tx, raw) in (0..).zip(&contents.transactions) {
+            if let Err(why) = valid_transaction(raw, rollup) {
+                return Some(Failed::LegInvalid { leg, tx, why });
+            }
+        }
+    }
+    match (bundle.policy(), rollups.first()) {
+        (Policy::Execute, Some(first)) => Some(Failed::StateUnavailable { rollup: first.chain_id }),
+        _ => None,
     }
 }
 
-struct ChainIds<'a>(&'a [u64]);
-
-impl std::fmt::Display for ChainIds<'_> {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.is_empty() {
-            return out.write_str("none");
-        }
-        for (place, chain_id) in self.0.iter().enumerate() {
-            let separator = if place == 0 { "" } else { ", " };
-            write!(out, "{separator}{chain_id}")?;
-        }
-        Ok(())
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! `fairveil bundle`: from raw transactions to a verified release.
+
+mod build;
+mod follow;
+mod submit;
+
+use std::path::{Path, PathBuf};
+
+use fairveil_client::{
+    file::{File, SealedFile, UnsealedFile},
+    follow::Subject,
+};
+use fairveil_mempool::Bundle;
+
+use super::{disk, error::CommandError};
+use crate::cli;
+
+/// The longest file of a bundle, sealed or not: 64 KiB as hex, with room.
+const MAX_BUNDLE_FILE_BYTES: usize = 1 << 20;
+
+/// Runs a command about a bundle; the exit code.
+pub(crate) fn run(args: &cli::Bundle, json: bool) -> Result<u8, CommandError> {
+    match args {
+        cli::Bundle::Build { transactions, policy, out } => {
+            build::build(transactions, *policy, out, json)
+        }
+        cli::Bundle::Seal {
+            network,
+            bundle,
+            payer,
+            nonce,
+            expires_in,
+            valid_from,
+            anyway,
+            out,
+        } => {
+            let (nonce, valid_from, anyway) = (*nonce, *valid_from, *anyway);
+            let choices = build::Choices { nonce, expires_in, valid_from, anyway };
+            build::seal(network, bundle, payer, &choices, out, json)
+        }
+        cli::Bundle::Submit { network, sealed } => submit::submit(network, sealed, json),
+        cli::Bundle::Status { network, bundle, unsealed } => {
+            follow::status(network, subject(bundle, unsealed.as_deref())?, json)
+        }
+        cli::Bundle::Wait { network, bundle, unsealed, timeout_seconds } => {
+            let subject = subject(bundle, unsealed.as_deref())?;
+            follow::wait(network, subject, *timeout_seconds, json)
+        }
+        cli::Bundle::Verify { network, bundle, unsealed, out } => {
+            let subject = subject(bundle, unsealed.as_deref())?;
+            follow::verify(network, subject, out.as_deref(), json)
+        }
+    }
+}
+
+/// A bundle in the clear.
+fn read_unsealed(path: &Path) -> Result<Bundle, CommandError> {
+    let bytes = disk::read(path, MAX_BUNDLE_FILE_BYTES)?;
+    match File::read(&bytes).map_err(|error| CommandError::file(path, &error))? {
+        File::Unsealed(file) => {
+            UnsealedFile::bundle(&file).map_err(|error| CommandError::file(path, &error))
+        }
+        other => Err(wrong_kind(path, other.kind(), "unsealed")),
+    }
+}
+
+/// A sealed bundle.
+fn read_sealed(path: &Path) -> Result<SealedFile, CommandError> {
+    let bytes = disk::read(path, MAX_BUNDLE_FILE_BYTES)?;
+    match File::read(&bytes).map_err(|error| CommandError::file(path, &error))? {
+        File::Sealed(file) => Ok(file),
+        other => Err(wrong_kind(path, other.kind(), "sealed")),
+    }
+}
+
+fn wrong_kind(path: &Path, actual: &str, expected: &str) -> CommandError {
+    CommandError::file(path, &format!("a file of kind {actual:?}, one of {expected:?} is needed"))
+}
+
+/// The bundle that is meant: by its id, or by the file of the sealed one.
+fn subject(argument: &str, unsealed: Option<&Path>) -> Result<Subject, CommandError> {
+    let bundle = unsealed.map(read_unsealed).transpose()?;
+    if let Ok(id) = argument.parse() {
+        return Ok(Subject { id, bundle, expires_at: None });
+    }
+    let path = PathBuf::from(argument);
+    let sealed = read_sealed(&path)?;
+    let sealed = sealed.bundle().map_err(|error| CommandError::file(&path, &error))?;
+    Ok(Subject { id: sealed.id(), bundle, expires_at: Some(sealed.header().expires_at) })
+}
