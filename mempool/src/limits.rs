@@ -8,7 +8,7 @@
 //!    remembered beyond [`Limits::retained_ids`], and entries of the own log that no final block
 //!    contains yet because they are duties.
 //! 2. Bundles in memory: at most [`Limits::pool_bundles`] by choice and [`Limits::duty_ids`] by
-//!    duty; what duty brings beyond that is in the store alone.
+//!    duty, with their bytes; what duty brings beyond that is in the store alone.
 //! 3. [`Limits::DEFAULT`] satisfies the relations of [`Limits::fault`], checked at compile time.
 
 use fairveil_crypto::envelope::MAX_SEALED_BYTES;
@@ -39,8 +39,10 @@ pub struct Limits {
     pub payer_bundles: u64,
     /// Own reports that fewer than T logs support yet; more wait in the pool.
     pub unsupported_ids: usize,
-    /// Ids that must be reported, at once; more are taken up with the next block.
+    /// Ids that must be reported, at once; more are taken up when they are named again.
     pub duty_ids: usize,
+    /// Bytes of bundles that duty brings into memory; more are in the store alone.
+    pub duty_bytes: u64,
     /// Ids that are remembered after they were emitted or expired; intake stops above.
     pub retained_ids: usize,
     /// Consumed (payer, nonce) pairs that are remembered; the oldest go first.
@@ -66,10 +68,16 @@ pub struct Limits {
     pub jobs: usize,
     /// Bundles of all traders that wait for verification.
     pub trader_queue_bundles: usize,
+    /// Bytes of these.
+    pub trader_queue_bytes: usize,
     /// Bundles of one peer that wait for verification.
     pub peer_queue_bundles: usize,
-    /// Fetched bundles that wait for verification, before all others.
+    /// Bytes of these.
+    pub peer_queue_bytes: usize,
+    /// Bundles that were asked for and wait for verification, before all others.
     pub fetched_queue_bundles: usize,
+    /// Bytes of these.
+    pub fetched_queue_bytes: usize,
     /// Requests that wait for the verdict on one bundle.
     pub waiters: usize,
 
@@ -101,6 +109,7 @@ impl Limits {
         payer_bundles: 1_024,
         unsupported_ids: UNSUPPORTED_CAP - 256,
         duty_ids: 65_536,
+        duty_bytes: 128 << 20,
         retained_ids: 1 << 21,
         consumed_nonces: 1 << 21,
         address_burst: 2_048,
@@ -112,8 +121,11 @@ impl Limits {
         job_bundles: 64,
         jobs: 2,
         trader_queue_bundles: 2_048,
+        trader_queue_bytes: 32 << 20,
         peer_queue_bundles: 512,
+        peer_queue_bytes: 4 << 20,
         fetched_queue_bundles: 2_048,
+        fetched_queue_bytes: 32 << 20,
         waiters: 16,
         announced_ids: 16_384,
         needed_ids: 65_536,
@@ -149,6 +161,12 @@ impl Limits {
             || self.fetched_queue_bundles < self.fetching_ids
         {
             return Some("queues hold at least 1, the fetched one what one peer is asked for");
+        }
+        if self.trader_queue_bytes < MAX_SEALED_BYTES
+            || self.peer_queue_bytes < MAX_SEALED_BYTES
+            || self.fetched_queue_bytes < MAX_SEALED_BYTES
+        {
+            return Some("queues hold the bytes of at least one bundle");
         }
         if self.fetching_ids == 0 || self.fetching_ids > MESSAGE_IDS {
             return Some("fetching_ids is 1 to the ids of a message");

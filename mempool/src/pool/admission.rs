@@ -76,10 +76,10 @@ impl Pool {
             return Ok(());
         }
         let addressed = addressed.into_iter().take(self.members.into()).collect();
-        let candidate = Candidate { id, source, waiters: vec![request], addressed };
-        let urgency = self.urgency(&id);
+        let (waiters, urgency) = (vec![request], Urgency::Turn);
+        let candidate = Candidate { id, source, waiters, addressed, urgency };
         self.queues
-            .push(parsed, candidate, urgency, &self.limits)
+            .push(parsed, bytes.len(), candidate, &self.limits)
             .map_err(|full| Rejection::numbers(RejectionCode::PoolFull, full.actual, full.limit))
     }
 
@@ -147,8 +147,9 @@ impl Pool {
             }
             return;
         }
-        let urgency = self.urgency(&id);
-        if urgency == Urgency::Turn {
+        let required = self.fetcher.is_required(&id);
+        let answered = self.fetcher.answered(peer, &id);
+        if !required {
             let known = self.ids.get(&id);
             if known.is_some_and(|entry| entry.stored_bytes.is_some() || entry.emitted) {
                 return;
@@ -169,8 +170,11 @@ impl Pool {
             }
         }
         let (waiters, addressed) = (Vec::new(), vec![peer]);
-        let candidate = Candidate { id, source: Source::Peer(peer), waiters, addressed };
-        if self.queues.push(parsed, candidate, urgency, &self.limits).is_err() {
+        let urgency = if required && answered { Urgency::Solicited } else { Urgency::Turn };
+        let source = Source::Peer(peer);
+        let candidate = Candidate { id, source, waiters, addressed, urgency };
+        let queued = self.queues.push(parsed, bytes.len(), candidate, &self.limits);
+        if queued.is_err() {
             self.fetcher.announced(step.now_ms, peer, id, &self.limits);
         }
     }
@@ -211,7 +215,10 @@ impl Pool {
 
     fn refuse(&mut self, step: &mut Step, candidate: Candidate, rejection: Rejection) {
         if let Source::Peer(peer) = candidate.source {
-            self.fetcher.absent(step.now_ms, peer, &candidate.id);
+            match candidate.urgency {
+                Urgency::Solicited => self.fetcher.failed(step.now_ms, peer, &candidate.id),
+                Urgency::Turn => self.fetcher.absent(step.now_ms, peer, &candidate.id),
+            }
             step.push(Output::Fault { peer, fault: rejection.clone() });
         }
         for request in candidate.waiters {
@@ -270,8 +277,7 @@ impl Pool {
         let known = self.ids.get(&id);
         let emitted = known.is_some_and(|entry| entry.emitted);
         // Beyond the limit a bundle that duty brings is in the store alone.
-        let required = (self.ids.held_len() as u64).saturating_sub(self.quotas.used().bundles);
-        let in_memory = !emitted && (charged.is_some() || required < self.limits.duty_ids as u64);
+        let in_memory = !emitted && (charged.is_some() || self.duty_has_room(sealed.len() as u64));
         let entry = Entry {
             expires_at: header.expires_at,
             payer: header.payer,
@@ -334,8 +340,12 @@ impl Pool {
         }
     }
 
-    fn urgency(&self, id: &BundleId) -> Urgency {
-        if self.fetcher.is_required(id) { Urgency::Required } else { Urgency::Turn }
+    /// Whether a bundle that nobody is charged for still fits into memory.
+    fn duty_has_room(&self, bytes: u64) -> bool {
+        let used = self.quotas.used();
+        let bundles = (self.ids.held_len() as u64).saturating_sub(used.bundles);
+        let held_bytes = self.ids.held_bytes().saturating_sub(used.bytes);
+        bundles < self.limits.duty_ids as u64 && held_bytes + bytes <= self.limits.duty_bytes
     }
 
     fn syncing(&self) -> Option<Rejection> {

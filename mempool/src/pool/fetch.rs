@@ -171,17 +171,26 @@ impl Fetcher {
         }
     }
 
-    /// This peer has not got it, or sent something invalid instead.
+    /// Whether this peer was being asked for it; now it has answered.
+    pub(crate) fn answered(&mut self, peer: SequencerIndex, id: &BundleId) -> bool {
+        self.stop_asking(id, peer)
+    }
+
+    /// This peer has not got it.
     pub(crate) fn absent(&mut self, now_ms: u64, peer: SequencerIndex, id: &BundleId) {
-        let Some(want) = self.wants.get_mut(id) else {
-            return;
-        };
+        let Some(want) = self.wants.get_mut(id) else { return };
         if want.holders.remove(&peer) && want.reason == Reason::Announced {
             decrement(&mut self.announced, peer);
         }
         if self.stop_asking(id, peer) {
-            self.reschedule(id, now_ms);
+            self.hasten_one(id, now_ms);
         }
+    }
+
+    /// This peer answered with something invalid.
+    pub(crate) fn failed(&mut self, now_ms: u64, peer: SequencerIndex, id: &BundleId) {
+        self.absent(now_ms, peer, id);
+        self.hasten_one(id, now_ms);
     }
 
     /// Whom to ask for what now; announced bundles only if `intake` is open.

@@ -70,6 +70,7 @@ pub(crate) struct Demoted {
 pub(crate) struct Ids {
     entries: BTreeMap<BundleId, Entry>,
     held: BTreeMap<u64, BundleId>,
+    held_bytes: u64,
     by_nonce: BTreeSet<(Payer, u64, BundleId)>,
     checks: BTreeSet<(Height, BundleId)>,
 }
@@ -103,10 +104,16 @@ impl Ids {
         self.held.len()
     }
 
-    /// Adds an entry; an existing one is replaced.
+    /// Bytes of the bundles in memory.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.held_bytes
+    }
+
+    /// Adds an entry; an existing one, of a bundle that is not in memory, is replaced.
     pub(crate) fn insert(&mut self, id: BundleId, entry: Entry) {
         if let Some(held) = &entry.held {
             self.held.insert(held.acceptance, id);
+            self.held_bytes += entry.stored_bytes.unwrap_or(0);
             self.by_nonce.insert((entry.payer, entry.payer_nonce, id));
         }
         self.checks.insert((entry.expires_at.next(), id));
@@ -133,6 +140,7 @@ impl Ids {
         let held = entry.held.take()?;
         self.held.remove(&held.acceptance);
         self.by_nonce.remove(&(entry.payer, entry.payer_nonce, *id));
+        self.held_bytes -= entry.stored_bytes.unwrap_or(0);
         Some(Demoted { held, payer: entry.payer, bytes: entry.stored_bytes.unwrap_or(0) })
     }
 

@@ -1,11 +1,13 @@
 //! Heavy verification as a value, and the queues in front of it.
 //!
-//! Bundles that were fetched because they are required come first; the others in turns, one of
-//! each source, so that a source that sends a thousand waits behind its own. Bundles with one id
-//! and one signature are verified once; with another signature they are another bundle.
+//! Bundles that were asked for because they are required come first; the others in turns, one of
+//! all traders, one of each peer, and of the traders one of each address, so that a source that
+//! sends a thousand waits behind its own, and a thousand addresses behind one turn. Bundles with
+//! one id and one signature are verified once; with another signature they are another bundle.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use fairveil_crypto::committee::CommitteeKey;
@@ -94,21 +96,14 @@ pub(crate) struct Candidate {
     pub(crate) waiters: Vec<RequestId>,
     /// Peers that need no copy: they sent one, or the trader reached them.
     pub(crate) addressed: Vec<SequencerIndex>,
+    pub(crate) urgency: Urgency,
 }
 
-/// Whose turn it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Lane {
-    Fetched,
-    Trader(IpAddr),
-    Peer(SequencerIndex),
-}
-
-/// How urgent a candidate is.
+/// How a candidate is queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Urgency {
-    /// It is required by a proposal or by duty.
-    Required,
+    /// Its peer was asked for it because it is required: before all others.
+    Solicited,
     /// It waits for its source's turn.
     Turn,
 }
@@ -120,12 +115,38 @@ pub(crate) struct QueueFull {
     pub(crate) limit: u64,
 }
 
+/// A candidate's ticket, its bytes and their length.
+#[derive(Debug)]
+struct Waiting {
+    ticket: u64,
+    bundle: ParsedBundle,
+    bytes: usize,
+}
+
+/// Candidates of one key, in order.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    bytes: usize,
+}
+
+/// Queues by key, of which each is served in its turn.
+#[derive(Debug)]
+struct Turns<K> {
+    queues: BTreeMap<K, Queue>,
+    bundles: usize,
+    bytes: usize,
+    last: Option<K>,
+}
+
 /// Candidates that wait, and those in jobs.
 #[derive(Debug, Default)]
 pub(crate) struct Queues {
-    lanes: BTreeMap<Lane, VecDeque<(u64, ParsedBundle)>>,
-    traders: usize,
-    last: Option<Lane>,
+    fetched: Queue,
+    traders: Turns<IpAddr>,
+    peers: Turns<SequencerIndex>,
+    /// Whose turn was last among all traders (none) and the peers.
+    last: Option<Option<SequencerIndex>>,
     candidates: BTreeMap<u64, Candidate>,
     /// By id and signature.
     tickets: BTreeMap<(BundleId, [u8; 65]), u64>,
@@ -141,35 +162,52 @@ impl Queues {
         self.candidates.get_mut(ticket)
     }
 
+    /// Queues a candidate of so many bytes, or says which bound it would break.
     pub(crate) fn push(
         &mut self,
         bundle: ParsedBundle,
+        bytes: usize,
         candidate: Candidate,
-        urgency: Urgency,
         limits: &Limits,
     ) -> Result<(), QueueFull> {
-        let lane = match (urgency, candidate.source) {
-            (Urgency::Required, _) => Lane::Fetched,
-            (Urgency::Turn, Source::Trader(address)) => Lane::Trader(address),
-            (Urgency::Turn, Source::Peer(peer)) => Lane::Peer(peer),
-        };
-        let length = self.lanes.get(&lane).map_or(0, VecDeque::len);
-        // An address leaves as much of the traders' queue to others as it takes.
-        let limit = match lane {
-            Lane::Fetched => limits.fetched_queue_bundles,
-            Lane::Peer(_) => limits.peer_queue_bundles,
-            Lane::Trader(_) => limits.trader_queue_bundles.saturating_sub(self.traders),
-        };
-        if length >= limit {
-            return Err(QueueFull { actual: length as u64 + 1, limit: limit as u64 });
-        }
+        self.check(&candidate, bytes, limits)?;
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        self.traders += usize::from(matches!(lane, Lane::Trader(_)));
         self.tickets.insert(key(&bundle), ticket);
         self.keys.insert(ticket, key(&bundle));
+        let waiting = Waiting { ticket, bundle, bytes };
+        match (candidate.urgency, candidate.source) {
+            (Urgency::Solicited, _) => self.fetched.push(waiting),
+            (Urgency::Turn, Source::Trader(address)) => self.traders.push(address, waiting),
+            (Urgency::Turn, Source::Peer(peer)) => self.peers.push(peer, waiting),
+        }
         self.candidates.insert(ticket, candidate);
-        self.lanes.entry(lane).or_default().push_back((ticket, bundle));
+        Ok(())
+    }
+
+    fn check(&self, candidate: &Candidate, bytes: usize, limits: &Limits) -> Result<(), QueueFull> {
+        let place = (candidate.urgency, candidate.source);
+        let (queue, most_bundles, most_bytes) = match place {
+            (Urgency::Solicited, _) => {
+                (Some(&self.fetched), limits.fetched_queue_bundles, limits.fetched_queue_bytes)
+            }
+            (Urgency::Turn, Source::Peer(peer)) => {
+                let queue = self.peers.queues.get(&peer);
+                (queue, limits.peer_queue_bundles, limits.peer_queue_bytes)
+            }
+            // An address leaves as much of the traders' queue to others as it takes.
+            (Urgency::Turn, Source::Trader(address)) => (
+                self.traders.queues.get(&address),
+                limits.trader_queue_bundles.saturating_sub(self.traders.bundles),
+                limits.trader_queue_bytes.saturating_sub(self.traders.bytes),
+            ),
+        };
+        let (bundles, queued) = queue.map_or((0, 0), |queue| (queue.waiting.len(), queue.bytes));
+        for (actual, limit) in [(bundles + 1, most_bundles), (queued + bytes, most_bytes)] {
+            if actual > limit {
+                return Err(QueueFull { actual: actual as u64, limit: limit as u64 });
+            }
+        }
         Ok(())
     }
 
@@ -184,9 +222,9 @@ impl Queues {
         }
         let mut bundles = Vec::new();
         while bundles.len() < limits.job_bundles
-            && let Some(next) = self.pop()
+            && let Some(Waiting { ticket, bundle, .. }) = self.pop()
         {
-            bundles.push(next);
+            bundles.push((ticket, bundle));
         }
         if bundles.is_empty() {
             return None;
@@ -213,29 +251,67 @@ impl Queues {
         self.candidates.len()
     }
 
-    fn pop(&mut self) -> Option<(u64, ParsedBundle)> {
-        let lane = self.next_lane()?;
-        let queue = self.lanes.get_mut(&lane)?;
-        let next = queue.pop_front();
-        if queue.is_empty() {
-            self.lanes.remove(&lane);
+    fn pop(&mut self) -> Option<Waiting> {
+        if let Some(next) = self.fetched.pop() {
+            return Some(next);
         }
-        if lane != Lane::Fetched {
-            self.last = Some(lane);
+        let traders = (!self.traders.queues.is_empty()).then_some(None);
+        let classes: Vec<Option<SequencerIndex>> =
+            traders.into_iter().chain(self.peers.queues.keys().copied().map(Some)).collect();
+        let after = |class: &&Option<SequencerIndex>| Some(**class) > self.last;
+        let class = *classes.iter().find(after).or(classes.first())?;
+        self.last = Some(class);
+        match class {
+            None => self.traders.pop(),
+            Some(peer) => self.peers.pop_of(peer),
         }
-        self.traders -= usize::from(matches!(lane, Lane::Trader(_)));
-        next
+    }
+}
+
+impl Queue {
+    fn push(&mut self, waiting: Waiting) {
+        self.bytes += waiting.bytes;
+        self.waiting.push_back(waiting);
     }
 
-    fn next_lane(&self) -> Option<Lane> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        if self.lanes.contains_key(&Lane::Fetched) {
-            return Some(Lane::Fetched);
-        }
+    fn pop(&mut self) -> Option<Waiting> {
+        let next = self.waiting.pop_front()?;
+        self.bytes -= next.bytes;
+        Some(next)
+    }
+}
+
+impl<K> Default for Turns<K> {
+    fn default() -> Self {
+        Self { queues: BTreeMap::new(), bundles: 0, bytes: 0, last: None }
+    }
+}
+
+impl<K: Ord + Copy> Turns<K> {
+    fn push(&mut self, key: K, waiting: Waiting) {
+        self.bundles += 1;
+        self.bytes += waiting.bytes;
+        self.queues.entry(key).or_default().push(waiting);
+    }
+
+    fn pop(&mut self) -> Option<Waiting> {
         let after = self.last.and_then(|last| {
-            self.lanes.range((Excluded(last), Unbounded)).next().map(|(lane, _)| *lane)
+            self.queues.range((Excluded(last), Unbounded)).next().map(|(key, _)| *key)
         });
-        after.or_else(|| self.lanes.keys().next().copied())
+        let key = after.or_else(|| self.queues.keys().next().copied())?;
+        self.last = Some(key);
+        self.pop_of(key)
+    }
+
+    fn pop_of(&mut self, key: K) -> Option<Waiting> {
+        let queue = self.queues.get_mut(&key)?;
+        let next = queue.pop()?;
+        if queue.waiting.is_empty() {
+            self.queues.remove(&key);
+        }
+        self.bundles -= 1;
+        self.bytes -= next.bytes;
+        Some(next)
     }
 }
 

@@ -488,3 +488,60 @@ fn contradicting_limits_are_refused() {
     let error = Pool::new(config(limits)).unwrap_err();
     assert_eq!(error.to_string(), "limits of the pool: payer_bundles is 1 to pool_bundles");
 }
+
+#[test]
+fn a_thousand_addresses_have_one_turn_together() {
+    let limits = Limits { jobs: 1, job_bundles: 1, ..Limits::DEFAULT };
+    let mut pool = Pool::new(config(limits)).unwrap();
+    let mut job = None;
+    let give = |pool: &mut Pool, job: &mut Option<VerificationJob>, input| {
+        let outputs = pool.handle(0, input);
+        for output in outputs {
+            if let Output::Verify(next) = output {
+                *job = Some(next);
+            }
+        }
+    };
+    for nonce in 0..40 {
+        let bytes = Terms::new(1, nonce).seal().encode();
+        let (request, address, addressed) = (RequestId(nonce), address(nonce as u8), Vec::new());
+        give(&mut pool, &mut job, Input::Submitted { request, address, addressed, bytes });
+    }
+    let of_peers: Vec<_> = (2..5).map(|number| Terms::new(2, number).seal()).collect();
+    for (number, bundle) in (2..5).zip(&of_peers) {
+        let message = BundleMessage::Relay(bundle.encode());
+        give(&mut pool, &mut job, Input::Received { peer: peer(number), message });
+    }
+    // One turn in four is the traders'.
+    for _ in 0..5 {
+        let result = job.take().unwrap().run_inline();
+        give(&mut pool, &mut job, Input::Verified(result));
+    }
+    assert!(of_peers.iter().all(|bundle| pool.bundle(&bundle.id()).is_some()));
+}
+
+#[test]
+fn queues_are_bounded_in_bytes_too() {
+    let mut largest = header();
+    largest.class = SizeClass::MAX;
+    let bytes = signed(largest, &KEY, &largest.encode());
+    let limits = Limits {
+        jobs: 1,
+        job_bundles: 1,
+        trader_queue_bytes: bytes.len() + 800,
+        ..Limits::DEFAULT
+    };
+    let mut pool = Pool::new(config(limits)).unwrap();
+    let mut submit = |request, bytes: Vec<u8>| {
+        let (address, addressed) = (address(1), Vec::new());
+        let request = RequestId(request);
+        pool.handle(0, Input::Submitted { request, address, addressed, bytes })
+    };
+    assert!(matches!(submit(0, Terms::new(1, 5).seal().encode())[..], [Output::Verify(_)]));
+    let small = Terms::new(1, 6).seal().encode();
+    let (queued, left) = (small.len(), bytes.len() + 800 - small.len());
+    assert!(submit(1, small).is_empty());
+    let actual = (queued + bytes.len()) as u64;
+    let expected = Reply::Rejected(numbers(RejectionCode::PoolFull, actual, left as u64));
+    assert!(matches!(&submit(2, bytes)[..], [Output::Reply { reply, .. }] if *reply == expected));
+}

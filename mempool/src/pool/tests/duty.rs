@@ -510,3 +510,60 @@ fn a_bundle_given_to_one_reaches_all_logs() {
     let copies: usize = committee.benches.iter().map(|bench| bench.stored.len()).sum();
     assert_eq!(copies, 5);
 }
+
+#[test]
+fn invariant_3_junk_for_a_required_id_waits_in_its_peers_own_queue() {
+    let limits = Limits { jobs: 1, job_bundles: 1, ..Limits::DEFAULT };
+    let mut pool = Pool::new(config(limits)).unwrap();
+    pool.handle(0, Input::PeerConnected { peer: peer(2) });
+    pool.handle(0, Input::PeerConnected { peer: peer(3) });
+    let duty = Terms::new(9, 9).seal();
+    let block = FinalizedBlock {
+        height: Height::new(1),
+        duty: vec![duty.id()],
+        ..FinalizedBlock::default()
+    };
+    let outputs = pool.handle(0, Input::Finalized(block));
+    let [Output::Send { to, message: BundleMessage::Fetch(_) }] = &outputs[..] else {
+        panic!("{outputs:?}")
+    };
+    let asked = to[0];
+    let liar = if asked == peer(2) { peer(3) } else { peer(2) };
+    let mut job = None;
+    for flip in 1..60u8 {
+        let mut junk = duty.encode();
+        let last = junk.len() - 10;
+        junk[last] ^= flip;
+        let message = BundleMessage::Relay(junk);
+        for output in pool.handle(0, Input::Received { peer: liar, message }) {
+            let Output::Verify(first) = output else { panic!("{output:?}") };
+            job = Some(first);
+        }
+    }
+    let message = BundleMessage::Relay(duty.encode());
+    assert!(pool.handle(0, Input::Received { peer: asked, message }).is_empty());
+    let outputs = pool.handle(0, Input::Verified(job.unwrap().run_inline()));
+    let Some(Output::Verify(next)) = outputs.into_iter().last() else { panic!("no job") };
+    let outputs = pool.handle(0, Input::Verified(next.run_inline()));
+    assert!(
+        outputs
+            .iter()
+            .any(|output| matches!(output, Output::Append(entry) if entry.id == duty.id()))
+    );
+}
+
+#[test]
+fn what_duty_brings_beyond_its_memory_is_in_the_store_alone() {
+    let limits = Limits { duty_bytes: 2_000, ..Limits::DEFAULT };
+    let mut bench = Bench::new(limits).connected_to(&[2]);
+    let bundles: Vec<_> = (0..5).map(|nonce| Terms::new(1, nonce).seal()).collect();
+    let ids: Vec<_> = bundles.iter().map(SealedBundle::id).collect();
+    bench.finalize_duty(&ids);
+    bundles.iter().for_each(|bundle| bench.relay(2, bundle));
+    assert_eq!(bench.log.len(), 5);
+    let in_memory = ids.iter().filter(|id| bench.pool.bundle(id).is_some()).count();
+    assert_eq!(in_memory, 2);
+    bench.sent.clear();
+    bench.receive(2, BundleMessage::Fetch(ids));
+    assert_eq!((bench.sent.len(), bench.served.len()), (2, 3));
+}

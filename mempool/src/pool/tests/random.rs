@@ -74,6 +74,7 @@ fn limits() -> Limits {
         payer_bundles: 4,
         unsupported_ids: 6,
         duty_ids: 5,
+        duty_bytes: 3_000,
         retained_ids: 20,
         consumed_nonces: 8,
         address_burst: 30,
@@ -156,6 +157,8 @@ impl Run {
         let stats = pool.stats();
         assert!(stats.admitted <= limits.pool_bundles && stats.admitted_bytes <= limits.pool_bytes);
         assert!(stats.held <= (limits.pool_bundles as usize) + limits.duty_ids);
+        let uncharged = pool.ids.held_bytes() - stats.admitted_bytes;
+        assert!(uncharged <= limits.duty_bytes);
         assert!(stats.held_back as u64 <= stats.admitted);
         assert!(stats.duty <= limits.duty_ids);
         assert!(stats.asking <= 4 * limits.fetching_ids);
