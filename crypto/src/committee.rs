@@ -390,10 +390,9 @@ fn check_shares(
     let indices: Vec<SequencerIndex> = (0..public_key_shares.len()).map(index_at).collect();
     let points: Vec<UncheckedPoint> =
         public_key_shares.iter().map(|share| UncheckedPoint::from(share.0)).collect();
-    let mut scratch = Vec::new();
     for (window, points) in indices.windows(t.into()).zip(points.windows(t.into())) {
-        let combined = Combiner::new(window)
-            .map(|combiner| combiner.combine(points.iter(), &mut scratch).equals(&key.point));
+        let combined =
+            Combiner::new(window).map(|combiner| combiner.combine(points).equals(&key.point));
         if combined != Ok(true) {
             return Err(CommitteeError::Inconsistent(window[0]));
         }

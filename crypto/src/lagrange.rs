@@ -45,22 +45,6 @@ impl Coefficient {
             }
         }
     }
-
-    /// Whether it is used as a negative number, and its magnitude, little-endian.
-    fn signed_magnitude(self) -> (bool, [u8; 32]) {
-        match self {
-            Self::Integer(number) => {
-                let mut bytes = [0; 32];
-                bytes[..8].copy_from_slice(&number.unsigned_abs().to_le_bytes());
-                (number < 0, bytes)
-            }
-            Self::Scalar(scalar) => {
-                let (positive, negative) = (scalar.to_le_bytes(), scalar.negate().to_le_bytes());
-                let smaller = negative.iter().rev().lt(positive.iter().rev());
-                (smaller, if smaller { negative } else { positive })
-            }
-        }
-    }
 }
 
 /// `Δ·λ_i` for every index of a set, in the order given.
@@ -108,44 +92,159 @@ fn scalar_coefficient(index: u16, others: impl Iterator<Item = u16>) -> Scalar {
     numerator.multiply(&denominator.invert_vartime())
 }
 
-/// Combines shares of one set of sequencers: `Σ Δ·λ_i · D_i`.
-pub(crate) struct Combiner {
-    negative: Vec<bool>,
-    magnitudes: Vec<u8>,
-    bits: usize,
+/// Combines shares of one set of sequencers: `Σ Δ·λ_i·D_i`.
+pub(crate) enum Combiner {
+    Small(SmallCombiner),
+    Large(LargeCombiner),
 }
 
 impl Combiner {
     /// The combiner of these sequencers, in the order in which points will be given.
     pub(crate) fn new(indices: &[SequencerIndex]) -> Result<Self, LagrangeError> {
-        let signed: Vec<(bool, [u8; 32])> =
-            coefficients(indices)?.into_iter().map(Coefficient::signed_magnitude).collect();
-        let bits = signed.iter().map(|(_, magnitude)| bit_length(magnitude)).max().unwrap_or(0);
-        let bytes = bits.div_ceil(8);
-        Ok(Self {
-            negative: signed.iter().map(|(negative, _)| *negative).collect(),
-            magnitudes: signed
-                .iter()
-                .flat_map(|(_, magnitude)| &magnitude[..bytes])
-                .copied()
-                .collect(),
-            bits,
+        let coefficients = coefficients(indices)?;
+        let integers: Option<Vec<i64>> = coefficients
+            .iter()
+            .map(|coefficient| match coefficient {
+                Coefficient::Integer(number) => Some(*number),
+                Coefficient::Scalar(_) => None,
+            })
+            .collect();
+        Ok(match integers {
+            Some(integers) => Self::Small(SmallCombiner::new(&integers)),
+            None => Self::Large(LargeCombiner::new(&coefficients)),
         })
     }
 
     /// The combination of one point of every sequencer. Exact for points of the subgroup; what it
     /// is for others is not specified, and the caller's equations judge it.
-    pub(crate) fn combine<'a>(
-        &self,
-        points: impl Iterator<Item = &'a UncheckedPoint>,
-        scratch: &mut Vec<Affine>,
-    ) -> GroupElement {
-        scratch.clear();
-        scratch.extend(points.zip(&self.negative).map(|(point, negative)| {
-            if *negative { bls12381::negate_affine(*point.as_affine()) } else { *point.as_affine() }
-        }));
-        GroupElement::sum_vartime(scratch, &self.magnitudes, self.bits)
+    pub(crate) fn combine(&self, points: &[UncheckedPoint]) -> GroupElement {
+        match self {
+            Self::Small(combiner) => combiner.combine(points),
+            Self::Large(combiner) => combiner.combine(points),
+        }
     }
+}
+
+/// Coefficients that are small integers times a common factor, which takes most of their bits:
+/// the points are multiplied by the small ones together, then the sum by the factor.
+pub(crate) struct SmallCombiner {
+    /// For every bit of the small integers, from the top: points to add and to subtract.
+    rounds: Vec<Vec<(usize, Sign)>>,
+    /// The signed digits of the factor, from the top.
+    factor: Vec<Option<Sign>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    Plus,
+    Minus,
+}
+
+impl SmallCombiner {
+    fn new(coefficients: &[i64]) -> Self {
+        let magnitudes = coefficients.iter().map(|number| number.unsigned_abs());
+        let factor = magnitudes.fold(0, greatest_common_divisor).max(1);
+        let reduced = |number: i64| signed_digits(number / factor.cast_signed());
+        let digits: Vec<Vec<Option<Sign>>> = coefficients.iter().copied().map(reduced).collect();
+        let bits = digits.iter().map(Vec::len).max().unwrap_or(0);
+        let round = |bit: usize| {
+            let digit = |(position, digits): (usize, &Vec<Option<Sign>>)| {
+                digits.get(bit).copied().flatten().map(|sign| (position, sign))
+            };
+            digits.iter().enumerate().filter_map(digit).collect()
+        };
+        let mut factor = signed_digits(factor.cast_signed());
+        factor.reverse();
+        Self { rounds: (0..bits).rev().map(round).collect(), factor }
+    }
+
+    fn combine(&self, points: &[UncheckedPoint]) -> GroupElement {
+        let mut sum = GroupElement::infinity();
+        for round in &self.rounds {
+            sum = sum.double();
+            for (position, sign) in round {
+                let point = *points[*position].as_affine();
+                sum.add_affine(&match sign {
+                    Sign::Plus => point,
+                    Sign::Minus => bls12381::negate_affine(point),
+                });
+            }
+        }
+        let mut product = GroupElement::infinity();
+        for digit in &self.factor {
+            product = product.double();
+            product = match digit {
+                Some(Sign::Plus) => product.add(&sum),
+                Some(Sign::Minus) => product.subtract(&sum),
+                None => product,
+            };
+        }
+        product
+    }
+}
+
+/// Coefficients modulo r, each as the shorter of itself and its negative.
+pub(crate) struct LargeCombiner {
+    negative: Vec<bool>,
+    magnitudes: Vec<u8>,
+    bits: usize,
+}
+
+impl LargeCombiner {
+    fn new(coefficients: &[Coefficient]) -> Self {
+        let signed = coefficients.iter().map(|coefficient| {
+            let scalar = coefficient.to_scalar();
+            let (positive, negative) = (scalar.to_le_bytes(), scalar.negate().to_le_bytes());
+            let shorter = negative.iter().rev().lt(positive.iter().rev());
+            (shorter, if shorter { negative } else { positive })
+        });
+        let (negative, magnitudes): (Vec<bool>, Vec<[u8; 32]>) = signed.unzip();
+        let bits = magnitudes.iter().map(bit_length).max().unwrap_or(0);
+        let bytes = bits.div_ceil(8);
+        Self {
+            negative,
+            magnitudes: magnitudes
+                .iter()
+                .flat_map(|magnitude| &magnitude[..bytes])
+                .copied()
+                .collect(),
+            bits,
+        }
+    }
+
+    fn combine(&self, points: &[UncheckedPoint]) -> GroupElement {
+        let signed = |(point, negative): (&UncheckedPoint, &bool)| match negative {
+            true => bls12381::negate_affine(*point.as_affine()),
+            false => *point.as_affine(),
+        };
+        let points: Vec<Affine> = points.iter().zip(&self.negative).map(signed).collect();
+        GroupElement::sum_vartime(&points, &self.magnitudes, self.bits)
+    }
+}
+
+const fn greatest_common_divisor(left: u64, right: u64) -> u64 {
+    if right == 0 { left } else { greatest_common_divisor(right, left % right) }
+}
+
+/// The non-adjacent form, from the lowest bit: no two neighbours are digits.
+fn signed_digits(number: i64) -> Vec<Option<Sign>> {
+    let mut number = i128::from(number);
+    let mut digits = Vec::new();
+    while number != 0 {
+        let digit = match number.rem_euclid(4) {
+            1 => Some(Sign::Plus),
+            3 => Some(Sign::Minus),
+            _ => None,
+        };
+        number -= match digit {
+            Some(Sign::Plus) => 1,
+            Some(Sign::Minus) => -1,
+            None => 0,
+        };
+        number /= 2;
+        digits.push(digit);
+    }
+    digits
 }
 
 fn bit_length(magnitude: &[u8; 32]) -> usize {
@@ -162,6 +261,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::point::Point;
 
     fn indices(numbers: &[u16]) -> Vec<SequencerIndex> {
         numbers.iter().map(|number| SequencerIndex::new(*number).unwrap()).collect()
@@ -193,6 +293,29 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn both_combiners_agree(numbers in proptest::collection::btree_set(1u16..=16, 1..=11)) {
+            let numbers: Vec<u16> = numbers.into_iter().collect();
+            let indices = indices(&numbers);
+            let points: Vec<UncheckedPoint> = (1..=numbers.len() as u128)
+                .map(|number| Point::second_generator().multiply_short_vartime(number * number))
+                .map(|element| UncheckedPoint::from(element.to_point().unwrap()))
+                .collect();
+            let coefficients = coefficients(&indices).unwrap();
+            let large = LargeCombiner::new(&coefficients).combine(&points);
+            let small = Combiner::new(&indices).unwrap();
+            prop_assert!(matches!(small, Combiner::Small(_)));
+            prop_assert!(small.combine(&points).equals_element(&large));
+            let slow = points.iter().zip(&coefficients).fold(
+                GroupElement::infinity(),
+                |sum, (point, coefficient)| {
+                    let point = point.check().unwrap();
+                    sum.add(&point.multiply_vartime(&coefficient.to_scalar()))
+                },
+            );
+            prop_assert!(slow.equals_element(&large));
+        }
+
         #[test]
         fn both_forms_agree(mut numbers in proptest::collection::btree_set(1u16..=16, 1..=11)) {
             let small: Vec<u16> = numbers.iter().copied().collect();

@@ -34,9 +34,9 @@ use crate::certificate::FinalOrder;
 use crate::committee::{Committee, CommitteeKey};
 use crate::envelope::VerifiedBundle;
 use crate::lagrange::Combiner;
-use crate::point::{FixedBase, GroupElement, Point, PointBytes};
+use crate::point::{FixedBase, GroupElement, Point, PointBytes, UncheckedPoint};
 use crate::seal::{AeadError, Opened, VerifiedCiphertext};
-use crate::share::{DecodedShare, ShareFault, SignedShare, UnusableShare};
+use crate::share::{ShareFault, SignedShare, UnusableShare};
 use crate::{BatchId, BundleId, SequencerIndex};
 
 /// Ciphertexts that a worker combines together, to share an inversion.
@@ -180,8 +180,24 @@ enum VerifyFirst {
 
 struct UsableShare {
     share: SignedShare,
-    decoded: DecodedShare,
+    /// The points of the positions that were wanted so far.
+    points: Vec<Option<UncheckedPoint>>,
     verified: bool,
+}
+
+impl UsableShare {
+    /// Decodes the points of these positions.
+    fn decode(&mut self, positions: &[usize], pool: &ThreadPool) -> Result<(), ShareFault> {
+        let missing = |position: &&usize| self.points[**position].is_none();
+        let missing: Vec<usize> = positions.iter().filter(missing).copied().collect();
+        let decode = |position: &usize| self.share.decode_point(*position);
+        let decoded: Vec<Result<UncheckedPoint, ShareFault>> =
+            pool.install(|| missing.par_iter().map(decode).collect());
+        for (position, point) in missing.into_iter().zip(decoded) {
+            self.points[position] = Some(point?);
+        }
+        Ok(())
+    }
 }
 
 impl std::fmt::Debug for UsableShare {
@@ -250,22 +266,15 @@ impl Opening {
             return Reception::Ignored(unusable);
         }
         self.heard.insert(share.index);
-        let suspect = self.suspects.contains(&share.index);
-        let verify = suspect || self.verify_first == VerifyFirst::Everybody;
-        let decoded = share.decode(self.sealed.len()).and_then(|decoded| {
-            if verify {
-                self.verify_proof(&share, &decoded)?;
-            }
-            Ok(decoded)
-        });
-        match decoded {
-            Ok(decoded) => {
-                self.usable.push(UsableShare { share, decoded, verified: verify });
+        match self.admit(share, pool) {
+            Ok(usable) => {
+                self.usable.push(usable);
                 self.advance(pool);
                 Reception::Kept
             }
-            Err(fault) => {
-                self.culprits.push(Culprit { fault, share });
+            Err(culprit) => {
+                let fault = culprit.fault;
+                self.culprits.push(*culprit);
                 Reception::Named(fault)
             }
         }
@@ -310,12 +319,32 @@ impl Opening {
 }
 
 impl Opening {
+    /// A share that may be used, or the fault that it proves.
+    fn admit(&self, share: SignedShare, pool: &ThreadPool) -> Result<UsableShare, Box<Culprit>> {
+        let suspect = self.suspects.contains(&share.index);
+        let verified = suspect || self.verify_first == VerifyFirst::Everybody;
+        let mut usable = UsableShare { points: vec![None; self.sealed.len()], share, verified };
+        let verdict = usable
+            .share
+            .decode_form(self.sealed.len())
+            .and_then(|_| usable.decode(&self.missing(), pool))
+            .and_then(|()| match verified {
+                true => self.verify_proof(&usable.share),
+                false => Ok(()),
+            });
+        match verdict {
+            Ok(()) => Ok(usable),
+            Err(fault) => Err(Box::new(Culprit { fault, share: usable.share })),
+        }
+    }
+
     /// Combines what is wanted and not known, as often as there are shares to do it with.
     fn advance(&mut self, pool: &ThreadPool) {
         let t = usize::from(self.committee.t());
-        while self.usable.len() >= t {
+        loop {
             let missing = self.missing();
-            if missing.is_empty() {
+            self.drop_undecodable(&missing, pool);
+            if missing.is_empty() || self.usable.len() < t {
                 return;
             }
             let verdicts = self.combine(&missing, pool);
@@ -338,6 +367,28 @@ impl Opening {
         }
     }
 
+    /// Decodes points that were not wanted before, and names and drops whose do not decode.
+    fn drop_undecodable(&mut self, positions: &[usize], pool: &ThreadPool) {
+        let verdict = |usable: &mut UsableShare| usable.decode(positions, pool);
+        let verdicts = self.usable.iter_mut().map(verdict).collect();
+        self.keep(verdicts);
+    }
+
+    /// Keeps the shares with a good verdict, names the others, and counts those.
+    fn keep(&mut self, verdicts: Vec<Result<(), ShareFault>>) -> usize {
+        let before = self.usable.len();
+        for (usable, verdict) in std::mem::take(&mut self.usable).into_iter().zip(verdicts) {
+            match verdict {
+                Ok(()) => self.usable.push(usable),
+                Err(fault) => {
+                    let share = usable.share;
+                    self.culprits.push(Culprit { fault, share });
+                }
+            }
+        }
+        before - self.usable.len()
+    }
+
     fn missing(&self) -> Vec<usize> {
         let missing =
             |position: &usize| self.wanted[*position] && self.outcomes[*position].is_none();
@@ -354,14 +405,12 @@ impl Opening {
         let indices: Vec<SequencerIndex> = quorum.iter().map(|usable| usable.share.index).collect();
         let combiner = Combiner::new(&indices).expect("every index is heard once");
         let combine_chunk = |positions: &[usize]| {
-            let mut scratch = Vec::with_capacity(quorum.len());
-            let pads: Vec<GroupElement> = positions
-                .iter()
-                .map(|position| {
-                    let points = quorum.iter().map(|usable| &usable.decoded.points[*position]);
-                    combiner.combine(points, &mut scratch)
-                })
-                .collect();
+            let pad = |position: &usize| {
+                let points: Option<Vec<UncheckedPoint>> =
+                    quorum.iter().map(|usable| usable.points[*position]).collect();
+                combiner.combine(&points.expect("wanted positions are decoded"))
+            };
+            let pads: Vec<GroupElement> = positions.iter().map(pad).collect();
             let encoded = GroupElement::encode_many(&pads);
             let judge = |((position, pad), bytes): ((&usize, &GroupElement), &PointBytes)| {
                 let ciphertext = &self.batch.ciphertexts[*position];
@@ -375,35 +424,22 @@ impl Opening {
     /// Verifies the shares in hand that were not, names and drops the liars, and counts them.
     fn drop_liars(&mut self, pool: &ThreadPool) -> usize {
         self.verify_first = VerifyFirst::Everybody;
-        let verdicts: Vec<Result<(), ShareFault>> = pool.install(|| {
-            let verify = |usable: &UsableShare| {
-                if usable.verified {
-                    Ok(())
-                } else {
-                    self.verify_proof(&usable.share, &usable.decoded)
-                }
-            };
-            self.usable.par_iter().map(verify).collect()
-        });
-        let before = self.usable.len();
-        for (mut usable, verdict) in std::mem::take(&mut self.usable).into_iter().zip(verdicts) {
-            match verdict {
-                Ok(()) => {
-                    usable.verified = true;
-                    self.usable.push(usable);
-                }
-                Err(fault) => self.culprits.push(Culprit { fault, share: usable.share }),
-            }
-        }
-        before - self.usable.len()
+        let verify = |usable: &UsableShare| match usable.verified {
+            true => Ok(()),
+            false => self.verify_proof(&usable.share),
+        };
+        let verdicts = pool.install(|| self.usable.par_iter().map(verify).collect());
+        let dropped = self.keep(verdicts);
+        self.usable.iter_mut().for_each(|usable| usable.verified = true);
+        dropped
     }
 
-    fn verify_proof(&self, share: &SignedShare, decoded: &DecodedShare) -> Result<(), ShareFault> {
+    fn verify_proof(&self, share: &SignedShare) -> Result<(), ShareFault> {
         let public_key_share = self
             .committee
             .public_key_share(share.index)
             .expect("the signature was judged against the committee");
-        decoded.verify_proof(share, &public_key_share, &self.sealed)
+        share.verify_proof(&public_key_share, &self.sealed)
     }
 }
 

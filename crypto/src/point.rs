@@ -26,6 +26,12 @@ byte_newtype! {
     PointBytes(48),
 }
 
+impl Zeroize for PointBytes {
+    fn zeroize(&mut self) {
+        self.0.zeroize();
+    }
+}
+
 /// Bytes that are no point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PointError {
@@ -243,7 +249,14 @@ impl GroupElement {
         PointBytes::from_bytes(bls12381::compress(&self.0))
     }
 
-    #[cfg(test)]
+    pub(crate) fn double(&self) -> Self {
+        Self(bls12381::double(&self.0))
+    }
+
+    pub(crate) fn add_affine(&mut self, point: &Affine) {
+        bls12381::add_assign_affine(&mut self.0, point);
+    }
+
     pub(crate) fn add(&self, other: &Self) -> Self {
         Self(bls12381::add(&self.0, &other.0))
     }

@@ -137,17 +137,17 @@ pub fn seal(
         return Err(SealError::ZeroScalar);
     }
     let (generator, second) = (Point::generator(), Point::second_generator());
-    let encoded = GroupElement::encode_many(&[
+    let encoded = Zeroizing::new(GroupElement::encode_many(&[
         generator.multiply(&k),
         second.multiply(&k),
         key.point().multiply(&k),
         generator.multiply(&nonce),
         second.multiply(&nonce),
-    ]);
-    let [u, u_bar, pad, w, w_bar] = [0, 1, 2, 3, 4].map(|position| encoded[position]);
+    ]));
+    let [u, u_bar, pad, w, w_bar] = [0, 1, 2, 3, 4].map(|position| &encoded[position]);
     let context = Context::new(key.key_id(), ad);
-    let body = context.encrypt(&u, &pad, &rho, m);
-    let challenge = context.challenge(&sha256(&body), &u, &u_bar, &w, &w_bar);
+    let body = context.encrypt(u, pad, &rho, m);
+    let challenge = context.challenge(&sha256(&body), u, u_bar, w, w_bar);
     let response = nonce.respond(u128::from_be_bytes(challenge), &k);
 
     let mut bytes = Vec::with_capacity(HEAD_BYTES + body.len());
@@ -215,9 +215,10 @@ impl Ciphertext {
         key: &CommitteeKey,
         ad: &[u8],
     ) -> Result<VerifiedCiphertext, CiphertextError> {
-        let (u, u_bar) = (Point::decode(self.part(0..48))?, Point::decode(self.part(48..96))?);
-        let challenge: [u8; 16] = self.part(96..112).try_into().unwrap_or_default();
-        let response = Scalar::decode(self.part(112..HEAD_BYTES))?;
+        let u = Point::decode(&self.part::<48>(0))?;
+        let u_bar = Point::decode(&self.part::<48>(48))?;
+        let challenge: [u8; 16] = self.part(96);
+        let response = Scalar::decode(&self.part::<32>(112))?;
         let commitment = |table: &FixedBase, point: &Point| {
             let shift = point.multiply_short_vartime(u128::from_be_bytes(challenge));
             table.multiply_vartime(&response).subtract(&shift)
@@ -244,8 +245,11 @@ impl Ciphertext {
         &self.0[HEAD_BYTES..]
     }
 
-    fn part(&self, range: std::ops::Range<usize>) -> &[u8] {
-        &self.0[range]
+    /// N bytes of the head, which is there.
+    fn part<const N: usize>(&self, offset: usize) -> [u8; N] {
+        let mut part = [0; N];
+        part.copy_from_slice(&self.0[offset..offset + N]);
+        part
     }
 }
 

@@ -166,64 +166,53 @@ impl SignedShare {
         public_key_share: &PublicKeyShare,
         sealed: &[Point],
     ) -> Result<(), ShareFault> {
-        self.decode(sealed.len())?.verify_proof(self, public_key_share, sealed)
-    }
-
-    /// Decodes what combining needs. The subgroup is not checked.
-    pub(crate) fn decode(&self, ciphertexts: usize) -> Result<DecodedShare, ShareFault> {
-        if self.points.len() != ciphertexts {
-            let (actual, expected) = (count(self.points.len()), count(ciphertexts));
-            return Err(ShareFault::Count { actual, expected });
-        }
-        let decode = |(position, bytes): (usize, &PointBytes)| {
-            UncheckedPoint::decode(bytes.as_bytes())
-                .map_err(|_: PointError| ShareFault::Point { position: count(position) })
-        };
-        let points = self.points.iter().enumerate().map(decode).collect::<Result<_, _>>()?;
-        let response = Scalar::decode(self.response.as_bytes())
-            .map_err(|_: ScalarError| ShareFault::Response)?;
-        Ok(DecodedShare { points, response })
-    }
-}
-
-/// A share whose bytes are points of the curve and a scalar.
-pub(crate) struct DecodedShare {
-    pub(crate) points: Vec<UncheckedPoint>,
-    response: Scalar,
-}
-
-impl DecodedShare {
-    /// Judges subgroup and proof.
-    pub(crate) fn verify_proof(
-        &self,
-        share: &SignedShare,
-        public_key_share: &PublicKeyShare,
-        sealed: &[Point],
-    ) -> Result<(), ShareFault> {
-        for (position, point) in self.points.iter().enumerate() {
-            point.check().map_err(|_| ShareFault::Subgroup { position: count(position) })?;
-        }
-        let statement = Statement { batch: &share.batch, public_key_share };
-        let products: Vec<Affine> = self.points.iter().map(|point| *point.as_affine()).collect();
-        let seed = statement.seed(share.index, &share.points);
-        let weights = weights(&seed, products.len());
+        let response = self.decode_form(sealed.len())?;
+        let points = (0..sealed.len())
+            .map(|position| self.decode_point(position))
+            .collect::<Result<Vec<UncheckedPoint>, ShareFault>>()?;
+        let products = points
+            .into_iter()
+            .enumerate()
+            .map(|(position, point)| {
+                let position = count(position);
+                point.check().map_err(|_| ShareFault::Subgroup { position })
+            })
+            .collect::<Result<Vec<Point>, ShareFault>>()?;
+        let statement = Statement { batch: &self.batch, public_key_share };
+        let weights = weights(&statement.seed(self.index, &self.points), products.len());
         let base = weighted_sum(sealed, &weights);
-        let product = GroupElement::weighted_sum_vartime(&products, &weights);
-        let challenge = u128::from_be_bytes(share.challenge.to_bytes());
+        let product = weighted_sum(&products, &weights);
+        let challenge = u128::from_be_bytes(self.challenge.to_bytes());
         let encoded = GroupElement::encode_many(&[
             base,
             product,
             FixedBase::generator()
-                .multiply_vartime(&self.response)
+                .multiply_vartime(&response)
                 .subtract(&public_key_share.0.multiply_short_vartime(challenge)),
-            base.multiply_vartime(&self.response)
-                .subtract(&product.multiply_short_vartime(challenge)),
+            base.multiply_vartime(&response).subtract(&product.multiply_short_vartime(challenge)),
         ]);
-        if statement.challenge(&encoded) == share.challenge {
+        if statement.challenge(&encoded) == self.challenge {
             Ok(())
         } else {
             Err(ShareFault::Proof)
         }
+    }
+
+    /// Judges everything but the points: their number, and the response, which is returned.
+    pub(crate) fn decode_form(&self, ciphertexts: usize) -> Result<Scalar, ShareFault> {
+        if self.points.len() != ciphertexts {
+            let (actual, expected) = (count(self.points.len()), count(ciphertexts));
+            return Err(ShareFault::Count { actual, expected });
+        }
+        Scalar::decode(self.response.as_bytes()).map_err(|_: ScalarError| ShareFault::Response)
+    }
+
+    /// Decodes one point. The subgroup is not checked.
+    pub(crate) fn decode_point(&self, position: usize) -> Result<UncheckedPoint, ShareFault> {
+        UncheckedPoint::decode(self.points[position].as_bytes()).map_err(|_: PointError| {
+            let position = count(position);
+            ShareFault::Point { position }
+        })
     }
 }
 

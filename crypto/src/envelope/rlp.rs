@@ -28,17 +28,26 @@ pub enum RlpFault {
 
 /// A part of a sealed bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum FieldName {
+    /// The list of all fields.
     List,
+    /// `network_id`.
     NetworkId,
+    /// `key_id`.
     KeyId,
+    /// `class`.
     Class,
+    /// `valid_from`.
     ValidFrom,
+    /// `expires_at`.
     ExpiresAt,
+    /// `payer`.
     Payer,
+    /// `payer_nonce`.
     PayerNonce,
+    /// `ciphertext`.
     Ciphertext,
+    /// `signature`.
     Signature,
 }
 
