@@ -3,8 +3,10 @@
 //! # Invariants
 //!
 //! 1. The codes are exactly those of [`RejectionCode::ALL`], in the order in which they are
-//!    checked: a bundle that breaks several rules is rejected for the first. The one exception:
-//!    `rate` is also checked for the payer, as soon as the signature proves who that is.
+//!    checked: a bundle that breaks several rules is rejected for the first. One exception: `rate`
+//!    is checked for the address before anything is read, and for the payer when it is proved who
+//!    that is, between `proof` and `expired`. `unfunded` needs a ledger; without one it never
+//!    occurs.
 //! 2. Every rejection carries the value that was found and the limit, or what was expected.
 //! 3. A rejection says nothing about any other bundle of the same id: none is remembered by id,
 //!    so that a junk signature on a victim's bytes does not keep the victim out.
