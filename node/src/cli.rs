@@ -4,6 +4,8 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
+use fairveil_keygen::definition::Address;
+use fairveil_sequencer::Behaviour;
 
 use crate::config::{self, SETTINGS};
 
@@ -82,7 +84,7 @@ pub(crate) struct Demo {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Dev {
     /// Number of sequencers.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=16))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(4..=16))]
     pub(crate) sequencers: u16,
     /// A rollup that bundles may name, as NAME:CHAIN_ID; may be repeated.
     #[arg(long = "rollup", value_name = "NAME:CHAIN_ID")]
@@ -114,6 +116,27 @@ pub(crate) enum ByzantineKind {
     FrontRunner,
 }
 
+impl ByzantineKind {
+    /// The kind as it stands on a command line.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+impl From<ByzantineKind> for Behaviour {
+    fn from(kind: ByzantineKind) -> Self {
+        match kind {
+            ByzantineKind::Equivocator => Self::Equivocator,
+            ByzantineKind::Reverser => Self::Reverser,
+            ByzantineKind::Phantom => Self::Phantom,
+            ByzantineKind::BadSharer => Self::BadSharer,
+            ByzantineKind::ShareWithholder => Self::ShareWithholder,
+            ByzantineKind::Censor => Self::Censor,
+            ByzantineKind::FrontRunner => Self::FrontRunner,
+        }
+    }
+}
+
 /// `fairveil node`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Node {
@@ -125,6 +148,9 @@ pub(crate) struct Node {
     /// Behaves as a named adversary. For tests: never on a network that matters.
     #[arg(long, hide = true, value_name = "KIND")]
     pub(crate) byzantine: Option<ByzantineKind>,
+    /// Ends when standard input closes, as it does when the parent process ends.
+    #[arg(long, hide = true)]
+    pub(crate) end_with_stdin: bool,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -146,9 +172,15 @@ pub(crate) enum Keygen {
         /// Name of the member.
         #[arg(long)]
         name: String,
-        /// Where the other sequencers reach it, e.g. 10.0.0.1:9000.
-        #[arg(long)]
-        address: std::net::SocketAddr,
+        /// Where the other sequencers reach it (QUIC), e.g. 10.0.0.1:9000.
+        #[arg(long, value_name = "HOST:PORT")]
+        address: Address,
+        /// Where traders reach it (QUIC).
+        #[arg(long, value_name = "HOST:PORT")]
+        trader_address: Address,
+        /// Where its JSON-RPC listens (HTTP).
+        #[arg(long, value_name = "HOST:PORT")]
+        rpc_address: Address,
         /// Folder for `keystore.json` (0600) and the public `member.json`.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
@@ -173,6 +205,9 @@ pub(crate) enum Keygen {
         /// A rollup that bundles may name, as NAME:CHAIN_ID; may be repeated.
         #[arg(long = "rollup", value_name = "NAME:CHAIN_ID")]
         rollups: Vec<String>,
+        /// How long each step of the ceremony may take, in seconds.
+        #[arg(long, default_value_t = 3_600)]
+        step_seconds: u64,
         /// Where to write it.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
@@ -257,6 +292,9 @@ pub(crate) enum Bundle {
         /// First height at which it may be ordered; the next one unless given.
         #[arg(long)]
         valid_from: Option<u64>,
+        /// Seal it although it will certainly fail once it is opened.
+        #[arg(long)]
+        anyway: bool,
         /// Where to write the sealed bundle.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
@@ -274,6 +312,9 @@ pub(crate) enum Bundle {
         network: Network,
         /// The sealed bundle's file, or its id.
         bundle: String,
+        /// What was sealed (bundle.json): released legs are compared with it.
+        #[arg(long, value_name = "FILE")]
+        unsealed: Option<PathBuf>,
     },
     /// Waits until a bundle is released, failed or expired.
     Wait {
@@ -281,6 +322,9 @@ pub(crate) enum Bundle {
         network: Network,
         /// The sealed bundle's file, or its id.
         bundle: String,
+        /// What was sealed (bundle.json): released legs are compared with it.
+        #[arg(long, value_name = "FILE")]
+        unsealed: Option<PathBuf>,
         /// How long, in seconds.
         #[arg(long, default_value_t = 120)]
         timeout_seconds: u64,
@@ -291,6 +335,9 @@ pub(crate) enum Bundle {
         network: Network,
         /// The sealed bundle's file, or its id.
         bundle: String,
+        /// What was sealed (bundle.json): released legs are compared with it.
+        #[arg(long, value_name = "FILE")]
+        unsealed: Option<PathBuf>,
         /// Where to keep the release document.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,

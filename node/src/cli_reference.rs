@@ -70,7 +70,10 @@ fn section(page: &mut String, parent: &str, command: &Command) {
         let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
         let environment = argument.get_env().map(|name| code(&name.to_string_lossy()));
         let environment = environment.unwrap_or_default();
-        row(page, &[&code(&form(argument)), &default(argument), &environment, &meaning(argument, &help)]);
+        row(
+            page,
+            &[&code(&form(argument)), &default(argument), &environment, &meaning(argument, &help)],
+        );
     }
 }
 

@@ -49,9 +49,9 @@ pub(crate) const SETTINGS: &[Setting] = &[
     required("definition", "the committee's definition, TOML"),
     required("approvals", "folder with one approval file per member"),
     optional("passphrase_file", "", "file with the keystore's passphrase; else FAIRVEIL_PASSPHRASE"),
-    optional("peer_listen", "127.0.0.1:0", "UDP address for the other sequencers (QUIC)"),
-    optional("trader_listen", "127.0.0.1:0", "UDP address for traders (QUIC)"),
-    optional("http_listen", "127.0.0.1:0", "TCP address for JSON-RPC, events, metrics and health"),
+    optional("peer_listen", "", "UDP address for the other sequencers; the definition's if empty"),
+    optional("trader_listen", "", "UDP address for traders (QUIC); the definition's if empty"),
+    optional("http_listen", "", "TCP address for JSON-RPC and metrics; the definition's if empty"),
     optional("runtime_threads", "2", "threads of the runtime (consensus and I/O)"),
     optional("admission_threads", "1", "threads that verify proofs of submitted bundles"),
     optional("opening_threads", "1", "threads that combine decryption shares"),
@@ -60,8 +60,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
     optional("pool_bundles_per_payer", "256", "sealed bundles held at once for one payer"),
     optional("trader_rate", "400", "submissions a second accepted from one address"),
     optional("trader_burst", "800", "submissions accepted from one address in a burst"),
-    optional("leader_timeout_ms", "1000", "wait for a leader's block, milliseconds"),
-    optional("certification_timeout_ms", "2000", "wait for a view's certificate, milliseconds"),
+    optional("leader_timeout_ms", "2000", "wait for a leader's block, milliseconds"),
+    optional("certification_timeout_ms", "3000", "wait for a view's certificate, milliseconds"),
     optional("quic_idle_ms", "3000", "a silent connection is closed after this, milliseconds"),
     optional("quic_gso", "true", "UDP segmentation offload"),
     optional("log", "info", "log filter, e.g. info,fairveil_transport=debug"),
@@ -188,11 +188,15 @@ impl Config {
         parsed.ok_or_else(|| self.invalid(key, expected))
     }
 
-    /// The value of `key` as a socket address on the loopback interface or elsewhere.
-    pub(crate) fn address(&self, key: &'static str) -> Result<SocketAddr, ConfigError> {
-        self.text(key)
-            .parse()
-            .map_err(|_| self.invalid(key, "an address such as 127.0.0.1:9000"))
+    /// The value of `key` as a socket address, if one is given.
+    pub(crate) fn address(&self, key: &'static str) -> Result<Option<SocketAddr>, ConfigError> {
+        match self.text(key) {
+            "" => Ok(None),
+            text => match text.parse() {
+                Ok(address) => Ok(Some(address)),
+                Err(_) => Err(self.invalid(key, "an address such as 127.0.0.1:9000")),
+            },
+        }
     }
 
     /// The value of `key` as true or false.

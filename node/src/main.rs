@@ -1,2 +1,72 @@
-//! The one binary of Fairveil.
-fn main() {}
+//! The one binary of Fairveil: sequencers, ceremonies, traders' commands, and the demo.
+
+mod cli;
+mod command;
+mod config;
+mod demo;
+mod dev;
+mod http;
+mod local;
+mod process;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::cli::{Cli, ConfigCommand, Simulate, Top};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    ExitCode::from(run(cli))
+}
+
+fn run(cli: Cli) -> u8 {
+    let json = cli.json;
+    match cli.command {
+        Top::Node(args) => match process::node(&args) {
+            Ok(()) => cli::exit::OK,
+            Err(error) => fail(&error, error.exit()),
+        },
+        Top::Demo(args) => match demo::demo(&args, json) {
+            Ok(true) => cli::exit::OK,
+            Ok(false) => cli::exit::CHECK,
+            Err(error) => fail(&error, cli::exit::CHECK),
+        },
+        Top::Dev(args) => match dev::dev(&args, json) {
+            Ok(()) => cli::exit::OK,
+            Err(error) => fail(&error, cli::exit::CHECK),
+        },
+        Top::Config(ConfigCommand::Show { config, settings }) => {
+            match process::config(config.as_deref(), &settings.0) {
+                Ok(config) => {
+                    command::config::show(&config, json);
+                    cli::exit::OK
+                }
+                Err(error) => fail(&error, cli::exit::USAGE),
+            }
+        }
+        Top::Keygen(args) => ended(command::keygen::run(&args, json)),
+        Top::Bundle(args) => ended(command::bundle::run(&args, json)),
+        Top::Verify(args) => ended(command::verify::run(&args, json)),
+        Top::Simulate(Simulate::Ordering { input }) => command::simulate::ordering(&input),
+        Top::Completions { shell } => {
+            let mut command = Cli::command();
+            clap_complete::generate(shell, &mut command, "fairveil", &mut std::io::stdout());
+            cli::exit::OK
+        }
+        _ => cli::exit::USAGE,
+    }
+}
+
+fn ended(result: Result<u8, command::error::CommandError>) -> u8 {
+    match result {
+        Ok(code) => code,
+        Err(error) => fail(&error, error.exit()),
+    }
+}
+
+/// Prints the one line that says what is wrong.
+fn fail(error: &dyn std::fmt::Display, code: u8) -> u8 {
+    eprintln!("fairveil: {error}");
+    code
+}

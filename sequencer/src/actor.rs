@@ -37,7 +37,7 @@ use fairveil_consensus::{
     Finalized, Members, engine::EngineError, order_chain::OrderChain,
 };
 use fairveil_consensus::{
-    delivery::FinalTip,
+    delivery::Progress,
     state::{BlockFault, ChainState},
 };
 use fairveil_crypto::{BundleId, ConsensusSecret, Digest, Height, SequencerIndex};
@@ -152,7 +152,7 @@ pub(crate) struct Actor<E, S> {
     pub(crate) head_due: bool,
     pub(crate) chain: ChainState,
     pub(crate) snapshot: Height,
-    pub(crate) tip: FinalTip,
+    pub(crate) progress: Progress,
     pub(crate) openings: Openings,
     /// Final places whose bundles have not ended yet.
     pub(crate) places: BTreeMap<BundleId, Place>,

@@ -28,7 +28,11 @@ use fairveil_mempool::{
     Pool,
     pool::{Input, PoolConfig, RestoreError, StoredBundle},
 };
-use fairveil_release::{chain::ReleaseChain, release::Release};
+use fairveil_release::{
+    chain::ReleaseChain,
+    opener::{KEPT_HEIGHTS, MAX_SHARE_MESSAGE_BYTES, OwnShare},
+    release::Release,
+};
 use futures::stream::FuturesUnordered;
 use rand_core_10::CryptoRng;
 use tokio::sync::{mpsc, watch};
@@ -182,7 +186,7 @@ where
         head_due: true,
         chain,
         snapshot,
-        tip: running.tip.clone(),
+        progress: running.progress.clone(),
         openings: Openings::new(config.index, releases, Arc::clone(&secrets)),
         places: BTreeMap::new(),
         certified: certified(&store)?,
@@ -305,6 +309,7 @@ where
     fn resume(&mut self, outputs: Vec<fairveil_mempool::pool::Output>) -> Result<(), StopReason> {
         self.share_progress();
         self.show_own_log();
+        self.keep_own_shares()?;
         let mut height = self.openings.releases.next();
         while height <= self.chain.tip().height {
             if let Some(bytes) = self.store.get(Table::Orders, &height_key(height))? {
@@ -328,6 +333,20 @@ where
             self.admit(Input::Needed { ids })?;
         }
         self.update_overview();
+        Ok(())
+    }
+
+    /// Own shares of recent heights answer the requests of members that are behind.
+    fn keep_own_shares(&mut self) -> Result<(), StopReason> {
+        let from = self.chain.tip().height.saturating_sub(KEPT_HEIGHTS);
+        for (key, bytes) in self.store.range(Table::Shares, &height_key(from), usize::MAX)? {
+            let share = decoded(Table::Shares, &bytes, MAX_SHARE_MESSAGE_BYTES)?;
+            let height = key.try_into().map(u64::from_be_bytes).unwrap_or(0);
+            let (committee, own) = (&self.config.committee, self.config.index);
+            if let Some(share) = OwnShare::stored(Height::new(height), share, committee, own) {
+                self.openings.opener.keep(share);
+            }
+        }
         Ok(())
     }
 

@@ -49,7 +49,7 @@ pub enum Table {
     Releases,
     /// What became of an id: its final place.
     Places,
-    /// Signed decryption shares: (height, sequencer).
+    /// Own signed decryption shares by height.
     Shares,
     /// Events for subscribers, by number.
     Events,

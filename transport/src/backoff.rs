@@ -25,11 +25,7 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// Waits that double from `first` to `max`.
     pub(crate) const fn new(first: Duration, max: Duration) -> Self {
-        Self {
-            first,
-            max,
-            failures: 0,
-        }
+        Self { first, max, failures: 0 }
     }
 
     /// Failures since the last success.
@@ -39,10 +35,7 @@ impl Backoff {
 
     /// Counts a failure and returns the wait before the next attempt; `jitter` is random.
     pub(crate) fn failed(&mut self, jitter: u32) -> Duration {
-        let ceiling = self
-            .first
-            .saturating_mul(1 << self.failures.min(30))
-            .min(self.max);
+        let ceiling = self.first.saturating_mul(1 << self.failures.min(30)).min(self.max);
         self.failures = self.failures.saturating_add(1);
         let half_ns = u64::try_from(ceiling.as_nanos() / 2).unwrap_or(u64::MAX);
         let part_ns = (u128::from(half_ns) * u128::from(jitter)) >> 32;
@@ -80,9 +73,7 @@ mod tests {
     #[test]
     fn only_success_resets() {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-        let waits: Vec<_> = (0..6)
-            .map(|_| backoff.failed(u32::MAX).as_millis())
-            .collect();
+        let waits: Vec<_> = (0..6).map(|_| backoff.failed(u32::MAX).as_millis()).collect();
         assert_eq!(waits, [49, 99, 199, 399, 799, 999]);
         assert_eq!(backoff.failures(), 6);
         backoff.succeeded();

@@ -108,9 +108,9 @@ const TABLE: [Row; CHANNELS] = [
         channel: Channel::Shares,
         name: "shares",
         priority: 15,
-        max_message_bytes: 256 * KIB,
+        max_message_bytes: MIB + 64 * KIB,
         large_streams: 2,
-        queue: queue(512, 2 * MIB),
+        queue: queue(512, 4 * MIB),
         when_full: WhenFull::Drop,
     },
     Row {
@@ -170,11 +170,7 @@ impl Channel {
 
     /// The channel with this id on the wire.
     pub const fn from_id(id: u8) -> Option<Self> {
-        if id == 0 || id as usize > CHANNELS {
-            None
-        } else {
-            Some(TABLE[id as usize - 1].channel)
-        }
+        if id == 0 || id as usize > CHANNELS { None } else { Some(TABLE[id as usize - 1].channel) }
     }
 
     /// Position in [`Channel::ALL`].
@@ -243,22 +239,10 @@ const _: () = {
     let mut at = 0;
     while at < CHANNELS {
         let row = &TABLE[at];
-        assert!(
-            row.channel as usize == at + 1,
-            "ids count from one, in the order of the table"
-        );
-        assert!(
-            at == 0 || TABLE[at - 1].priority > row.priority,
-            "priorities fall strictly"
-        );
-        assert!(
-            row.max_message_bytes + 64 <= STREAM_WINDOW_BYTES,
-            "a message fits a stream"
-        );
-        assert!(
-            row.max_message_bytes <= row.queue.bytes,
-            "a message fits its queue"
-        );
+        assert!(row.channel as usize == at + 1, "ids count from one, in the order of the table");
+        assert!(at == 0 || TABLE[at - 1].priority > row.priority, "priorities fall strictly");
+        assert!(row.max_message_bytes + 64 <= STREAM_WINDOW_BYTES, "a message fits a stream");
+        assert!(row.max_message_bytes <= row.queue.bytes, "a message fits its queue");
         assert!(row.queue.messages > 0, "a queue holds something");
         assert!(
             (row.max_message_bytes > INLINE_BYTES) == (row.large_streams > 0),
@@ -266,10 +250,7 @@ const _: () = {
         );
         at += 1;
     }
-    assert!(
-        CONNECTION_WINDOW_BYTES < u32::MAX as usize,
-        "windows are QUIC varints"
-    );
+    assert!(CONNECTION_WINDOW_BYTES < u32::MAX as usize, "windows are QUIC varints");
 };
 
 #[cfg(test)]
@@ -300,9 +281,6 @@ mod tests {
             (Channel::Bundles, 5),
             (Channel::Backfill, 0),
         ];
-        assert_eq!(
-            Channel::ALL.map(|channel| (channel, channel.priority())),
-            expected
-        );
+        assert_eq!(Channel::ALL.map(|channel| (channel, channel.priority())), expected);
     }
 }

@@ -51,11 +51,7 @@ impl ConnectionIdGenerator for MarkedConnectionIds {
             return Err(InvalidCid);
         }
         let (nonce, mark) = id.split_at(NONCE_BYTES);
-        if self.mark(nonce) == mark {
-            Ok(())
-        } else {
-            Err(InvalidCid)
-        }
+        if self.mark(nonce) == mark { Ok(()) } else { Err(InvalidCid) }
     }
 
     fn cid_len(&self) -> usize {

@@ -54,11 +54,7 @@ impl Directory {
     }
 
     fn feedback(&self) -> Feedback {
-        if self.peers.is_closed() {
-            Feedback::Closed
-        } else {
-            Feedback::Ok
-        }
+        if self.peers.is_closed() { Feedback::Closed } else { Feedback::Ok }
     }
 }
 

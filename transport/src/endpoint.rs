@@ -6,19 +6,23 @@
 //! 2. Between sequencers, every stream of a connection may be full without taking credit from
 //!    another: the connection's window is the sum of the streams', in both directions.
 //! 3. What the kernel granted for socket buffers is reported, not assumed.
+//! 4. When [`Running::ended`] returns, quinn's own tasks have ended and the port is free.
 
 use std::{
+    convert::Infallible,
     io,
     net::{SocketAddr, UdpSocket},
+    pin::Pin,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use quinn::{
-    EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime, TransportConfig, VarInt,
-    congestion::CubicConfig, crypto::rustls::QuicServerConfig, udp,
+    AsyncTimer, AsyncUdpSocket, EndpointConfig, IdleTimeout, Runtime, ServerConfig, TokioRuntime,
+    TransportConfig, VarInt, congestion::CubicConfig, crypto::rustls::QuicServerConfig, udp,
 };
 use thiserror::Error;
+use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
     backoff::{FIRST_WAIT, LONGEST_WAIT},
@@ -96,10 +100,7 @@ pub struct SocketOptions {
 
 impl Default for SocketOptions {
     fn default() -> Self {
-        Self {
-            buffer_bytes: 8 * 1024 * 1024,
-            segmentation_offload: SegmentationOffload::On,
-        }
+        Self { buffer_bytes: 8 * 1024 * 1024, segmentation_offload: SegmentationOffload::On }
     }
 }
 
@@ -192,7 +193,7 @@ pub(crate) fn open(
     options: &SocketOptions,
     secret: &EndpointSecret,
     server: Option<ServerConfig>,
-) -> Result<(quinn::Endpoint, SocketReport), BindError> {
+) -> Result<(quinn::Endpoint, SocketReport, Running), BindError> {
     let failed = |source| BindError::Socket { address, source };
     let socket = UdpSocket::bind(address).map_err(failed)?;
     let report = size_buffers(&socket, options).map_err(failed)?;
@@ -200,9 +201,50 @@ pub(crate) fn open(
     let mut config = EndpointConfig::new(Arc::new(secret.reset_key()));
     let id_key = secret.connection_id_key();
     config.cid_generator(move || Box::new(MarkedConnectionIds::new(id_key.clone())));
-    let endpoint =
-        quinn::Endpoint::new(config, server, socket, Arc::new(TokioRuntime)).map_err(failed)?;
-    Ok((endpoint, report))
+    let (alive, ended) = mpsc::channel(1);
+    let runtime = Arc::new(CountedRuntime { alive });
+    let endpoint = quinn::Endpoint::new(config, server, socket, runtime).map_err(failed)?;
+    Ok((endpoint, report, Running(ended)))
+}
+
+/// Waits for the end of an endpoint's own tasks.
+#[derive(Debug)]
+pub(crate) struct Running(mpsc::Receiver<Infallible>);
+
+impl Running {
+    /// Waits until quinn's tasks have ended, which they do once the endpoint and all of its
+    /// connections are dropped and said goodbye to; at most `longest`.
+    pub(crate) async fn ended(mut self, longest: Duration) {
+        let _slow_peers = timeout(longest, self.0.recv()).await;
+    }
+}
+
+/// tokio, with every task holding a sender: when the channel closes, all have ended.
+#[derive(Debug)]
+struct CountedRuntime {
+    alive: mpsc::Sender<Infallible>,
+}
+
+impl Runtime for CountedRuntime {
+    fn new_timer(&self, at: Instant) -> Pin<Box<dyn AsyncTimer>> {
+        TokioRuntime.new_timer(at)
+    }
+
+    fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        let alive = self.alive.clone();
+        tokio::spawn(async move {
+            future.await;
+            drop(alive);
+        });
+    }
+
+    fn wrap_udp_socket(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        TokioRuntime.wrap_udp_socket(socket)
+    }
+
+    fn now(&self) -> Instant {
+        TokioRuntime.now()
+    }
 }
 
 pub(crate) fn varint(value: usize) -> VarInt {

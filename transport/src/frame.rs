@@ -60,13 +60,10 @@ impl From<ReadExactError> for ReadEnd {
 /// Reads and judges the greeting.
 pub(crate) async fn read_greeting(stream: &mut RecvStream) -> Result<(), ReadEnd> {
     let mut greeting = [0; 2];
-    stream
-        .read_exact(&mut greeting)
-        .await
-        .map_err(|error| match ReadEnd::from(error) {
-            ReadEnd::Lost => ReadEnd::Lost,
-            ReadEnd::Violation(_) => ReadEnd::Violation(CloseReason::BadGreeting),
-        })?;
+    stream.read_exact(&mut greeting).await.map_err(|error| match ReadEnd::from(error) {
+        ReadEnd::Lost => ReadEnd::Lost,
+        ReadEnd::Violation(_) => ReadEnd::Violation(CloseReason::BadGreeting),
+    })?;
     if greeting != GREETING {
         return Err(ReadEnd::Violation(CloseReason::BadGreeting));
     }
@@ -121,12 +118,8 @@ pub(crate) async fn write_message(
     stream: &mut SendStream,
     message: Bytes,
 ) -> Result<(), WriteError> {
-    let length = u32::try_from(message.len())
-        .unwrap_or(u32::MAX)
-        .to_be_bytes();
-    stream
-        .write_all_chunks(&mut [Bytes::copy_from_slice(&length), message])
-        .await
+    let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
+    stream.write_all_chunks(&mut [Bytes::copy_from_slice(&length), message]).await
 }
 
 /// Writes a large message and waits until the peer has taken it.

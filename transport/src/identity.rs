@@ -84,10 +84,7 @@ impl NetworkSecret {
         let key = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| SeedRefused)?;
         let mut public_key = [0; 32];
         public_key.copy_from_slice(key.public_key().as_ref());
-        let secret = Self {
-            seed,
-            public_key: NetworkPublicKey(public_key),
-        };
+        let secret = Self { seed, public_key: NetworkPublicKey(public_key) };
         seed.zeroize();
         Ok(secret)
     }
@@ -163,21 +160,29 @@ impl Member {
         certificate: &Signature,
         address: SocketAddr,
     ) -> Result<Self, MemberError> {
+        let member = Self::approved(consensus_key, network_key, address)?;
+        consensus_key
+            .verify(Tag::NetworkKey, &[network_key.as_bytes()], certificate)
+            .map_err(|_| MemberError::Certificate { consensus_key, network_key })?;
+        Ok(member)
+    }
+
+    /// A member whose network key is certified otherwise: by its approval of the definition that
+    /// lists both keys.
+    ///
+    /// # Errors
+    ///
+    /// If the keys are equal or invalid.
+    pub fn approved(
+        consensus_key: ConsensusPublicKey,
+        network_key: NetworkPublicKey,
+        address: SocketAddr,
+    ) -> Result<Self, MemberError> {
         if consensus_key.as_bytes() == network_key.as_bytes() {
             return Err(MemberError::SameKey(network_key));
         }
         let key = peer_key(&consensus_key).ok_or(MemberError::ConsensusKey(consensus_key))?;
-        consensus_key
-            .verify(Tag::NetworkKey, &[network_key.as_bytes()], certificate)
-            .map_err(|_| MemberError::Certificate {
-                consensus_key,
-                network_key,
-            })?;
-        Ok(Self {
-            key,
-            network_key,
-            address,
-        })
+        Ok(Self { key, network_key, address })
     }
 
     /// Its consensus key, which is its name on the network.
@@ -305,10 +310,7 @@ mod tests {
         let again = EndpointSecret::from_bytes([1; 32]);
         let other = EndpointSecret::from_bytes([2; 32]);
         assert_eq!(tag(&secret.reset_key()), tag(&again.reset_key()));
-        assert_eq!(
-            tag(&secret.connection_id_key()),
-            tag(&again.connection_id_key())
-        );
+        assert_eq!(tag(&secret.connection_id_key()), tag(&again.connection_id_key()));
         assert_ne!(tag(&secret.reset_key()), tag(&other.reset_key()));
         assert_ne!(tag(&secret.reset_key()), tag(&secret.connection_id_key()));
     }

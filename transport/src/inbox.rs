@@ -51,11 +51,7 @@ pub(crate) enum Offer {
 
 impl Inbox {
     pub(crate) fn new(bound: QueueBound) -> Self {
-        Self {
-            bound,
-            state: Mutex::default(),
-            arrived: Notify::new(),
-        }
+        Self { bound, state: Mutex::default(), arrived: Notify::new() }
     }
 
     /// Gives a peer its queue.
@@ -91,12 +87,7 @@ impl Inbox {
     /// Puts a message into its peer's queue, waiting for room; false once that cannot happen.
     pub(crate) async fn put(&self, peer: &PublicKey, message: Bytes) -> bool {
         loop {
-            let Some(space) = self
-                .lock()
-                .queues
-                .get(peer)
-                .map(|queue| queue.space.clone())
-            else {
+            let Some(space) = self.lock().queues.get(peer).map(|queue| queue.space.clone()) else {
                 return false;
             };
             let freed = space.notified();
@@ -178,10 +169,7 @@ mod tests {
 
     use super::*;
 
-    const BOUND: QueueBound = QueueBound {
-        messages: 4,
-        bytes: 100,
-    };
+    const BOUND: QueueBound = QueueBound { messages: 4, bytes: 100 };
 
     fn peer(seed: u64) -> PublicKey {
         PrivateKey::from_seed(seed).public_key()
@@ -213,27 +201,15 @@ mod tests {
             let (from, message) = inbox.next().await.unwrap();
             read.push((from == quiet, message[0]));
         }
-        assert_eq!(
-            read,
-            [(false, 0), (true, 7), (false, 1), (false, 2), (false, 3)]
-        );
+        assert_eq!(read, [(false, 0), (true, 7), (false, 1), (false, 2), (false, 3)]);
     }
 
     #[tokio::test]
     async fn bytes_are_bounded_too() {
         let inbox = inbox(BOUND);
-        assert_eq!(
-            inbox.offer(&peer(1), &Bytes::from(vec![0; 60])),
-            Offer::Taken
-        );
-        assert_eq!(
-            inbox.offer(&peer(1), &Bytes::from(vec![0; 41])),
-            Offer::Full
-        );
-        assert_eq!(
-            inbox.offer(&peer(1), &Bytes::from(vec![0; 40])),
-            Offer::Taken
-        );
+        assert_eq!(inbox.offer(&peer(1), &Bytes::from(vec![0; 60])), Offer::Taken);
+        assert_eq!(inbox.offer(&peer(1), &Bytes::from(vec![0; 41])), Offer::Full);
+        assert_eq!(inbox.offer(&peer(1), &Bytes::from(vec![0; 40])), Offer::Taken);
     }
 
     /// Invariant 3, and: whoever waits for room gets it, also when several wait.
@@ -256,10 +232,7 @@ mod tests {
 
     #[tokio::test]
     async fn closing_wakes_everybody() {
-        let inbox = Arc::new(inbox(QueueBound {
-            messages: 1,
-            bytes: 10,
-        }));
+        let inbox = Arc::new(inbox(QueueBound { messages: 1, bytes: 10 }));
         assert!(inbox.put(&peer(1), message(1)).await);
         let waiting = {
             let inbox = inbox.clone();

@@ -57,25 +57,15 @@ impl Membership {
         members: Vec<Member>,
     ) -> Result<Vec<PublicKey>, SharedNetworkKey> {
         let mut known = self.members.clone();
-        known.extend(
-            members
-                .into_iter()
-                .map(|member| (member.key().clone(), member)),
-        );
+        known.extend(members.into_iter().map(|member| (member.key().clone(), member)));
         let mut owners = BTreeMap::new();
         for (key, member) in &known {
             let network_key = member.network_key();
             if let Some(first) = owners.insert(network_key, key.clone()) {
-                return Err(SharedNetworkKey {
-                    first,
-                    second: key.clone(),
-                    network_key,
-                });
+                return Err(SharedNetworkKey { first, second: key.clone(), network_key });
             }
         }
-        let changed = known
-            .keys()
-            .filter(|key| known.get(*key) != self.members.get(*key));
+        let changed = known.keys().filter(|key| known.get(*key) != self.members.get(*key));
         let changed = changed.cloned().collect();
         self.members = known;
         self.owners = owners;
@@ -84,24 +74,13 @@ impl Membership {
 
     /// Tracks a further set; false if its id is not above all others.
     pub(crate) fn track(&mut self, id: u64, peers: TrackedPeers<PublicKey>) -> bool {
-        if self
-            .sets
-            .keys()
-            .next_back()
-            .is_some_and(|newest| id <= *newest)
-        {
+        if self.sets.keys().next_back().is_some_and(|newest| id <= *newest) {
             return false;
         }
         let primary = peers.primary;
-        let secondary: Vec<_> = peers
-            .secondary
-            .into_iter()
-            .filter(|key| primary.position(key).is_none())
-            .collect();
-        self.sets.insert(
-            id,
-            TrackedPeers::new(primary, Set::from_iter_dedup(secondary)),
-        );
+        let secondary: Vec<_> =
+            peers.secondary.into_iter().filter(|key| primary.position(key).is_none()).collect();
+        self.sets.insert(id, TrackedPeers::new(primary, Set::from_iter_dedup(secondary)));
         while self.sets.len() > TRACKED_SETS {
             self.sets.pop_first();
         }
@@ -112,8 +91,7 @@ impl Membership {
     /// Forgets the sets before `id`, but never the newest one.
     pub(crate) fn retire_before(&mut self, id: u64) {
         let newest = self.sets.keys().next_back().copied();
-        self.sets
-            .retain(|set, _| *set >= id || Some(*set) == newest);
+        self.sets.retain(|set, _| *set >= id || Some(*set) == newest);
         self.retrack();
     }
 
@@ -155,28 +133,19 @@ impl Membership {
 
     /// Which admitted peer owns a network key.
     pub(crate) fn owner(&self, network_key: &NetworkPublicKey) -> Option<&PublicKey> {
-        self.owners
-            .get(network_key)
-            .filter(|owner| self.admitted(owner).is_some())
+        self.owners.get(network_key).filter(|owner| self.admitted(owner).is_some())
     }
 
     /// What subscribers to sets are told.
     pub(crate) fn update(&self) -> Option<PeerSetUpdate<PublicKey>> {
         let (index, latest) = self.sets.last_key_value()?;
-        let primary = self
-            .sets
-            .values()
-            .flat_map(|set| set.primary.iter().cloned());
+        let primary = self.sets.values().flat_map(|set| set.primary.iter().cloned());
         let primary = primary.collect::<BTreeSet<_>>();
         let secondary = self.sets.values().flat_map(|set| set.secondary.iter());
         let secondary = secondary.filter(|key| !primary.contains(key)).cloned();
         let secondary = Set::from_iter_dedup(secondary.collect::<Vec<_>>());
         let all = TrackedPeers::new(Set::from_iter_dedup(primary), secondary);
-        Some(PeerSetUpdate {
-            index: *index,
-            latest: latest.clone(),
-            all,
-        })
+        Some(PeerSetUpdate { index: *index, latest: latest.clone(), all })
     }
 
     fn retrack(&mut self) {
@@ -199,9 +168,7 @@ mod tests {
 
     fn member(consensus: u8, network: u8, port: u16) -> Member {
         let secret = ConsensusSecret::from_seed([consensus; 32]);
-        let network_key = NetworkSecret::from_seed([network; 32])
-            .unwrap()
-            .public_key();
+        let network_key = NetworkSecret::from_seed([network; 32]).unwrap().public_key();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let certificate = certify(&secret, &network_key);
         Member::new(secret.public_key(), network_key, &certificate, address).unwrap()
@@ -239,14 +206,9 @@ mod tests {
     fn network_keys_are_not_shared() {
         let mut membership = Membership::new(key(1));
         membership.learn(vec![member(2, 7, 1)]).unwrap();
-        let error = membership
-            .learn(vec![member(3, 7, 1), member(4, 8, 1)])
-            .unwrap_err();
+        let error = membership.learn(vec![member(3, 7, 1), member(4, 8, 1)]).unwrap_err();
         assert_eq!(error.network_key, member(2, 7, 1).network_key());
-        assert!(
-            membership.member(&key(4)).is_none(),
-            "a refused list changes nothing"
-        );
+        assert!(membership.member(&key(4)).is_none(), "a refused list changes nothing");
         assert_eq!(membership.learn(vec![member(2, 7, 1)]), Ok(vec![]));
         assert_eq!(membership.learn(vec![member(2, 7, 2)]), Ok(vec![key(2)]));
     }
@@ -256,9 +218,7 @@ mod tests {
     fn admission_needs_all_three() {
         let mut membership = Membership::new(key(1));
         let network_key = member(2, 7, 1).network_key();
-        membership
-            .learn(vec![member(1, 6, 1), member(2, 7, 1)])
-            .unwrap();
+        membership.learn(vec![member(1, 6, 1), member(2, 7, 1)]).unwrap();
         assert_eq!(membership.owner(&network_key), None);
         membership.track(1, set(&[1, 2, 3]));
         assert_eq!(membership.owner(&network_key), Some(&key(2)));

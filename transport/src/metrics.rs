@@ -138,19 +138,13 @@ impl Snapshot {
     /// How many attempts were turned away for this reason.
     #[must_use]
     pub fn refused_for(&self, reason: Refusal) -> u64 {
-        self.refused
-            .iter()
-            .find(|(key, _)| *key == reason)
-            .map_or(0, |(_, count)| *count)
+        self.refused.iter().find(|(key, _)| *key == reason).map_or(0, |(_, count)| *count)
     }
 
     /// How many connections were closed for this reason.
     #[must_use]
     pub fn closed_for(&self, reason: CloseReason) -> u64 {
-        self.closed
-            .iter()
-            .find(|(key, _)| *key == reason)
-            .map_or(0, |(_, count)| *count)
+        self.closed.iter().find(|(key, _)| *key == reason).map_or(0, |(_, count)| *count)
     }
 }
 

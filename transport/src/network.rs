@@ -7,7 +7,8 @@
 //! 2. An address proves that it receives our packets (Retry) before any handshake work is done
 //!    for it; the number of handshakes in progress and the time of each are bounded.
 //! 3. A dialler's waits double until the peer has greeted, whatever the handshake said.
-//! 4. After [`Network::close`], or after the network was dropped, none of its tasks is left.
+//! 4. After [`Network::close`] none of its tasks is left and its port is free; a network that is
+//!    dropped ends in the same way, by itself.
 
 use std::{
     net::SocketAddr,
@@ -32,7 +33,7 @@ use crate::{
     backoff::Backoff,
     channel::{CHANNELS, Channel},
     directory::Directory,
-    endpoint::{self, BindError, SocketOptions, SocketReport, Timing},
+    endpoint::{self, BindError, Running, SocketOptions, SocketReport, Timing},
     identity::{EndpointSecret, Member, NetworkPublicKey, NetworkSecret},
     metrics::Snapshot,
     peers::Peers,
@@ -46,7 +47,7 @@ use crate::{
 const MAX_HANDSHAKES: usize = 64;
 
 /// Longest wait for peers to hear that we close.
-const FAREWELL: Duration = Duration::from_secs(1);
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Everything that a network is opened with.
 #[derive(Debug)]
@@ -101,12 +102,8 @@ impl Network {
             tls::sequencer_server(&config.network_secret, &config.network_id, peers.clone())?;
         let server =
             endpoint::server_config(server_tls, &config.endpoint_secret, transport.clone());
-        let (endpoint, report) = endpoint::open(
-            config.listen,
-            &config.socket,
-            &config.endpoint_secret,
-            Some(server),
-        )?;
+        let (endpoint, report, running) =
+            endpoint::open(config.listen, &config.socket, &config.endpoint_secret, Some(server))?;
         let (stop, stopping) = watch::channel(());
         let supervisor = Supervisor {
             shared: Arc::new(Shared {
@@ -127,7 +124,7 @@ impl Network {
             max_peers: config.max_peers,
             taken: Mutex::default(),
             stop,
-            supervisor: tokio::spawn(supervisor.run(stopping)),
+            supervisor: tokio::spawn(supervisor.run(stopping, running)),
         })
     }
 
@@ -166,9 +163,7 @@ impl Network {
     /// A handle for metrics and health that outlives borrowing the network.
     #[must_use]
     pub fn observer(&self) -> Observer {
-        Observer {
-            peers: self.peers.clone(),
-        }
+        Observer { peers: self.peers.clone() }
     }
 
     /// Says goodbye to the peers and waits until every task has ended.
@@ -213,7 +208,7 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    async fn run(mut self, mut stopping: watch::Receiver<()>) {
+    async fn run(mut self, mut stopping: watch::Receiver<()>, running: Running) {
         let mut changes = self.shared.peers.changes();
         loop {
             for key in self.shared.peers.claim_diallers() {
@@ -232,10 +227,9 @@ impl Supervisor {
         }
         self.shared.peers.close();
         self.tasks.shutdown().await;
-        self.shared
-            .endpoint
-            .close(CloseReason::Shutdown.code(), b"");
-        let _slow_peers = timeout(FAREWELL, self.shared.endpoint.wait_idle()).await;
+        self.shared.endpoint.close(CloseReason::Shutdown.code(), b"");
+        drop(self);
+        running.ended(FAREWELL).await;
     }
 
     /// Judges an attempt before any work is done for it.
@@ -309,10 +303,7 @@ fn session(
 }
 
 fn presented_key(connection: &Connection) -> Option<NetworkPublicKey> {
-    let identity = connection
-        .peer_identity()?
-        .downcast::<Vec<CertificateDer<'static>>>()
-        .ok()?;
+    let identity = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     tls::key_of(identity.first()?)
 }
 
@@ -347,12 +338,9 @@ async fn dial_once(shared: &Shared, target: &Member) -> (Greeted, LinkError) {
 }
 
 async fn connect(shared: &Shared, target: &Member) -> Result<Connection, LinkError> {
-    let tls = tls::sequencer_client(
-        &shared.network_secret,
-        &shared.network_id,
-        target.network_key(),
-    )
-    .map_err(|_| LinkError::Undialable)?;
+    let tls =
+        tls::sequencer_client(&shared.network_secret, &shared.network_id, target.network_key())
+            .map_err(|_| LinkError::Undialable)?;
     let mut config = quinn::ClientConfig::new(Arc::new(tls));
     config.transport_config(shared.transport.clone());
     let connecting = shared

@@ -192,11 +192,7 @@ impl Peers {
 
     pub(crate) fn block(&self, key: &PublicKey) {
         let mut state = self.lock();
-        let ending = state
-            .membership
-            .block(key)
-            .then(|| state.live(key))
-            .flatten();
+        let ending = state.membership.block(key).then(|| state.live(key)).flatten();
         state.tell_blocked();
         drop(state);
         close_all(ending, CloseReason::Blocked);
@@ -224,7 +220,7 @@ impl Peers {
         self.lock().membership.owner(network_key).cloned()
     }
 
-    /// Makes a connection the live one of its peer, and returns the peer's counters.
+    /// Makes a connection the live one of its peer.
     pub(crate) fn attach(&self, key: &PublicKey, live: Arc<Live>) -> Result<(), CloseReason> {
         let mut state = self.lock();
         if state.closed {
@@ -306,27 +302,19 @@ impl Peers {
     /// Routes to every connected peer.
     pub(crate) fn routes_to_connected(&self) -> Vec<Route> {
         let state = self.lock();
-        let connected = state
-            .tracked
-            .iter()
-            .filter(|(_, tracked)| tracked.live.is_some());
+        let connected = state.tracked.iter().filter(|(_, tracked)| tracked.live.is_some());
         connected.map(|(key, tracked)| tracked.route(key)).collect()
     }
 
     /// Routes to those of `keys` that are tracked; the own key is none.
     pub(crate) fn routes<'a>(&self, keys: impl IntoIterator<Item = &'a PublicKey>) -> Vec<Route> {
         let state = self.lock();
-        let tracked = keys
-            .into_iter()
-            .filter_map(|key| Some((key, state.tracked.get(key)?)));
+        let tracked = keys.into_iter().filter_map(|key| Some((key, state.tracked.get(key)?)));
         tracked.map(|(key, tracked)| tracked.route(key)).collect()
     }
 
     pub(crate) fn counters(&self, key: &PublicKey) -> Option<PeerCounters> {
-        self.lock()
-            .tracked
-            .get(key)
-            .map(|tracked| tracked.counters.clone())
+        self.lock().tracked.get(key).map(|tracked| tracked.counters.clone())
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -339,11 +327,8 @@ impl Peers {
         state.closed = true;
         state.set_watchers.clear();
         state.block_watchers.clear();
-        let ending: Vec<_> = state
-            .tracked
-            .values_mut()
-            .filter_map(|tracked| tracked.live.take())
-            .collect();
+        let ending: Vec<_> =
+            state.tracked.values_mut().filter_map(|tracked| tracked.live.take()).collect();
         drop(state);
         close_all(ending, CloseReason::Shutdown);
         for inbox in &self.inboxes {
@@ -356,19 +341,9 @@ impl Peers {
         let now = Instant::now();
         let peers = state.tracked.iter();
         Snapshot {
-            peers: peers
-                .map(|(key, tracked)| self.show(&state, key, tracked, now))
-                .collect(),
-            refused: state
-                .refused
-                .iter()
-                .map(|(reason, count)| (*reason, *count))
-                .collect(),
-            closed: state
-                .closed_for
-                .iter()
-                .map(|(reason, count)| (*reason, *count))
-                .collect(),
+            peers: peers.map(|(key, tracked)| self.show(&state, key, tracked, now)).collect(),
+            refused: state.refused.iter().map(|(reason, count)| (*reason, *count)).collect(),
+            closed: state.closed_for.iter().map(|(reason, count)| (*reason, *count)).collect(),
             retried: state.retried,
         }
     }
@@ -451,15 +426,13 @@ impl State {
 
     fn tell_sets(&mut self) {
         if let Some(update) = self.membership.update() {
-            self.set_watchers
-                .retain(|watcher| watcher.send(update.clone()).is_ok());
+            self.set_watchers.retain(|watcher| watcher.send(update.clone()).is_ok());
         }
     }
 
     fn tell_blocked(&mut self) {
         let blocked = self.membership.blocked();
-        self.block_watchers
-            .retain(|watcher| watcher.send_lossy(blocked.clone()));
+        self.block_watchers.retain(|watcher| watcher.send_lossy(blocked.clone()));
     }
 }
 
@@ -478,10 +451,6 @@ impl Default for Tracked {
 
 impl Tracked {
     fn route(&self, key: &PublicKey) -> Route {
-        Route {
-            key: key.clone(),
-            live: self.live.clone(),
-            counters: self.counters.clone(),
-        }
+        Route { key: key.clone(), live: self.live.clone(), counters: self.counters.clone() }
     }
 }

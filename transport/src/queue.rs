@@ -52,16 +52,8 @@ pub(crate) fn bounded(bound: QueueBound, counters: Arc<ChannelCounters>) -> (Out
     let (sender, receiver) = mpsc::channel(bound.messages);
     let queued_bytes = Arc::new(AtomicUsize::new(0));
     (
-        Outbox {
-            sender,
-            queued_bytes: queued_bytes.clone(),
-            max_bytes: bound.bytes,
-        },
-        Outgoing {
-            receiver,
-            queued_bytes,
-            counters,
-        },
+        Outbox { sender, queued_bytes: queued_bytes.clone(), max_bytes: bound.bytes },
+        Outgoing { receiver, queued_bytes, counters },
     )
 }
 
@@ -89,10 +81,7 @@ impl Outgoing {
     pub(crate) async fn next(&mut self) -> Option<Parcel> {
         let message = self.receiver.recv().await?;
         self.queued_bytes.fetch_sub(message.len(), Ordering::AcqRel);
-        Some(Parcel {
-            message,
-            counters: Some(self.counters.clone()),
-        })
+        Some(Parcel { message, counters: Some(self.counters.clone()) })
     }
 }
 
@@ -133,25 +122,16 @@ mod tests {
 
     use super::*;
 
-    const BOUND: QueueBound = QueueBound {
-        messages: 3,
-        bytes: 10,
-    };
+    const BOUND: QueueBound = QueueBound { messages: 3, bytes: 10 };
 
     /// Invariant 1.
     #[tokio::test]
     async fn both_bounds_hold_and_are_given_back() {
         let (outbox, mut outgoing) = bounded(BOUND, Arc::default());
         assert_eq!(outbox.offer(Bytes::from_static(&[0; 6])), Ok(()));
-        assert_eq!(
-            outbox.offer(Bytes::from_static(&[1; 5])),
-            Err(Refused::Full)
-        );
+        assert_eq!(outbox.offer(Bytes::from_static(&[1; 5])), Err(Refused::Full));
         assert_eq!(outbox.offer(Bytes::from_static(&[2; 4])), Ok(()));
-        assert_eq!(
-            outbox.offer(Bytes::from_static(&[3; 1])),
-            Err(Refused::Full)
-        );
+        assert_eq!(outbox.offer(Bytes::from_static(&[3; 1])), Err(Refused::Full));
         assert_eq!(outgoing.next().await.unwrap().message().len(), 6);
         assert_eq!(outbox.offer(Bytes::new()), Ok(()));
         assert_eq!(outbox.offer(Bytes::new()), Ok(()));

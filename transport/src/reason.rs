@@ -83,10 +83,7 @@ impl CloseReason {
         if let Self::Unknown(code) = self {
             return VarInt::from_u64(code).unwrap_or(VarInt::MAX);
         }
-        let code = CODES
-            .iter()
-            .find(|(reason, _)| *reason == self)
-            .map_or(0, |(_, code)| *code);
+        let code = CODES.iter().find(|(reason, _)| *reason == self).map_or(0, |(_, code)| *code);
         VarInt::from_u32(code)
     }
 
@@ -156,17 +153,13 @@ impl LinkError {
             ConnectionError::TransportError(error) => match error.code {
                 code if is_alert(code, ACCESS_DENIED) => Self::WrongKey,
                 code if is_alert(code, NO_PROTOCOL) => Self::WrongNetwork,
-                code => Self::Quic {
-                    code: u64::from(code),
-                },
+                code => Self::Quic { code: u64::from(code) },
             },
             ConnectionError::ConnectionClosed(close) => match close.error_code {
                 code if is_alert(code, ACCESS_DENIED) => Self::NotRecognized,
                 code if is_alert(code, NO_PROTOCOL) => Self::WrongNetwork,
                 TransportErrorCode::CONNECTION_REFUSED => Self::Busy,
-                code => Self::Quic {
-                    code: u64::from(code),
-                },
+                code => Self::Quic { code: u64::from(code) },
             },
             ConnectionError::ApplicationClosed(close) => {
                 Self::ClosedByPeer(CloseReason::from_code(close.error_code))
@@ -175,9 +168,9 @@ impl LinkError {
             ConnectionError::TimedOut => Self::TimedOut,
             ConnectionError::LocallyClosed => Self::Closed(local.unwrap_or(CloseReason::Shutdown)),
             ConnectionError::VersionMismatch => Self::WrongNetwork,
-            ConnectionError::CidsExhausted => Self::Quic {
-                code: u64::from(TransportErrorCode::INTERNAL_ERROR),
-            },
+            ConnectionError::CidsExhausted => {
+                Self::Quic { code: u64::from(TransportErrorCode::INTERNAL_ERROR) }
+            }
         }
     }
 }

@@ -65,11 +65,7 @@ impl Sender {
     ) -> Result<Vec<PublicKey>, Oversize> {
         let limit = self.channel.max_message_bytes();
         if message.len() > limit {
-            return Err(Oversize {
-                channel: self.channel,
-                bytes: message.len(),
-                limit,
-            });
+            return Err(Oversize { channel: self.channel, bytes: message.len(), limit });
         }
         Ok(dispatch(self.channel, &self.routes(recipients), message))
     }
@@ -87,10 +83,8 @@ fn dispatch(channel: Channel, routes: &[Route], message: &Bytes) -> Vec<PublicKe
     let mut took = Vec::with_capacity(routes.len());
     for route in routes {
         let counters = &route.counters[channel.index()];
-        let outcome = route
-            .live
-            .as_ref()
-            .map(|live| live.outboxes[channel.index()].offer(message.clone()));
+        let outcome =
+            route.live.as_ref().map(|live| live.outboxes[channel.index()].offer(message.clone()));
         match outcome {
             Some(Ok(())) => took.push(route.key.clone()),
             Some(Err(crate::queue::Refused::Full)) => counters.dropped_full(),
@@ -102,9 +96,7 @@ fn dispatch(channel: Channel, routes: &[Route], message: &Bytes) -> Vec<PublicKe
 
 impl fmt::Debug for Sender {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Sender")
-            .field("channel", &self.channel)
-            .finish_non_exhaustive()
+        out.debug_struct("Sender").field("channel", &self.channel).finish_non_exhaustive()
     }
 }
 
@@ -124,10 +116,7 @@ impl p2p::LimitedSender for Sender {
         recipients: Recipients<PublicKey>,
     ) -> Result<Self::Checked<'_>, SystemTime> {
         let routes = self.routes(&recipients);
-        Ok(CheckedSender {
-            sender: self,
-            routes,
-        })
+        Ok(CheckedSender { sender: self, routes })
     }
 }
 
@@ -142,11 +131,7 @@ impl p2p::CheckedSender for CheckedSender<'_> {
     fn send(self, message: impl Into<IoBufs> + Send, _priority: bool) -> Unreliable<Feedback> {
         let message = Bytes::from(message.into().coalesce());
         let limit = self.sender.channel.max_message_bytes();
-        assert!(
-            message.len() <= limit,
-            "message too large: {} > {limit}",
-            message.len()
-        );
+        assert!(message.len() <= limit, "message too large: {} > {limit}", message.len());
         if self.sender.peers.is_closed() {
             return Unreliable::Outcome(Feedback::Closed);
         }
@@ -167,10 +152,7 @@ impl p2p::UnlimitedSender for Sender {
         message: impl Into<IoBufs> + Send,
         priority: bool,
     ) -> Unreliable<Feedback> {
-        let checked = CheckedSender {
-            routes: self.routes(&recipients),
-            sender: self,
-        };
+        let checked = CheckedSender { routes: self.routes(&recipients), sender: self };
         p2p::CheckedSender::send(checked, message, priority)
     }
 }
@@ -190,11 +172,7 @@ pub struct NetworkClosed;
 impl Receiver {
     pub(crate) fn new(peers: Arc<Peers>, channel: Channel, max_peers: NonZeroUsize) -> Self {
         let per_peer = NonZeroUsize::new(channel.queue().messages).unwrap_or(NonZeroUsize::MIN);
-        Self {
-            peers,
-            channel,
-            capacity: per_peer.saturating_mul(max_peers),
-        }
+        Self { peers, channel, capacity: per_peer.saturating_mul(max_peers) }
     }
 
     /// Its channel.
@@ -209,19 +187,13 @@ impl Receiver {
     ///
     /// If the network is closed and nothing is left.
     pub async fn next(&mut self) -> Result<(PublicKey, Bytes), NetworkClosed> {
-        self.peers
-            .inbox(self.channel)
-            .next()
-            .await
-            .ok_or(NetworkClosed)
+        self.peers.inbox(self.channel).next().await.ok_or(NetworkClosed)
     }
 }
 
 impl fmt::Debug for Receiver {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Receiver")
-            .field("channel", &self.channel)
-            .finish_non_exhaustive()
+        out.debug_struct("Receiver").field("channel", &self.channel).finish_non_exhaustive()
     }
 }
 

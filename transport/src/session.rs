@@ -122,10 +122,7 @@ impl Session {
         tasks: &mut JoinSet<Result<(), ReadEnd>>,
         closed_with: &Arc<OnceLock<CloseReason>>,
     ) -> Result<Arc<Live>, CloseReason> {
-        let counters = self
-            .peers
-            .counters(&self.peer)
-            .ok_or(CloseReason::NotMember)?;
+        let counters = self.peers.counters(&self.peer).ok_or(CloseReason::NotMember)?;
         let mut outgoing = Vec::with_capacity(CHANNELS);
         let outboxes = Channel::ALL.map(|channel| {
             let counters = counters[channel.index()].clone();
@@ -207,10 +204,7 @@ async fn greet(connection: &Connection) -> Result<(), ReadEnd> {
     let send = async {
         let mut stream = connection.open_uni().await.map_err(|_| ReadEnd::Lost)?;
         let _ended = stream.set_priority(GREETING_PRIORITY);
-        stream
-            .write_all(&frame::GREETING)
-            .await
-            .map_err(|_| ReadEnd::Lost)?;
+        stream.write_all(&frame::GREETING).await.map_err(|_| ReadEnd::Lost)?;
         stream.finish().map_err(|_| ReadEnd::Lost)
     };
     let receive = async {
@@ -227,11 +221,7 @@ async fn write_channel(
     mut outgoing: Outgoing,
 ) -> Result<(), ReadEnd> {
     let mut stream = connection.open_uni().await.map_err(|_| ReadEnd::Lost)?;
-    write_result(
-        stream
-            .set_priority(channel.priority())
-            .map_err(WriteError::from),
-    )?;
+    write_result(stream.set_priority(channel.priority()).map_err(WriteError::from))?;
     write_result(stream.write_all(&frame::channel_header(channel)).await)?;
     let mut large = JoinSet::new();
     loop {

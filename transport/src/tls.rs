@@ -89,18 +89,12 @@ pub(crate) fn sequencer_server(
     admission: Arc<dyn Admission>,
 ) -> Result<QuicServerConfig, TlsError> {
     let provider = provider();
-    let verifier = AdmittedKeys {
-        admission,
-        algorithms: provider.signature_verification_algorithms,
-    };
+    let verifier =
+        AdmittedKeys { admission, algorithms: provider.signature_verification_algorithms };
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(Arc::new(verifier));
-    server(
-        config,
-        secret,
-        protocol_name(Protocol::Sequencers, network_id),
-    )
+    server(config, secret, protocol_name(Protocol::Sequencers, network_id))
 }
 
 /// The dialling side between sequencers.
@@ -140,9 +134,8 @@ pub(crate) fn key_of(spki: &[u8]) -> Option<NetworkPublicKey> {
     Some(NetworkPublicKey::from_bytes(key.try_into().ok()?))
 }
 
-const SPKI_PREFIX: [u8; 12] = [
-    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-];
+const SPKI_PREFIX: [u8; 12] =
+    [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
@@ -153,10 +146,7 @@ fn client_builder(
 ) -> Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>, TlsError>
 {
     let provider = provider();
-    let verifier = PinnedKey {
-        pinned,
-        algorithms: provider.signature_verification_algorithms,
-    };
+    let verifier = PinnedKey { pinned, algorithms: provider.signature_verification_algorithms };
     Ok(rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
@@ -190,10 +180,7 @@ fn certified_key(secret: &NetworkSecret) -> Result<Arc<CertifiedKey>, TlsError> 
     let key =
         rustls::crypto::ring::sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(der.as_slice()))?;
     let spki = [SPKI_PREFIX.as_slice(), secret.public_key().as_bytes()].concat();
-    Ok(Arc::new(CertifiedKey::new(
-        vec![CertificateDer::from(spki)],
-        key,
-    )))
+    Ok(Arc::new(CertifiedKey::new(vec![CertificateDer::from(spki)], key)))
 }
 
 /// Judges a presented key; the alert for a wrong one is `access_denied`.
@@ -209,9 +196,7 @@ fn judge(
     if admitted(&key) {
         Ok(())
     } else {
-        Err(Error::InvalidCertificate(
-            CertificateError::ApplicationVerificationFailure,
-        ))
+        Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
     }
 }
 
@@ -355,15 +340,9 @@ mod tests {
     fn protocol_names_differ_by_network_and_protocol() {
         let id = NetworkId::from_bytes([0xab; 32]);
         let name = protocol_name(Protocol::Sequencers, &id);
-        assert_eq!(
-            name,
-            format!("fairveil/1/0x{}", "ab".repeat(32)).into_bytes()
-        );
+        assert_eq!(name, format!("fairveil/1/0x{}", "ab".repeat(32)).into_bytes());
         assert!(name.len() < 256);
         assert_ne!(name, protocol_name(Protocol::Traders, &id));
-        assert_ne!(
-            name,
-            protocol_name(Protocol::Sequencers, &NetworkId::from_bytes([0; 32]))
-        );
+        assert_ne!(name, protocol_name(Protocol::Sequencers, &NetworkId::from_bytes([0; 32])));
     }
 }

@@ -47,9 +47,7 @@ pub(crate) fn run(args: &cli::Keygen, json: bool) -> Result<u8, CommandError> {
             let keys = Keys { keystore, password_file: password_file.as_deref() };
             approve(definition, digest, &keys, out, json)
         }
-        cli::Keygen::Verify { transcript, network } => {
-            verify(transcript, network.as_deref(), json)
-        }
+        cli::Keygen::Verify { transcript, network } => verify(transcript, network.as_deref(), json),
     }
 }
 
@@ -113,8 +111,8 @@ fn propose(
     let members = members.iter().map(|path| member(path)).collect::<Result<Vec<_>, _>>()?;
     let rollups = rollups.iter().map(|text| rollup(text)).collect::<Result<Vec<_>, _>>()?;
     let &Numbers { f, g, step_ms } = numbers;
-    let n = u16::try_from(members.len())
-        .map_err(|_| CommandError::Usage("too many members".into()))?;
+    let n =
+        u16::try_from(members.len()).map_err(|_| CommandError::Usage("too many members".into()))?;
     let definition = Definition::new(Proposal {
         version: VERSION,
         epoch: Epoch::new(1),
@@ -185,16 +183,19 @@ fn approve(
     if json {
         println!("{}", json!({ "file": out, "digest": definition.digest(), "member": name }));
     } else {
-        println!("{name} approves {} ({})", definition.digest(), short_digest(&definition.digest()));
+        println!(
+            "{name} approves {} ({})",
+            definition.digest(),
+            short_digest(&definition.digest())
+        );
         println!("  {}: give it to every member", out.display());
     }
     Ok(exit::OK)
 }
 
 fn verify(path: &Path, network: Option<&str>, json: bool) -> Result<u8, CommandError> {
-    let refused = |error: &dyn std::fmt::Display| {
-        CommandError::Check(format!("{}: {error}", path.display()))
-    };
+    let refused =
+        |error: &dyn std::fmt::Display| CommandError::Check(format!("{}: {error}", path.display()));
     let expected = network.map(network_id).transpose()?;
     let bytes = disk::read(path, MAX_TRANSCRIPT_BYTES)?;
     let verified = Transcript::from_json(&bytes)
@@ -292,8 +293,8 @@ fn check_digest(actual: &Digest, given: &str) -> Result<(), CommandError> {
 }
 
 fn pretty(value: &impl serde::Serialize) -> Result<Vec<u8>, CommandError> {
-    let mut text = serde_json::to_vec_pretty(value)
-        .map_err(|error| CommandError::Check(error.to_string()))?;
+    let mut text =
+        serde_json::to_vec_pretty(value).map_err(|error| CommandError::Check(error.to_string()))?;
     text.push(b'\n');
     Ok(text)
 }

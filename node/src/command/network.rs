@@ -30,9 +30,7 @@ pub(super) fn network_id(text: &str) -> Result<NetworkId, CommandError> {
 }
 
 /// The pinned network and its sequencers, each once.
-pub(super) fn reached(
-    args: &cli::Network,
-) -> Result<(PinnedNetwork, Vec<Endpoint>), CommandError> {
+pub(super) fn reached(args: &cli::Network) -> Result<(PinnedNetwork, Vec<Endpoint>), CommandError> {
     let network = pinned(&args.transcript, &args.network)?;
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for url in &args.sequencers {

@@ -8,6 +8,8 @@ mod events;
 mod health;
 mod rpc;
 
+pub(crate) use rpc::{refusal_answer, submission_answer};
+
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
@@ -74,6 +76,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) -> std::io
         .route("/batches/{chain_id}", get(batches))
         .route("/orders/{height}", get(order))
         .route("/transcript", get(transcript))
+        .route("/adversary", get(adversary))
         .route("/metrics", get(metrics))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
@@ -108,6 +111,17 @@ async fn order(State(shared): State<Arc<Shared>>, Path(height): Path<u64>) -> Re
 
 async fn transcript(State(shared): State<Arc<Shared>>) -> Response {
     json(StatusCode::OK, shared.transcript.clone())
+}
+
+/// What a front-runner tried; 404 at every other sequencer.
+async fn adversary(State(shared): State<Arc<Shared>>) -> Response {
+    match shared.handle.overview().attack {
+        Some(report) => match serde_json::to_string(&report) {
+            Ok(text) => json(StatusCode::OK, text),
+            Err(error) => failed(&error.to_string()),
+        },
+        None => (StatusCode::NOT_FOUND, "not an adversary\n").into_response(),
+    }
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {

@@ -77,11 +77,35 @@ async fn submit(
     let text = parameter.as_str().and_then(|text| text.strip_prefix("0x"));
     let sealed = text.and_then(|text| alloy_primitives::hex::decode(text).ok());
     let sealed = sealed.ok_or_else(|| failure(code::PARAMS, "sealed must be 0x and hex"))?;
-    match shared.handle.submit(sealed, address.ip()).await {
+    submitted(shared.handle.submit(sealed, address.ip()).await)
+}
+
+type Submitted = Result<Result<Receipt, Rejection>, fairveil_sequencer::handle::CallError>;
+
+fn submitted(result: Submitted) -> Result<Value, Failure> {
+    match result {
         Ok(Ok(receipt)) => Ok(value(&receipt_info(&receipt))),
         Ok(Err(rejection)) => Err(rejected(&rejection)),
         Err(error) => Err(failure(code::INTERNAL, &error.to_string())),
     }
+}
+
+/// The answer to a submission over QUIC: the response that JSON-RPC would give.
+pub(crate) fn submission_answer(result: Submitted) -> Vec<u8> {
+    serde_json::to_vec(&response(Value::Null, submitted(result))).unwrap_or_default()
+}
+
+/// The answer of the endpoint itself, before the sequencer was asked.
+pub(crate) fn refusal_answer(why: &str) -> Vec<u8> {
+    let data = rpc::Rejected {
+        code: "rate".into(),
+        actual: why.to_owned(),
+        limit: "see fairveil_limits".into(),
+        cure: "wait and send the same bytes again".into(),
+    };
+    let failure =
+        Failure { code: code::REJECTED, message: why.to_owned(), data: Some(value(&data)) };
+    serde_json::to_vec(&response(Value::Null, Err(failure))).unwrap_or_default()
 }
 
 async fn status(shared: &Arc<Shared>, id: BundleId) -> Result<Value, Failure> {
@@ -133,11 +157,11 @@ fn committee(shared: &Shared) -> rpc::CommitteeInfo {
         rpc::MemberInfo {
             index: position as u64 + 1,
             name: member.name.clone(),
-            consensus_key: member.consensus_key.to_string(),
+            consensus_key: member.consensus.to_string(),
             connected: connected.get(position).copied().unwrap_or(false),
         }
     });
-    let rollups = definition.rollups().iter().map(|rollup| rpc::RollupInfo {
+    let rollups = definition.proposal().rollups.iter().map(|rollup| rpc::RollupInfo {
         chain_id: rollup.chain_id,
         name: rollup.name.clone(),
     });
@@ -145,10 +169,10 @@ fn committee(shared: &Shared) -> rpc::CommitteeInfo {
         network_id: definition.network_id().to_string(),
         epoch: overview.epoch,
         key_id: committee.key_id().to_string(),
-        committee_key: hex(&committee.key().point().encode()),
+        committee_key: hex(committee.key().point().encode().as_bytes()),
         n: u64::from(committee.n()),
-        f: u64::from(definition.f()),
-        g: u64::from(definition.g()),
+        f: u64::from(definition.proposal().f),
+        g: u64::from(definition.proposal().g),
         t: u64::from(committee.t()),
         index: u64::from(shared.handle.index().get()),
         height: overview.height,
@@ -272,7 +296,10 @@ fn rejected(rejection: &Rejection) -> Failure {
         code: rejection.code.to_string(),
         actual: rejection.actual.to_string(),
         limit: rejection.limit.to_string(),
-        cure: rejection.cure().to_owned(),
+        cure: rejection
+            .to_string()
+            .rsplit_once(": ")
+            .map_or_else(String::new, |(_, cure)| cure.to_owned()),
     };
     Failure { code: code::REJECTED, message: rejection.to_string(), data: Some(value(&data)) }
 }

@@ -8,8 +8,8 @@ use fairveil_crypto::encoding::{self, DecodeError};
 use fairveil_crypto::share::SignedShare;
 use serde::{Deserialize, Serialize};
 
-/// The longest message: a share of more than 80,000 ciphertexts.
-pub const MAX_SHARE_MESSAGE_BYTES: usize = 4 << 20;
+/// The longest message: a share of more than 20,000 ciphertexts.
+pub const MAX_SHARE_MESSAGE_BYTES: usize = 1 << 20;
 
 /// A message between members.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

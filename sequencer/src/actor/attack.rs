@@ -86,7 +86,7 @@ where
         match self.adversary.behaviour {
             Behaviour::FrontRunner => {
                 let peers = self.peers();
-                let height = self.tip.height().max(height).saturating_add(2);
+                let height = self.progress.finalized().max(height).saturating_add(2);
                 let message = ShareMessage::Request { height };
                 self.adversary.report.requests += peers.len() as u64;
                 self.send(Lane::Shares, &peers, encoding::encode(&message));

@@ -62,7 +62,14 @@ where
         self.share_progress();
         self.open(order)?;
         self.tell_pool(height, &output, emitted)?;
-        self.log.drop_committed(self.own_committed());
+        let (committed, own) = (self.own_committed(), self.log.tip().length);
+        if committed > own {
+            return Err(StopReason::Inconsistent(format!(
+                "final blocks contain {committed} entries of this sequencer's log, it has {own}: \
+                 the database is older than the chain"
+            )));
+        }
+        self.log.drop_committed(committed);
         if height.get().is_multiple_of(DUTY_HEIGHTS) {
             let order = self.chain.ordering().order();
             self.log.retain_remembered(|id| order.status(id) != Status::Unknown);
@@ -207,7 +214,7 @@ where
     /// Tells the pool how far this sequencer is behind.
     pub(super) fn tell_lag(&mut self) -> Result<(), StopReason> {
         let committed = self.chain.tip().height;
-        let behind = self.tip.height().distance_from(committed);
+        let behind = self.progress.finalized().distance_from(committed);
         let unopened = committed.next().distance_from(self.openings.releases.next());
         self.admit(Input::Lagging { blocks: behind.max(unopened) })
     }

@@ -65,7 +65,7 @@ where
         let Some(ids) = self.log.entries_from(from) else { return Vec::new() };
         let own = self.config.index;
         let Some(mut tip) = self.shared.read().logs.tip_at(own, from) else { return Vec::new() };
-        let (height, now) = (self.chain.tip().height, self.now_ms());
+        let (height, now) = (self.progress.height_seen(), self.now_ms());
         let mut chunks: Vec<&[BundleId]> = ids.chunks(MAX_PIECE_IDS).collect();
         if chunks.is_empty() {
             chunks.push(&[]);

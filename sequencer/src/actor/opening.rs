@@ -101,7 +101,7 @@ where
         match done {
             OpeningDone::Share(order, Ok(share)) => {
                 let share = self.adversary_share(&order, share);
-                let key = [height_key(order.height()), height_key(Height::ZERO)].concat();
+                let key = height_key(order.height());
                 let value = encoding::encode(share.share());
                 self.outbox.write(Write::put(Table::Shares, key, value));
                 let now = self.now_ms();
@@ -177,7 +177,7 @@ where
         &self,
         order: &FinalOrder,
     ) -> Result<Option<fairveil_release::opener::OwnShare>, StopReason> {
-        let key = [height_key(order.height()), height_key(Height::ZERO)].concat();
+        let key = height_key(order.height());
         let Some(bytes) = self.store.get(Table::Shares, &key)? else { return Ok(None) };
         let share = decoded(Table::Shares, &bytes, MAX_SHARE_MESSAGE_BYTES)?;
         Ok(stored_share(share, order, self.config.index))

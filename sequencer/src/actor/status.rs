@@ -50,7 +50,7 @@ where
         let overview = Overview {
             epoch: self.config.committee.epoch().get(),
             height: tip.height.get(),
-            final_height: self.tip.height().get().max(tip.height.get()),
+            final_height: self.progress.finalized().get().max(tip.height.get()),
             time_ms: tip.time_ms,
             block_interval_ms: self.intervals.iter().sum::<u64>().checked_div(count).unwrap_or(0),
             released: self.openings.releases.next().get().saturating_sub(1),

@@ -43,7 +43,7 @@ pub struct Exhausted {
 }
 
 /// The buckets of all addresses.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TokenBuckets {
     limits: BucketLimits,
     token: Duration,
@@ -81,11 +81,7 @@ impl TokenBuckets {
         self.forget_full(now);
         let known = self.full_at.get(&prefix).copied();
         let shared = known.is_none() && self.full_at.len() >= self.limits.max_addresses;
-        let before = if shared {
-            self.shared_full_at
-        } else {
-            known.unwrap_or(now)
-        };
+        let before = if shared { self.shared_full_at } else { known.unwrap_or(now) };
         let after = self.charge(now, before.max(now), tokens)?;
         if shared {
             self.shared_full_at = after;
@@ -121,10 +117,7 @@ impl TokenBuckets {
         let latest = now.saturating_add(self.token.saturating_mul(self.limits.burst.get()));
         if after > latest {
             let retry_after = after - latest;
-            return Err(Exhausted {
-                per_second: self.limits.per_second,
-                retry_after,
-            });
+            return Err(Exhausted { per_second: self.limits.per_second, retry_after });
         }
         Ok(after)
     }
@@ -190,8 +183,7 @@ mod tests {
             let level = (level + (now - at)).min(full);
             let cost = u128::from(tokens) * unit;
             let took = level >= cost;
-            self.level
-                .insert(address, (if took { level - cost } else { level }, now));
+            self.level.insert(address, (if took { level - cost } else { level }, now));
             took
         }
     }
@@ -215,7 +207,7 @@ mod tests {
                 prop_assert_eq!(taken.is_ok(), naive.take(now, host(byte), tokens.get()));
                 if let (Err(exhausted), true) = (taken, tokens.get() <= burst) {
                     let early = exhausted.retry_after - Duration::from_nanos(1);
-                    prop_assert!(buckets.take(now + early, host(byte), tokens).is_err());
+                    prop_assert!(buckets.clone().take(now + early, host(byte), tokens).is_err());
                 }
             }
         }
@@ -268,25 +260,15 @@ mod tests {
             (100..200).filter(|byte| buckets.take(Duration::ZERO, host(*byte), ONE).is_ok());
         assert_eq!(crowd.count(), 2);
         buckets.take(Duration::ZERO, host(0), ONE).unwrap();
-        assert!(
-            buckets
-                .take(Duration::from_secs(10), host(150), ONE)
-                .is_ok()
-        );
+        assert!(buckets.take(Duration::from_secs(10), host(150), ONE).is_ok());
         assert_eq!(buckets.len(), 1);
     }
 
     #[test]
     fn a_v6_host_is_its_prefix_and_a_mapped_one_its_v4_address() {
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
-        assert_eq!(
-            prefix_of(address("2001:db8::1")),
-            prefix_of(address("2001:db8::ffff:2"))
-        );
-        assert_ne!(
-            prefix_of(address("2001:db8::1")),
-            prefix_of(address("2001:db8:0:1::1"))
-        );
+        assert_eq!(prefix_of(address("2001:db8::1")), prefix_of(address("2001:db8::ffff:2")));
+        assert_ne!(prefix_of(address("2001:db8::1")), prefix_of(address("2001:db8:0:1::1")));
         assert_eq!(prefix_of(address("::ffff:10.0.0.1")), address("10.0.0.1"));
     }
 }

@@ -1,7 +1,7 @@
 //! The trader's side of the trader endpoint. The specification is in [`super`].
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -32,6 +32,8 @@ pub struct TraderClientConfig {
     pub server_key: NetworkPublicKey,
     /// Where its trader endpoint listens.
     pub server: SocketAddr,
+    /// The own address; any, if none is given.
+    pub local: Option<SocketAddr>,
     /// Largest reply.
     pub max_reply_bytes: usize,
     /// Longest handshake.
@@ -96,21 +98,13 @@ impl TraderClient {
     ///
     /// If the server cannot be reached, shows another key or serves another network.
     pub async fn connect(config: TraderClientConfig) -> Result<Self, TraderConnectError> {
-        let failed = |error| TraderConnectError::Link {
-            server: config.server,
-            error,
-        };
-        let local = SocketAddr::new(
-            match config.server.ip() {
-                IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-                IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-            },
-            0,
-        );
-        let endpoint = Endpoint::client(local).map_err(|source| BindError::Socket {
-            address: local,
-            source,
-        })?;
+        let failed = |error| TraderConnectError::Link { server: config.server, error };
+        let local = config.local.unwrap_or_else(|| match config.server {
+            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+        });
+        let endpoint = Endpoint::client(local)
+            .map_err(|source| BindError::Socket { address: local, source })?;
         let tls =
             tls::trader_client(&config.network_id, config.server_key).map_err(BindError::from)?;
         let mut transport = endpoint::transport(config.idle, SegmentationOffload::On)?;
@@ -126,11 +120,7 @@ impl TraderClient {
             .await
             .map_err(|_| failed(LinkError::HandshakeTimeout))?
             .map_err(|error| failed(LinkError::from_quic(&error, None)))?;
-        Ok(Self {
-            endpoint,
-            connection,
-            max_reply_bytes: config.max_reply_bytes,
-        })
+        Ok(Self { endpoint, connection, max_reply_bytes: config.max_reply_bytes })
     }
 
     /// Sends a request and waits for its reply; several may run at once.
@@ -162,19 +152,15 @@ impl TraderClient {
     }
 
     async fn exchange(&self, body: Bytes) -> Result<Bytes, TraderRequestError> {
-        let (mut send, mut receive) = self
-            .connection
-            .open_bi()
-            .await
-            .map_err(|error| ended(&error))?;
+        let (mut send, mut receive) =
+            self.connection.open_bi().await.map_err(|error| ended(&error))?;
         // The server may refuse before it has read everything: the reply counts, not this.
         let _refused = write_body(&mut send, body).await;
         match read_body(&mut receive, self.max_reply_bytes).await {
             Ok(reply) => Ok(reply),
-            Err(BodyError::Length { actual }) => Err(TraderRequestError::Length {
-                actual,
-                limit: self.max_reply_bytes,
-            }),
+            Err(BodyError::Length { actual }) => {
+                Err(TraderRequestError::Length { actual, limit: self.max_reply_bytes })
+            }
             Err(BodyError::Malformed) => Err(self
                 .connection
                 .close_reason()

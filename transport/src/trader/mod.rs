@@ -79,8 +79,6 @@ async fn read_body(stream: &mut RecvStream, limit: usize) -> Result<Bytes, BodyE
 /// Writes one body and ends the stream.
 async fn write_body(stream: &mut SendStream, body: Bytes) -> Result<(), WriteError> {
     let length = u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes();
-    stream
-        .write_all_chunks(&mut [Bytes::copy_from_slice(&length), body])
-        .await?;
+    stream.write_all_chunks(&mut [Bytes::copy_from_slice(&length), body]).await?;
     Ok(stream.finish()?)
 }

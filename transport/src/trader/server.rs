@@ -31,7 +31,7 @@ use super::{
     read_body, write_body,
 };
 use crate::{
-    endpoint::{self, BindError, SocketOptions, SocketReport},
+    endpoint::{self, BindError, Running, SocketOptions, SocketReport},
     identity::{EndpointSecret, NetworkSecret},
     tls,
 };
@@ -138,12 +138,8 @@ impl TraderEndpoint {
             .receive_window(endpoint::varint(request_window.saturating_mul(streams)));
         let tls = tls::trader_server(&config.network_secret, &config.network_id)?;
         let server = endpoint::server_config(tls, &config.endpoint_secret, Arc::new(transport));
-        let (endpoint, report) = endpoint::open(
-            config.listen,
-            &config.socket,
-            &config.endpoint_secret,
-            Some(server),
-        )?;
+        let (endpoint, report, running) =
+            endpoint::open(config.listen, &config.socket, &config.endpoint_secret, Some(server))?;
         let (requests, incoming) = mpsc::channel(limits.queue.max(1));
         let (stop, stopping) = watch::channel(());
         let shared = Arc::new(Shared {
@@ -155,16 +151,8 @@ impl TraderEndpoint {
             open: Mutex::default(),
             counters: Counters::default(),
         });
-        let supervisor = tokio::spawn(supervise(shared.clone(), endpoint, stopping));
-        Ok((
-            Self {
-                shared,
-                report,
-                stop,
-                supervisor,
-            },
-            incoming,
-        ))
+        let supervisor = tokio::spawn(supervise(shared.clone(), endpoint, running, stopping));
+        Ok((Self { shared, report, stop, supervisor }, incoming))
     }
 
     /// What the socket got.
@@ -200,9 +188,7 @@ struct Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Shared")
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
+        out.debug_struct("Shared").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 
@@ -227,10 +213,7 @@ impl Place {
         }
         open.total += 1;
         drop(open);
-        Some(Self {
-            shared: shared.clone(),
-            prefix: None,
-        })
+        Some(Self { shared: shared.clone(), prefix: None })
     }
 
     /// Counts the place for its address; false if the address has too many.
@@ -269,7 +252,12 @@ impl Shared {
     }
 }
 
-async fn supervise(shared: Arc<Shared>, endpoint: Endpoint, mut stopping: watch::Receiver<()>) {
+async fn supervise(
+    shared: Arc<Shared>,
+    endpoint: Endpoint,
+    running: Running,
+    mut stopping: watch::Receiver<()>,
+) {
     let mut tasks = JoinSet::new();
     loop {
         tokio::select! {
@@ -283,7 +271,8 @@ async fn supervise(shared: Arc<Shared>, endpoint: Endpoint, mut stopping: watch:
     }
     endpoint.close(CLOSE_SHUTDOWN, b"");
     tasks.shutdown().await;
-    let _slow_traders = timeout(FAREWELL, endpoint.wait_idle()).await;
+    drop(endpoint);
+    running.ended(FAREWELL).await;
 }
 
 /// Judges an attempt before any work is done for it.
@@ -291,10 +280,7 @@ fn admit(shared: &Arc<Shared>, incoming: Incoming, tasks: &mut JoinSet<()>) {
     let counters = &shared.counters;
     let charged = if incoming.remote_address_validated() {
         let address = incoming.remote_address().ip();
-        if shared
-            .take_tokens(address, shared.limits.connection_tokens)
-            .is_err()
-        {
+        if shared.take_tokens(address, shared.limits.connection_tokens).is_err() {
             count(&counters.refused_rate);
             incoming.refuse();
             return;
@@ -397,13 +383,7 @@ async fn answer(
     let counters = &shared.counters;
     if let Err(exhausted) = shared.take_tokens(from.ip(), NonZeroU32::MIN) {
         count(&counters.rejected_rate);
-        return refuse(
-            shared,
-            &mut send,
-            &mut receive,
-            &TraderRefusal::Rate(exhausted),
-        )
-        .await;
+        return refuse(shared, &mut send, &mut receive, &TraderRefusal::Rate(exhausted)).await;
     }
     let limit = shared.limits.max_request_bytes;
     let body = match timeout(shared.limits.request, read_body(&mut receive, limit)).await {
@@ -421,16 +401,10 @@ async fn answer(
         }
     };
     let (reply, replied) = oneshot::channel();
-    let request = TraderRequest {
-        from,
-        body,
-        reply: TraderReply(reply),
-    };
+    let request = TraderRequest { from, body, reply: TraderReply(reply) };
     if shared.requests.try_send(request).is_err() {
         count(&counters.rejected_busy);
-        let refusal = TraderRefusal::Busy {
-            limit: shared.limits.queue,
-        };
+        let refusal = TraderRefusal::Busy { limit: shared.limits.queue };
         return refuse(shared, &mut send, &mut receive, &refusal).await;
     }
     count(&counters.requests);

@@ -9,11 +9,7 @@ use fairveil_client::{
     file::{File, SealedFile, UnsealedFile, hex_bytes},
     network, seal,
 };
-use fairveil_crypto::{
-    Height,
-    envelope::PayerSecret,
-    seal::SealRandomness,
-};
+use fairveil_crypto::{Height, envelope::PayerSecret, seal::SealRandomness};
 use fairveil_mempool::{Bundle, Bytes, Leg, Policy};
 use serde_json::json;
 use zeroize::Zeroizing;

@@ -20,7 +20,11 @@ use crate::cli::{self, exit};
 const CERTIFIED: Duration = Duration::from_secs(10);
 
 /// `bundle status`.
-pub(super) fn status(args: &cli::Network, subject: Subject, json: bool) -> Result<u8, CommandError> {
+pub(super) fn status(
+    args: &cli::Network,
+    subject: Subject,
+    json: bool,
+) -> Result<u8, CommandError> {
     let (network, endpoints) = reach::reached(args)?;
     let status = reach::run(follow::status(&network, &endpoints, subject))?;
     show(&status, json);

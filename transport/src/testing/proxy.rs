@@ -6,8 +6,8 @@
 //!
 //! Invariants:
 //!
-//! 1. What happens to the k-th packet of a sender in one direction depends on the seed, the sender's place
-//!    in the order of first appearance, the direction and k alone; not on the clock.
+//! 1. What happens to the k-th packet of a sender in one direction depends on the seed, the
+//!    sender's place in the order of first appearance, the direction and k alone; not on the clock.
 //! 2. While the proxy is blocked nothing passes, in either direction.
 //! 3. When the proxy is dropped, none of its tasks is left.
 
@@ -70,11 +70,7 @@ impl LossyProxy {
         let switch = Arc::new(Switch::default());
         let mut tasks = JoinSet::new();
         tasks.spawn(forward(front, target, faults, switch.clone()));
-        Ok(Self {
-            address,
-            switch,
-            _tasks: tasks,
-        })
+        Ok(Self { address, switch, _tasks: tasks })
     }
 
     /// Where to send to.
@@ -116,11 +112,7 @@ struct Lane {
 impl Lane {
     fn new(faults: Faults, switch: Arc<Switch>, sender: u64, direction: u64) -> Self {
         let seed = faults.seed ^ (sender << 1 | direction).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Self {
-            faults,
-            switch,
-            decisions: StdRng::seed_from_u64(seed),
-        }
+        Self { faults, switch, decisions: StdRng::seed_from_u64(seed) }
     }
 
     /// How long the next packet is held back; `None` drops it.
@@ -131,11 +123,7 @@ impl Lane {
             self.switch.dropped.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        let more = if reorders {
-            self.faults.reorder_by
-        } else {
-            Duration::ZERO
-        };
+        let more = if reorders { self.faults.reorder_by } else { Duration::ZERO };
         Some(self.faults.delay + more)
     }
 
@@ -194,8 +182,7 @@ async fn forward(front: Arc<UdpSocket>, target: SocketAddr, faults: Faults, swit
             senders.insert(from, (back, Lane::new(faults, switch.clone(), number, 0)));
         }
         if let Some((back, lane)) = senders.get_mut(&from) {
-            lane.pass(back, target, &packet[..length], &mut delayed)
-                .await;
+            lane.pass(back, target, &packet[..length], &mut delayed).await;
         }
     }
 }
@@ -243,9 +230,8 @@ mod tests {
     #[tokio::test]
     async fn packets_pass_both_ways_unless_blocked() {
         let target = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let proxy = LossyProxy::start(target.local_addr().unwrap(), Faults::default())
-            .await
-            .unwrap();
+        let proxy =
+            LossyProxy::start(target.local_addr().unwrap(), Faults::default()).await.unwrap();
         let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let mut buffer = [0; 16];
         proxy.block();
@@ -259,9 +245,6 @@ mod tests {
         assert_eq!(&buffer[..length], b"ping");
         target.send_to(b"pong", from).await.unwrap();
         let (length, from) = sender.recv_from(&mut buffer).await.unwrap();
-        assert_eq!(
-            (&buffer[..length], from),
-            (b"pong".as_slice(), proxy.address())
-        );
+        assert_eq!((&buffer[..length], from), (b"pong".as_slice(), proxy.address()));
     }
 }

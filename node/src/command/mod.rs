@@ -1,0 +1,10 @@
+//! The commands that are not a running sequencer.
+
+pub(crate) mod bundle;
+pub(crate) mod config;
+mod disk;
+pub(crate) mod error;
+pub(crate) mod keygen;
+mod network;
+pub(crate) mod simulate;
+pub(crate) mod verify;

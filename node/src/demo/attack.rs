@@ -1,0 +1,223 @@
+//! What the front-runner gained, beside what the same attack gains without Fairveil.
+//!
+//! *Sealed arm*: the running network. The corrupt sequencer answers every bundle that arrives with
+//! one of its own, logs its own first, and asks all others for decryption shares before finality.
+//! It has gained a place if its bundle stands before the victim's although no honest sequencer
+//! received it first (the honest receive orders are in the receipts and logs' positions).
+//!
+//! *Control arm*: the same victims in the same order of arrival, in plaintext, ordered by mode
+//! `leader` of the same ordering code with the attacker as the leader: it reads each trade and puts
+//! its own before it.
+
+use std::collections::BTreeMap;
+
+use fairveil_client::{Endpoint, PinnedNetwork, rpc::ReceiptInfo};
+use fairveil_crypto::BundleId;
+use fairveil_sequencer::AttackReport;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Check, Voice, observer::Observer, traders::Traders, workload};
+use crate::local::LocalError;
+
+/// Both arms side by side.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Comparison {
+    victims: usize,
+    attacks: usize,
+    sealed: Arm,
+    control: Arm,
+    share_requests: u64,
+    share_requests_refused: u64,
+}
+
+/// One arm.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Arm {
+    /// Bundles whose contents the attacker knew before their order was final.
+    read_early: usize,
+    /// Attacks that stand before their victim.
+    ahead: usize,
+    /// Of these, attacks that no honest sequencer received before the victim.
+    stolen: usize,
+}
+
+/// Reads the attack's report and judges it.
+pub(crate) async fn compare(
+    pinned: &PinnedNetwork,
+    endpoints: &[Endpoint],
+    attacker: usize,
+    victims: &[BundleId],
+    observer: &Observer,
+    traders: &Traders,
+    seed: u64,
+) -> Result<Comparison, LocalError> {
+    let other = |error: &dyn std::fmt::Display| LocalError::Other(format!("attack: {error}"));
+    let bytes = endpoints[attacker].get("/adversary").await.map_err(|error| other(&error))?;
+    let report: AttackReport = serde_json::from_slice(&bytes).map_err(|error| other(&error))?;
+    let f = usize::from(pinned.definition().proposal().f);
+    let mut sealed = Arm::default();
+    let mut attacks = 0;
+    for (attack, victim) in report.pairs.iter().filter(|(_, victim)| victims.contains(victim)) {
+        let (Some(own), Some(theirs)) = (
+            observer.seen(&attack.to_string()).ordered,
+            observer.seen(&victim.to_string()).ordered,
+        ) else {
+            continue;
+        };
+        attacks += 1;
+        if (own.0, own.1) < (theirs.0, theirs.1) {
+            sealed.ahead += 1;
+            let first = received_first(endpoints, attacker, attack, victim).await;
+            sealed.stolen += usize::from(first == 0);
+        }
+    }
+    let mut refused = 0;
+    for (at, endpoint) in endpoints.iter().enumerate() {
+        if at != attacker {
+            refused += metric(endpoint, "fairveil_share_requests_refused_total").await;
+        }
+    }
+    let control = control(pinned.definition().n(), f, traders, seed)?;
+    Ok(Comparison {
+        victims: victims.len(),
+        attacks,
+        sealed,
+        control,
+        share_requests: report.requests,
+        share_requests_refused: refused,
+    })
+}
+
+/// Honest sequencers whose log has the attack before the victim.
+async fn received_first(
+    endpoints: &[Endpoint],
+    attacker: usize,
+    attack: &BundleId,
+    victim: &BundleId,
+) -> usize {
+    let mut first = 0;
+    for (at, endpoint) in endpoints.iter().enumerate().filter(|(at, _)| *at != attacker) {
+        let own = position(endpoint, attack).await;
+        let theirs = position(endpoint, victim).await;
+        let _ = at;
+        first += usize::from(match (own, theirs) {
+            (Some(own), Some(theirs)) => own < theirs,
+            (Some(_), None) => true,
+            _ => false,
+        });
+    }
+    first
+}
+
+async fn position(endpoint: &Endpoint, id: &BundleId) -> Option<u64> {
+    let params = vec![Value::from(id.to_string())];
+    let receipts: Vec<ReceiptInfo> = endpoint.call("fairveil_receipts", params).await.ok()?;
+    receipts.first()?.position
+}
+
+async fn metric(endpoint: &Endpoint, name: &str) -> u64 {
+    let Ok(bytes) = endpoint.get("/metrics").await else { return 0 };
+    String::from_utf8_lossy(&bytes)
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+/// The same victims in plaintext under a leader who reads them.
+fn control(n: u16, f: usize, traders: &Traders, seed: u64) -> Result<Arm, LocalError> {
+    let plan = workload::plan(seed, traders.submitted.len(), super::RATE);
+    let mut list = Vec::new();
+    let mut pairs = BTreeMap::new();
+    let mut arm = Arm::default();
+    for (number, planned) in (0u64..).zip(&plan) {
+        let victim = label(b"victim", number);
+        if planned.trade.value > 0 {
+            // The leader reads the trade and puts its own before it.
+            arm.read_early += 1;
+            let own = label(b"attack", number);
+            pairs.insert(own.clone(), victim.clone());
+            list.push(own);
+        }
+        list.push(victim);
+    }
+    let fragments: Vec<_> = (1..=n).map(|sequencer| {
+        json!({ "sequencer": sequencer, "ids": [] })
+    }).collect();
+    let scenario = json!({
+        "name": "plaintext under a leader", "n": n, "f": f, "g": 0, "mode": "leader",
+        "blocks": [{ "fragments": fragments, "list": list }],
+    });
+    let result = fairveil_simulation::ordering_scenario::run(scenario.to_string().as_bytes())
+        .map_err(|error| LocalError::Other(format!("control arm: {error}")))?;
+    let result: Value =
+        serde_json::from_str(&result).map_err(|error| LocalError::Other(error.to_string()))?;
+    let ids: Vec<&str> = result["blocks"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(|block| block["cohorts"].as_array().into_iter().flatten())
+        .flat_map(|cohort| cohort.as_array().into_iter().flatten())
+        .filter_map(Value::as_str)
+        .collect();
+    let place = |id: &str| ids.iter().position(|known| *known == id);
+    for (own, victim) in &pairs {
+        if let (Some(own), Some(victim)) = (place(own), place(victim))
+            && own < victim
+        {
+            // Every honest sequencer received the victim first: the attack was made from it.
+            arm.ahead += 1;
+            arm.stolen += 1;
+        }
+    }
+    Ok(arm)
+}
+
+fn label(kind: &[u8], number: u64) -> String {
+    let bytes = [kind, &number.to_be_bytes()].concat();
+    alloy_primitives::keccak256(bytes).to_string()
+}
+
+impl Comparison {
+    pub(crate) fn print(&self, voice: Voice) {
+        voice.say(format!(
+            "\n  the attack on {} bundles             Fairveil   plaintext under a leader",
+            self.victims
+        ));
+        let row = |name: &str, sealed: usize, control: usize| {
+            voice.say(format!("    {name:<32} {sealed:>9}   {control:>9}"));
+        };
+        row("contents read before the order", self.sealed.read_early, self.control.read_early);
+        row("own bundle before the victim's", self.sealed.ahead, self.control.ahead);
+        row("of these against all receipts", self.sealed.stolen, self.control.stolen);
+        voice.say(format!(
+            "    it asked for {} shares before finality; {} requests were refused",
+            self.share_requests, self.share_requests_refused,
+        ));
+    }
+
+    pub(crate) fn checks(&self) -> Vec<Check> {
+        let check = |name: &str, passed: bool, detail: String| Check {
+            name: name.into(),
+            passed,
+            detail,
+        };
+        vec![
+            check(
+                "the front-runner gains nothing",
+                self.attacks > 0 && self.sealed.stolen == 0 && self.sealed.read_early == 0,
+                format!("{} attacks, {} stolen places", self.attacks, self.sealed.stolen),
+            ),
+            check(
+                "the same attack succeeds against plaintext",
+                self.control.stolen == self.victims,
+                format!("{} of {}", self.control.stolen, self.victims),
+            ),
+            check(
+                "shares are refused before finality",
+                self.share_requests > 0 && self.share_requests_refused > 0,
+                format!("{} of {}", self.share_requests_refused, self.share_requests),
+            ),
+        ]
+    }
+}

@@ -1,0 +1,181 @@
+//! `fairveil demo`: the whole story in one command, judged by its own checks.
+//!
+//! Part 1: traders submit sealed bundles while one sequencer is a front-runner. Part 2: another
+//! sequencer is killed with SIGKILL under load, twice, the second time while it leads. Then every
+//! outcome is proven: by documents, by an offline verifier in a fresh process, and by comparing all
+//! sequencers. The exit code is 0 only if every check passed.
+
+mod attack;
+mod crash;
+mod figures;
+mod judge;
+mod observer;
+mod traders;
+mod workload;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use fairveil_client::{Endpoint, PinnedNetwork};
+use serde::Serialize;
+
+use crate::{
+    cli::{self, ByzantineKind},
+    local::{LocalError, LocalNetwork},
+};
+
+/// How long the ceremony and the first blocks may take.
+const START: Duration = Duration::from_secs(120);
+/// How long everything that was admitted may take to end.
+const SETTLE: Duration = Duration::from_secs(90);
+/// How long a call may take.
+const CALL: Duration = Duration::from_secs(10);
+/// Sequencers of the demo.
+const SEQUENCERS: u16 = 5;
+/// Bundles a second, in both parts.
+const RATE: u64 = 20;
+/// Bundles submitted during the crashes.
+const CRASH_BUNDLES: usize = 240;
+
+/// One check and its verdict.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Check {
+    pub(crate) name: String,
+    pub(crate) passed: bool,
+    pub(crate) detail: String,
+}
+
+/// Everything the demo found, as `--json` prints it.
+#[derive(Debug, Serialize)]
+struct Report {
+    network_id: String,
+    ceremony_ms: u64,
+    timeline: Vec<traders::Timeline>,
+    attack: attack::Comparison,
+    crashes: Vec<crash::Crash>,
+    figures: figures::Figures,
+    checks: Vec<Check>,
+    passed: bool,
+}
+
+/// Prints lines for people, or nothing with `--json`.
+#[derive(Clone, Copy)]
+pub(crate) struct Voice {
+    quiet: bool,
+}
+
+impl Voice {
+    pub(crate) fn say(self, line: impl AsRef<str>) {
+        if !self.quiet {
+            println!("{}", line.as_ref());
+        }
+    }
+}
+
+/// Runs the demo; true if every check passed.
+pub(crate) fn demo(args: &cli::Demo, json: bool) -> Result<bool, LocalError> {
+    let temporary;
+    let dir = match &args.keep {
+        Some(dir) => dir.clone(),
+        None => {
+            temporary = tempfile::tempdir()
+                .map_err(|source| LocalError::Io { what: "temporary folder".into(), source })?;
+            temporary.path().to_path_buf()
+        }
+    };
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|source| LocalError::Io { what: "runtime".into(), source })?;
+    let voice = Voice { quiet: json };
+    let report = runtime.block_on(async {
+        tokio::select! {
+            report = run(args, dir, voice) => report,
+            _ = tokio::signal::ctrl_c() => Err(LocalError::Other("interrupted".into())),
+        }
+    })?;
+    if json {
+        let text = serde_json::to_string(&report).map_err(|e| LocalError::Other(e.to_string()))?;
+        println!("{text}");
+    }
+    Ok(report.passed)
+}
+
+async fn run(args: &cli::Demo, dir: PathBuf, voice: Voice) -> Result<Report, LocalError> {
+    voice.say("Fairveil demo: 5 sequencers as processes on loopback, rollups 901, 902, 903");
+    let rollups: Vec<_> =
+        crate::dev::ROLLUPS.iter().map(|(id, name)| (*id, (*name).to_owned())).collect();
+    let mut network = LocalNetwork::create(&dir, SEQUENCERS, &rollups)?;
+    let attacker = usize::from(SEQUENCERS) - 1;
+    network.corrupt(attacker, ByzantineKind::FrontRunner);
+    let clock = figures::Clock::start();
+    network.start_all()?;
+    let endpoints = network.all_ready(START).await?;
+    let ceremony_ms = clock.ms();
+    let pinned = Arc::new(pinned(&network)?);
+    let urls: Vec<_> = endpoints
+        .iter()
+        .map(|found| Endpoint::new(&found.http, CALL))
+        .collect::<Result<_, _>>()
+        .map_err(|error| LocalError::Other(error.to_string()))?;
+    voice.say(format!(
+        "ceremony: key {} made by {} sequencers in {ceremony_ms} ms; any {} open, nobody holds it",
+        pinned.committee().key_id(),
+        endpoints.len(),
+        pinned.committee().t(),
+    ));
+    let observer = observer::Observer::start(&urls, clock);
+    let mut traders = traders::Traders::new(Arc::clone(&pinned), urls.clone(), clock);
+
+    voice.say(format!(
+        "\npart 1: {} sealed bundles; sequencer {} ({}) is a front-runner",
+        args.bundles,
+        attacker + 1,
+        network.sequencers[attacker].name,
+    ));
+    let count = usize::try_from(args.bundles).unwrap_or(50);
+    traders.submit_all(workload::plan(args.seed, count, RATE)).await;
+    traders.settle(&observer, SETTLE).await;
+    let victims = traders.ids();
+    let attack =
+        attack::compare(&pinned, &urls, attacker, &victims, &observer, &traders, args.seed).await?;
+    traders.print(voice, &observer);
+    attack.print(voice);
+
+    voice.say("\npart 2: a sequencer is killed with SIGKILL under load, twice");
+    let plan = workload::plan(args.seed.wrapping_add(1), CRASH_BUNDLES, RATE);
+    let load = traders.start(plan);
+    let crashes = crash::twice(&mut network, &urls, attacker, voice).await?;
+    traders.finish(load).await;
+    traders.settle(&observer, SETTLE).await;
+
+    let mut checks = attack.checks();
+    checks.extend(crashes.iter().map(crash::Crash::check));
+    let honest: Vec<_> = (0..urls.len()).filter(|at| *at != attacker).collect();
+    checks.extend(judge::all(&network, &pinned, &urls, &honest, &traders, &observer, &dir).await?);
+    let figures = figures::Figures::of(&traders, &observer);
+    figures.print(voice);
+    voice.say("\nchecks:");
+    for check in &checks {
+        let verdict = if check.passed { "ok    " } else { "FAILED" };
+        voice.say(format!("  {verdict} {}: {}", check.name, check.detail));
+    }
+    let passed = checks.iter().all(|check| check.passed);
+    voice.say(if passed { "\nevery check passed" } else { "\nA CHECK FAILED" });
+    Ok(Report {
+        network_id: network.network_id(),
+        ceremony_ms,
+        timeline: traders.timelines(&observer),
+        attack,
+        crashes,
+        figures,
+        checks,
+        passed,
+    })
+}
+
+fn pinned(network: &LocalNetwork) -> Result<PinnedNetwork, LocalError> {
+    let path = network.transcript_file();
+    #[expect(clippy::disallowed_methods, reason = "the node owns the disk")]
+    let bytes = std::fs::read(&path)
+        .map_err(|source| LocalError::Io { what: path.display().to_string(), source })?;
+    PinnedNetwork::from_transcript(&bytes, &network.definition.network_id())
+        .map_err(|error| LocalError::Other(format!("transcript: {error}")))
+}

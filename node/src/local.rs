@@ -1,0 +1,355 @@
+//! A whole network on this machine: its folder, its processes.
+//!
+//! Every sequencer is a process of its own with its own keystore and data folder; the committee key
+//! comes from their ceremony. The processes end with this one, however it ends: each watches its
+//! standard input, which closes then.
+
+use std::{
+    fs::File,
+    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use fairveil_client::Endpoint;
+use fairveil_crypto::{ConsensusSecret, Epoch, committee::threshold};
+use fairveil_keygen::{
+    Approval, DealingSecret, Definition, Member, NetworkPublicKey, Proposal,
+    definition::{Blocks, Deadlines, Mode, Ordering, Rollup, VERSION},
+    keystore::{self, KeystoreRandomness, Passphrase, ScryptCost, SequencerKeys},
+};
+
+use crate::{
+    cli::ByzantineKind,
+    process::{Endpoints, NodeError, keep_secret, random},
+};
+
+/// How long a call to a local sequencer may take.
+const CALL: Duration = Duration::from_secs(5);
+/// How often a starting sequencer is looked at.
+const POLL: Duration = Duration::from_millis(50);
+const NAMES: [&str; 16] = [
+    "acme", "bolt", "cato", "delta", "echo", "flint", "gale", "heron", "iris", "jade", "kite",
+    "lumen", "mesa", "nova", "onyx", "pike",
+];
+
+/// Why a local network doesn't run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LocalError {
+    #[error("{what}: {source}")]
+    Io { what: String, source: std::io::Error },
+    #[error("{0}")]
+    Node(#[from] NodeError),
+    #[error("definition: {0}")]
+    Definition(#[from] fairveil_keygen::DefinitionError),
+    #[error("sequencer {name} ended with {status}; its log is {log}")]
+    Ended { name: String, status: String, log: PathBuf },
+    #[error("sequencer {name} was not ready after {seconds} s; its log is {log}")]
+    NotReady { name: String, seconds: u64, log: PathBuf },
+    #[error("{0}")]
+    Other(String),
+}
+
+fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> LocalError {
+    let what = what.into();
+    move |source| LocalError::Io { what, source }
+}
+
+/// The network's folder and what it was made from.
+pub(crate) struct LocalNetwork {
+    pub(crate) dir: PathBuf,
+    pub(crate) definition: Definition,
+    passphrase: String,
+    pub(crate) sequencers: Vec<Sequencer>,
+}
+
+/// One sequencer's process.
+pub(crate) struct Sequencer {
+    pub(crate) name: String,
+    pub(crate) folder: PathBuf,
+    byzantine: Option<ByzantineKind>,
+    child: Option<Child>,
+}
+
+impl LocalNetwork {
+    /// Makes keystores, the definition and all approvals in `dir`.
+    pub(crate) fn create(
+        dir: &Path,
+        sequencers: u16,
+        rollups: &[(u64, String)],
+    ) -> Result<Self, LocalError> {
+        std::fs::create_dir_all(dir).map_err(io(dir.display().to_string()))?;
+        let passphrase =
+            random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let mut members = Vec::new();
+        let mut ports = free_ports(sequencers)?.into_iter();
+        for name in NAMES.iter().take(usize::from(sequencers)) {
+            let folder = dir.join(name);
+            std::fs::create_dir_all(folder.join("data")).map_err(io(*name))?;
+            let addresses = ports.next().unwrap_or_default();
+            members.push(identity(name, &folder, &passphrase, addresses)?);
+        }
+        let definition = Definition::new(proposal(sequencers, members, rollups))?;
+        let file = dir.join("definition.toml");
+        write(&file, definition.to_toml().as_bytes())?;
+        let approvals = dir.join("approvals");
+        std::fs::create_dir_all(&approvals).map_err(io("approvals"))?;
+        let mut started = Vec::new();
+        for member in definition.members() {
+            let folder = dir.join(&member.name);
+            approve(&definition, &folder, &passphrase, &approvals.join(&member.name))?;
+            write(&folder.join("node.toml"), node_toml(&folder, dir).as_bytes())?;
+            let name = member.name.clone();
+            started.push(Sequencer { name, folder, byzantine: None, child: None });
+        }
+        Ok(Self { dir: dir.to_path_buf(), definition, passphrase, sequencers: started })
+    }
+
+    /// Makes the sequencer at this position an adversary from its next start on.
+    pub(crate) fn corrupt(&mut self, position: usize, kind: ByzantineKind) {
+        self.sequencers[position].byzantine = Some(kind);
+    }
+
+    /// Starts every sequencer's process.
+    pub(crate) fn start_all(&mut self) -> Result<(), LocalError> {
+        for position in 0..self.sequencers.len() {
+            self.start(position)?;
+        }
+        Ok(())
+    }
+
+    /// Starts one sequencer's process.
+    pub(crate) fn start(&mut self, position: usize) -> Result<(), LocalError> {
+        let program = std::env::current_exe().map_err(io("this program"))?;
+        let sequencer = &mut self.sequencers[position];
+        let log = sequencer.log();
+        let open = File::options().create(true).append(true).open(&log);
+        let log = open.map_err(io(log.display().to_string()))?;
+        let mut command = Command::new(program);
+        command
+            .arg("node")
+            .arg("--config")
+            .arg(sequencer.folder.join("node.toml"))
+            .arg("--end-with-stdin")
+            .env("FAIRVEIL_PASSPHRASE", &self.passphrase)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(log);
+        if let Some(kind) = sequencer.byzantine {
+            command.arg("--byzantine").arg(kind.name());
+        }
+        let _ = std::fs::remove_file(sequencer.endpoints_file());
+        sequencer.child = Some(command.spawn().map_err(io(sequencer.name.clone()))?);
+        Ok(())
+    }
+
+    /// Kills one sequencer's process with SIGKILL.
+    pub(crate) fn kill(&mut self, position: usize) -> Result<(), LocalError> {
+        if let Some(mut child) = self.sequencers[position].child.take() {
+            child.kill().map_err(io("kill"))?;
+            child.wait().map_err(io("wait"))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until a sequencer answers that it is ready.
+    pub(crate) async fn ready(
+        &mut self,
+        position: usize,
+        within: Duration,
+    ) -> Result<Endpoints, LocalError> {
+        #[expect(clippy::disallowed_methods, reason = "waiting for a process takes wall time")]
+        let started = Instant::now();
+        loop {
+            let sequencer = &mut self.sequencers[position];
+            let (name, log) = (sequencer.name.clone(), sequencer.log());
+            if let Some(child) = &mut sequencer.child
+                && let Some(status) = child.try_wait().map_err(io("wait"))?
+            {
+                return Err(LocalError::Ended { name, status: status.to_string(), log });
+            }
+            if let Some(endpoints) = sequencer.endpoints()
+                && let Ok(endpoint) = Endpoint::new(&endpoints.http, CALL)
+                && endpoint.get("/readyz").await.is_ok()
+            {
+                return Ok(endpoints);
+            }
+            if started.elapsed() > within {
+                return Err(LocalError::NotReady { name, seconds: within.as_secs(), log });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Waits until every sequencer is ready.
+    pub(crate) async fn all_ready(
+        &mut self,
+        within: Duration,
+    ) -> Result<Vec<Endpoints>, LocalError> {
+        let mut endpoints = Vec::new();
+        for position in 0..self.sequencers.len() {
+            endpoints.push(self.ready(position, within).await?);
+        }
+        Ok(endpoints)
+    }
+
+    /// The transcript of the ceremony, once it is complete.
+    pub(crate) fn transcript_file(&self) -> PathBuf {
+        self.sequencers[0].folder.join("data/transcript.json")
+    }
+
+    /// The network id.
+    pub(crate) fn network_id(&self) -> String {
+        self.definition.network_id().to_string()
+    }
+
+    /// Shares that suffice to open.
+    pub(crate) fn threshold(&self) -> u16 {
+        threshold(self.definition.n())
+    }
+}
+
+impl Drop for LocalNetwork {
+    fn drop(&mut self) {
+        for sequencer in &mut self.sequencers {
+            if let Some(mut child) = sequencer.child.take() {
+                // Closing its standard input ends it; what is left is ended here.
+                drop(child.stdin.take());
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+        }
+    }
+}
+
+impl Sequencer {
+    /// The process id, while it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Its log file.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.folder.join("node.log")
+    }
+
+    fn endpoints_file(&self) -> PathBuf {
+        self.folder.join("data/endpoints.json")
+    }
+
+    fn endpoints(&self) -> Option<Endpoints> {
+        let text = std::fs::read_to_string(self.endpoints_file()).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+}
+
+#[derive(Default)]
+struct Addresses {
+    peer: String,
+    trader: String,
+    rpc: String,
+}
+
+/// Three free loopback ports per sequencer, all found before any is given back.
+fn free_ports(sequencers: u16) -> Result<Vec<Addresses>, LocalError> {
+    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let mut held = Vec::new();
+    for _ in 0..sequencers {
+        let peer = UdpSocket::bind(loopback).map_err(io("a port"))?;
+        let trader = UdpSocket::bind(loopback).map_err(io("a port"))?;
+        let rpc = TcpListener::bind(loopback).map_err(io("a port"))?;
+        held.push((peer, trader, rpc));
+    }
+    held.iter()
+        .map(|(peer, trader, rpc)| {
+            Ok(Addresses {
+                peer: peer.local_addr().map_err(io("a port"))?.to_string(),
+                trader: trader.local_addr().map_err(io("a port"))?.to_string(),
+                rpc: rpc.local_addr().map_err(io("a port"))?.to_string(),
+            })
+        })
+        .collect()
+}
+
+fn identity(
+    name: &str,
+    folder: &Path,
+    passphrase: &str,
+    addresses: Addresses,
+) -> Result<Member, LocalError> {
+    let keys = SequencerKeys {
+        network: ConsensusSecret::from_seed(random()?),
+        consensus: ConsensusSecret::from_seed(random()?),
+        dealing: DealingSecret::from_seed(&random()?),
+        membership: None,
+    };
+    let randomness =
+        KeystoreRandomness { salt: random()?, iv: random()?, uuid: random()? };
+    let passphrase = Passphrase::new(passphrase).map_err(|e| LocalError::Other(e.to_string()))?;
+    let file = keystore::seal(&keys, &passphrase, ScryptCost::Light, randomness);
+    let path = folder.join("keystore.json");
+    keep_secret(&path, &file).map_err(io(path.display().to_string()))?;
+    let address = |text: String| text.parse().map_err(|_| LocalError::Other(text));
+    Ok(Member {
+        name: name.to_owned(),
+        consensus: keys.consensus.public_key(),
+        network: NetworkPublicKey::from_bytes(keys.network.public_key().to_bytes()),
+        dealing: keys.dealing.public_key(),
+        peer_address: address(addresses.peer)?,
+        trader_address: address(addresses.trader)?,
+        rpc_address: address(addresses.rpc)?,
+    })
+}
+
+fn proposal(n: u16, members: Vec<Member>, rollups: &[(u64, String)]) -> Proposal {
+    Proposal {
+        version: VERSION,
+        epoch: Epoch::new(1),
+        n,
+        f: (n - 1) / 4,
+        g: 0,
+        revealed_limit: 0,
+        ordering: Ordering { mode: Mode::Strict, ..Ordering::default() },
+        blocks: Blocks::default(),
+        deadlines: Deadlines::default(),
+        rollups: rollups
+            .iter()
+            .map(|(chain_id, name)| Rollup { chain_id: *chain_id, name: name.clone() })
+            .collect(),
+        members,
+    }
+}
+
+fn approve(
+    definition: &Definition,
+    folder: &Path,
+    passphrase: &str,
+    to: &Path,
+) -> Result<(), LocalError> {
+    let path = folder.join("keystore.json");
+    let other = |error: &dyn std::fmt::Display| LocalError::Other(error.to_string());
+    #[expect(clippy::disallowed_methods, reason = "the node owns the disk")]
+    let bytes = std::fs::read(&path).map_err(io(path.display().to_string()))?;
+    let passphrase = Passphrase::new(passphrase).map_err(|error| other(&error))?;
+    let keys = keystore::open(&bytes, &passphrase).map_err(|error| other(&error))?;
+    let approval = Approval::new(definition, &keys.consensus);
+    let text = serde_json::to_vec_pretty(&approval).map_err(|error| other(&error))?;
+    write(&to.with_extension("json"), &text)
+}
+
+fn node_toml(folder: &Path, network: &Path) -> String {
+    let text = |path: PathBuf| toml::Value::String(path.display().to_string()).to_string();
+    format!(
+        "data_dir = {}\nkeystore = {}\ndefinition = {}\napprovals = {}\n",
+        text(folder.join("data")),
+        text(folder.join("keystore.json")),
+        text(network.join("definition.toml")),
+        text(network.join("approvals")),
+    )
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), LocalError> {
+    #[expect(clippy::disallowed_methods, reason = "the node owns the disk")]
+    std::fs::write(path, bytes).map_err(io(path.display().to_string()))
+}

@@ -1,0 +1,203 @@
+//! The files of a node: read with one clear line per fault, written atomically.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use fairveil_keygen::{
+    Approval, ApprovedDefinition, Definition,
+    keystore::{self, KeystoreRandomness, Passphrase, ScryptCost, SequencerKeys},
+};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::NodeError;
+use crate::config::Config;
+
+/// Longest file that is read as a whole, in bytes.
+const MAX_FILE_BYTES: u64 = 64 << 20;
+
+/// Where a running node listens; written into its data folder once it does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Endpoints {
+    /// Process id.
+    pub(crate) pid: u32,
+    /// Index in the committee, from 1.
+    pub(crate) index: u16,
+    /// Name in the definition.
+    pub(crate) name: String,
+    /// UDP address for the other sequencers.
+    pub(crate) peer: String,
+    /// UDP address for traders.
+    pub(crate) trader: String,
+    /// URL of the JSON-RPC.
+    pub(crate) http: String,
+}
+
+/// 32 fresh bytes.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], NodeError> {
+    let mut bytes = [0; N];
+    #[expect(clippy::disallowed_methods, reason = "the node is where entropy comes from")]
+    getrandom::fill(&mut bytes)
+        .map_err(|error| NodeError::Start { what: "entropy", why: error.to_string() })?;
+    Ok(bytes)
+}
+
+/// Holds the lock on a data folder until it is dropped.
+pub(super) struct FolderLock {
+    _file: File,
+}
+
+/// Creates the data folder and locks it.
+pub(super) fn lock_folder(path: &Path) -> Result<FolderLock, NodeError> {
+    let fault = |source| NodeError::File { what: "data folder", path: path.to_path_buf(), source };
+    fs::create_dir_all(path).map_err(fault)?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path.join("lock"))
+        .map_err(fault)?;
+    match file.try_lock() {
+        Ok(()) => Ok(FolderLock { _file: file }),
+        Err(fs::TryLockError::WouldBlock) => Err(NodeError::InUse { path: path.to_path_buf() }),
+        Err(fs::TryLockError::Error(source)) => Err(fault(source)),
+    }
+}
+
+/// The whole of a file.
+pub(crate) fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, NodeError> {
+    let fault = |source| NodeError::File { what, path: path.to_path_buf(), source };
+    let length = fs::metadata(path).map_err(fault)?.len();
+    if length > MAX_FILE_BYTES {
+        let why = format!("{length} bytes, the limit is {MAX_FILE_BYTES}");
+        return Err(NodeError::Unusable { what, path: path.to_path_buf(), why });
+    }
+    #[expect(clippy::disallowed_methods, reason = "the node owns the disk")]
+    fs::read(path).map_err(fault)
+}
+
+/// Writes a file that only its owner may read, durably and all or nothing.
+pub(crate) fn keep_secret(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    write(path, bytes, 0o600)
+}
+
+/// Writes a public file, durably and all or nothing.
+pub(super) fn write_public(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    write(path, bytes, 0o644)
+}
+
+fn write(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    let mut file =
+        OpenOptions::new().create(true).truncate(true).write(true).mode(mode).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => {
+            OpenOptions::new().read(true).open(folder)?.sync_all()
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The passphrase of a keystore: from a file, or from the environment.
+pub(crate) fn passphrase(file: Option<&Path>) -> Result<Passphrase, NodeError> {
+    let (text, path) = match file {
+        Some(path) => {
+            let bytes = Zeroizing::new(read("passphrase", path)?);
+            (Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned()), path.to_path_buf())
+        }
+        None => {
+            let text = std::env::var("FAIRVEIL_PASSPHRASE").map_err(|_| NodeError::NoPassphrase)?;
+            (Zeroizing::new(text), PathBuf::from("FAIRVEIL_PASSPHRASE"))
+        }
+    };
+    let trimmed = text.trim_end_matches(['\r', '\n']);
+    Passphrase::new(trimmed).map_err(|error| NodeError::Unusable {
+        what: "passphrase",
+        path,
+        why: error.to_string(),
+    })
+}
+
+/// A keystore on disk, and how to write it again.
+pub(super) struct KeystoreFile {
+    path: PathBuf,
+    passphrase: Passphrase,
+    cost: ScryptCost,
+}
+
+impl KeystoreFile {
+    /// Opens the keystore; a file that others may read is refused.
+    pub(super) fn open(config: &Config) -> Result<(Self, SequencerKeys), NodeError> {
+        let path = config.path("keystore").unwrap_or_default();
+        let bytes = Zeroizing::new(read("keystore", &path)?);
+        let fault = |source| NodeError::File { what: "keystore", path: path.clone(), source };
+        let mode = fs::metadata(&path).map_err(fault)?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(NodeError::Readable { path, mode });
+        }
+        let passphrase = passphrase(config.path("passphrase_file").as_deref())?;
+        let keys = keystore::open(&bytes, &passphrase).map_err(|error| NodeError::Unusable {
+            what: "keystore",
+            path: path.clone(),
+            why: error.to_string(),
+        })?;
+        // The file keeps the cost it was made with: a light one stays light.
+        let light = String::from_utf8_lossy(&bytes).contains("\"n\": 4096");
+        let cost = if light { ScryptCost::Light } else { ScryptCost::Standard };
+        Ok((Self { path, passphrase, cost }, keys))
+    }
+
+    /// Writes the keystore with these keys.
+    pub(super) fn keep(&self, keys: &SequencerKeys) -> std::io::Result<()> {
+        let randomness = || -> Result<KeystoreRandomness, NodeError> {
+            Ok(KeystoreRandomness { salt: random()?, iv: random()?, uuid: random()? })
+        };
+        let randomness = randomness().map_err(std::io::Error::other)?;
+        keep_secret(&self.path, &keystore::seal(keys, &self.passphrase, self.cost, randomness))
+    }
+}
+
+/// The definition with the approvals of all members.
+pub(super) fn approved(config: &Config) -> Result<ApprovedDefinition, NodeError> {
+    let path = config.path("definition").unwrap_or_default();
+    let text = String::from_utf8_lossy(&read("definition", &path)?).into_owned();
+    let unusable = |why: String| NodeError::Unusable { what: "definition", path: path.clone(), why };
+    let definition = Definition::from_toml(&text).map_err(|error| unusable(error.to_string()))?;
+    let folder = config.path("approvals").unwrap_or_default();
+    let fault = |source| NodeError::File { what: "approvals", path: folder.clone(), source };
+    let mut approvals = Vec::new();
+    let mut files: Vec<PathBuf> = fs::read_dir(&folder)
+        .map_err(fault)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .map_err(fault)?;
+    files.sort();
+    for path in files.into_iter().filter(|path| path.extension().is_some_and(|e| e == "json")) {
+        let approval: Approval = serde_json::from_slice(&read("approval", &path)?).map_err(|error| {
+            NodeError::Unusable { what: "approval", path: path.clone(), why: error.to_string() }
+        })?;
+        approvals.push(approval);
+    }
+    Ok(ApprovedDefinition::new(definition, approvals)?)
+}
+
+/// A secret that is made at the first start and stays the same.
+pub(super) fn lasting_secret(path: &Path) -> Result<[u8; 32], NodeError> {
+    let fault = |source| NodeError::File { what: "endpoint key", path: path.to_path_buf(), source };
+    if !path.exists() {
+        keep_secret(path, &random::<32>()?).map_err(fault)?;
+    }
+    let bytes = read("endpoint key", path)?;
+    bytes.try_into().map_err(|bytes: Vec<u8>| NodeError::Unusable {
+        what: "endpoint key",
+        path: path.to_path_buf(),
+        why: format!("{} bytes, expected 32", bytes.len()),
+    })
+}

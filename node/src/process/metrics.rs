@@ -1,0 +1,88 @@
+//! Metrics in Prometheus' text form: the sequencer's, the network's, the engine's.
+
+use std::fmt::Write as _;
+
+use fairveil_crypto::ConsensusPublicKey;
+use fairveil_sequencer::Handle;
+use fairveil_transport::{Channel, Observer, peer_key};
+
+/// Which members are connected, by position; oneself counts as connected.
+pub(super) fn connected(observer: &Observer, keys: &[ConsensusPublicKey]) -> Vec<bool> {
+    let snapshot = observer.snapshot();
+    keys.iter()
+        .map(|key| {
+            let Some(key) = peer_key(key) else { return false };
+            let peer = snapshot.peers.iter().find(|peer| peer.key == key);
+            // The network lists peers, not oneself.
+            peer.is_none_or(|peer| peer.is_connected())
+        })
+        .collect()
+}
+
+/// All metrics.
+pub(super) fn text(handle: &Handle, observer: &Observer, engine: &str) -> String {
+    let mut text = String::new();
+    let overview = handle.overview();
+    let gauges = [
+        ("height", "last final height committed", overview.height),
+        ("final_height", "newest final height known of", overview.final_height),
+        ("released_height", "height up to which everything is released", overview.released),
+        ("certified_height", "height up to which releases are certified", overview.certified),
+        ("block_interval_milliseconds", "mean of recent blocks", overview.block_interval_ms),
+        ("pool_bundles", "bundles admitted and not ordered", overview.pool_bundles),
+        ("pool_bytes", "bytes of them", overview.pool_bytes),
+        ("pool_held", "bundles in memory", overview.pool_held),
+        ("pool_duty", "bundles to report that are not held", overview.pool_duty),
+        ("log_length", "entries of the own order log", overview.log_length),
+    ];
+    for (name, help, value) in gauges {
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "# HELP fairveil_{name} {help}\n# TYPE fairveil_{name} gauge");
+        let _ = writeln!(text, "fairveil_{name} {value}");
+    }
+    for (name, value) in &overview.counters {
+        let _ = writeln!(text, "# TYPE fairveil_{name} counter\nfairveil_{name}_total {value}");
+    }
+    peers(&mut text, observer);
+    text.push_str(engine);
+    text
+}
+
+fn peers(text: &mut String, observer: &Observer) {
+    let snapshot = observer.snapshot();
+    let _ = writeln!(text, "# TYPE fairveil_peer_connected gauge");
+    for peer in &snapshot.peers {
+        let up = u8::from(peer.is_connected());
+        let _ = writeln!(text, "fairveil_peer_connected{{peer=\"{}\"}} {up}", peer.key);
+    }
+    for (name, count) in [
+        ("sent_bytes", 0usize),
+        ("received_bytes", 1),
+        ("dropped_full", 2),
+        ("dropped_offline", 3),
+        ("dropped_inbound", 4),
+    ] {
+        let _ = writeln!(text, "# TYPE fairveil_channel_{name} counter");
+        for channel in Channel::ALL {
+            let total: u64 = snapshot
+                .peers
+                .iter()
+                .map(|peer| {
+                    let counts = peer.channel(channel);
+                    [
+                        counts.sent_bytes,
+                        counts.received_bytes,
+                        counts.dropped_full,
+                        counts.dropped_offline,
+                        counts.dropped_inbound,
+                    ][count]
+                })
+                .sum();
+            let channel = channel.name();
+            let _ = writeln!(text, "fairveil_channel_{name}_total{{channel=\"{channel}\"}} {total}");
+        }
+    }
+    for (reason, count) in &snapshot.refused {
+        let _ = writeln!(text, "fairveil_refused_total{{reason=\"{reason}\"}} {count}");
+    }
+}

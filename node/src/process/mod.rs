@@ -1,0 +1,106 @@
+//! `fairveil node`: one sequencer as a process.
+//!
+//! Order of a start: configuration, the data folder's lock, the keystore, the definition with all
+//! approvals, the network between sequencers, the database, the key ceremony if there is no key
+//! share yet, then the sequencer with its trader and HTTP endpoints. Each failure is one line on
+//! standard error, and nothing was signed before it.
+
+mod files;
+mod metrics;
+mod run;
+mod traders;
+
+pub(crate) use files::{Endpoints, keep_secret, passphrase, random};
+
+use std::collections::BTreeMap;
+
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::{
+    cli,
+    config::{Config, ConfigError},
+};
+
+/// Why a node stops.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NodeError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{what} {path}: {source}")]
+    File { what: &'static str, path: std::path::PathBuf, source: std::io::Error },
+    #[error("{what} {path}: {why}")]
+    Unusable { what: &'static str, path: std::path::PathBuf, why: String },
+    #[error("the data folder {path} is in use by another process")]
+    InUse { path: std::path::PathBuf },
+    #[error("no passphrase: give --passphrase-file or FAIRVEIL_PASSPHRASE")]
+    NoPassphrase,
+    #[error("{path} can be read by others (mode {mode:03o}); run chmod 600 on it")]
+    Readable { path: std::path::PathBuf, mode: u32 },
+    #[error("approvals: {0}")]
+    Approvals(#[from] fairveil_keygen::ApprovalError),
+    #[error("the keystore's consensus key {key} is not a member's of the definition")]
+    NotAMember { key: fairveil_crypto::ConsensusPublicKey },
+    #[error("{what}: {why}")]
+    Start { what: &'static str, why: String },
+    #[error(transparent)]
+    Stopped(#[from] fairveil_sequencer::StopReason),
+}
+
+impl NodeError {
+    /// The exit code: the configuration and files are the operator's, the rest is a failed check.
+    pub(crate) fn exit(&self) -> u8 {
+        match self {
+            Self::Start { .. } | Self::Stopped(_) => cli::exit::CHECK,
+            _ => cli::exit::USAGE,
+        }
+    }
+}
+
+/// Resolves a node's configuration.
+pub(crate) fn config(
+    file: Option<&std::path::Path>,
+    flags: &BTreeMap<String, String>,
+) -> Result<Config, ConfigError> {
+    Config::resolve(flags, |name| std::env::var(name).ok(), file)
+}
+
+/// Runs one sequencer until it stops.
+pub(crate) fn node(args: &cli::Node) -> Result<(), NodeError> {
+    let config = config(args.config.as_deref(), &args.settings.0)?;
+    start_log(&config)?;
+    if args.end_with_stdin {
+        end_with_stdin();
+    }
+    run::run(&config, args.byzantine)
+}
+
+/// Ends the process, as a crash would, once standard input closes.
+fn end_with_stdin() {
+    #[expect(clippy::disallowed_methods, reason = "nothing else can watch a pipe until its end")]
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(i32::from(cli::exit::OK));
+    });
+}
+
+fn start_log(config: &Config) -> Result<(), ConfigError> {
+    let filter = EnvFilter::try_new(config.text("log"))
+        .map_err(|_| config.invalid("log", "a filter such as info,fairveil_transport=debug"))?;
+    let quiet = ["commonware_consensus=warn", "commonware_p2p=warn", "commonware_storage=warn"];
+    let filter = quiet.iter().filter_map(|directive| directive.parse().ok()).fold(
+        filter,
+        |filter, directive| if config.text("log").contains("commonware") {
+            filter
+        } else {
+            filter.add_directive(directive)
+        },
+    );
+    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second call in one process (tests) keeps the first.
+    let _ = match config.text("log_format") {
+        "text" => builder.try_init(),
+        "json" => builder.json().try_init(),
+        _ => return Err(config.invalid("log_format", "text or json")),
+    };
+    Ok(())
+}

@@ -1,0 +1,526 @@
+//! Starting everything in order, and waiting.
+
+use std::{
+    net::{SocketAddr, ToSocketAddrs as _},
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use commonware_p2p::Manager as _;
+use commonware_parallel::Sequential;
+use commonware_runtime::{Metrics as _, Runner as _, Spawner as _, Supervisor as _, tokio as runtime};
+use commonware_utils::ordered::Set;
+use fairveil_consensus::{
+    network::{Channels, Network as EngineNetwork},
+    timing::Timing,
+};
+use fairveil_crypto::{SequencerIndex, committee::KeyShare};
+use fairveil_keygen::{
+    CeremonyContext, Definition, Membership, Transcript, VerifiedTranscript,
+    definition::{Address, Mode},
+    keystore::SequencerKeys,
+};
+use fairveil_mempool::Limits;
+use fairveil_ordering as ordering;
+use fairveil_release::registry::{Registry, Rollup};
+use fairveil_sequencer::{
+    Config as SequencerConfig, Engine, Executor, PeerChannels, Secrets, Store,
+    ceremony::{self, Setup},
+};
+use fairveil_transport::{
+    self as transport, Channel, Directory, EndpointSecret, Member, Network, NetworkPublicKey,
+    NetworkSecret, SegmentationOffload, Sender, SocketOptions,
+};
+use redb::backends::FileBackend;
+use tokio::net::TcpListener;
+use tracing::info;
+
+use super::{
+    NodeError,
+    files::{self, Endpoints, FolderLock, KeystoreFile},
+    metrics, traders,
+};
+use crate::{cli::ByzantineKind, config::Config, http};
+
+/// Most members that are ever connected at once.
+const MAX_PEERS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
+/// How long the ceremony's chain goes on for members that are not done.
+const LINGER: Duration = Duration::from_secs(60);
+
+/// Runs a node until it stops.
+pub(super) fn run(config: &Config, byzantine: Option<ByzantineKind>) -> Result<(), NodeError> {
+    let data = config.path("data_dir").unwrap_or_default();
+    let lock = files::lock_folder(&data)?;
+    let (keystore, keys) = KeystoreFile::open(config)?;
+    let approved = files::approved(config)?;
+    let threads = config.number("runtime_threads", 1..=256, "1 to 256 threads")?;
+    let node = Node {
+        config: config.clone(),
+        data: data.clone(),
+        keystore,
+        keys,
+        context: CeremonyContext::new(approved, 0),
+        byzantine,
+        _lock: lock,
+    };
+    let runtime = runtime::Config::new()
+        .with_worker_threads(usize::try_from(threads).unwrap_or(2))
+        .with_storage_directory(data.join("consensus"))
+        .with_catch_panics(false);
+    runtime::Runner::new(runtime).start(|context| node.start(context))
+}
+
+struct Node {
+    config: Config,
+    data: PathBuf,
+    keystore: KeystoreFile,
+    keys: SequencerKeys,
+    context: CeremonyContext,
+    byzantine: Option<ByzantineKind>,
+    _lock: FolderLock,
+}
+
+type NodeEngine = Engine<Directory, Directory, Sequential, Sender>;
+
+impl Node {
+    async fn start(self, context: runtime::Context) -> Result<(), NodeError> {
+        let definition = self.context.definition().clone();
+        let key = self.keys.consensus.public_key();
+        let index = definition.index_of(&key).ok_or(NodeError::NotAMember { key })?;
+        let network = Arc::new(self.open_network(&definition, index)?);
+        let observer = network.observer();
+        let engine = self.engine(&context, &network, &definition)?;
+        let channels = peer_channels(&network)?;
+        let store = self.store(&definition)?;
+        let (membership, transcript) = self.key_share(&context, &store, &engine).await?;
+        let verified = self.verified(&transcript)?;
+        let sequencer = self.sequencer_config(&definition, index, &verified, &network)?;
+        let secrets = Secrets {
+            consensus_seed: self.keys.consensus.expose_seed(),
+            key_share: membership.share,
+        };
+        let executor = Executor::pools(
+            self.threads("admission_threads")?,
+            self.threads("opening_threads")?,
+        )
+        .map_err(|error| NodeError::Start { what: "threads", why: error.to_string() })?;
+        let running = fairveil_sequencer::start(
+            context.child("sequencer"),
+            sequencer,
+            secrets,
+            store,
+            executor,
+            engine,
+            channels,
+        )
+        .await
+        .map_err(|error| NodeError::Start { what: "sequencer", why: error.to_string() })?;
+        let member = definition.member(index).ok_or(NodeError::NotAMember { key })?;
+        let trader = self.trader_endpoint(&definition, member, running.handle.clone())?;
+        let http = self.http_listener(member).await?;
+        self.announce(index, &member.name, &network, &trader, &http)?;
+        let observed = (observer.clone(), definition.consensus_keys());
+        let connected = move || metrics::connected(&observed.0, &observed.1);
+        let (handle, encoder) = (running.handle.clone(), context.child("metrics"));
+        let shared = http::Shared::new(
+            running.handle.clone(),
+            definition,
+            String::from_utf8_lossy(&transcript.to_json()).into_owned(),
+            Box::new(connected),
+            Box::new(move || metrics::text(&handle, &observer, &encoder.encode())),
+        );
+        let served = tokio::spawn(http::serve(http, Arc::new(shared)));
+        let stopped = tokio::select! {
+            reason = running.stopped() => Err(NodeError::Stopped(reason)),
+            result = served => {
+                let why = format!("{result:?}");
+                Err(NodeError::Start { what: "http", why })
+            }
+            () = signalled() => Ok(()),
+        };
+        drop(trader);
+        info!("stopping");
+        stopped
+    }
+
+    fn open_network(
+        &self,
+        definition: &Definition,
+        index: SequencerIndex,
+    ) -> Result<Network, NodeError> {
+        let failed = |what: &'static str, why: String| NodeError::Start { what, why };
+        let member = definition.member(index);
+        let listen = match self.config.address("peer_listen")? {
+            Some(address) => address,
+            None => resolve(member.map(|member| &member.peer_address))?,
+        };
+        let key = transport::peer_key(&self.keys.consensus.public_key())
+            .ok_or_else(|| failed("keystore", "the consensus key is no point".into()))?;
+        let network = Network::open(transport::Config {
+            network_id: definition.network_id(),
+            key,
+            network_secret: self.network_secret()?,
+            endpoint_secret: self.endpoint_secret("endpoint.key")?,
+            listen,
+            timing: transport::Timing {
+                idle: self.millis("quic_idle_ms", 1_000..=120_000)?,
+                ..transport::Timing::LOCAL
+            },
+            socket: self.socket()?,
+            max_peers: MAX_PEERS,
+            jitter_seed: u64::from_be_bytes(files::random()?),
+        })
+        .map_err(|error| failed("network between sequencers", error.to_string()))?;
+        let mut directory = network.directory();
+        let members = definition
+            .members()
+            .iter()
+            .map(|member| {
+                let network_key = NetworkPublicKey::from_bytes(*member.network.as_bytes());
+                let address = resolve(Some(&member.peer_address))?;
+                Member::approved(member.consensus, network_key, address)
+                    .map_err(|error| failed("member", error.to_string()))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let keys: Vec<_> = members.iter().map(|member| member.key().clone()).collect();
+        directory
+            .learn(members)
+            .map_err(|error| failed("members", error.to_string()))?;
+        directory.track(definition.epoch().get(), Set::from_iter_dedup(keys));
+        Ok(network)
+    }
+
+    fn engine(
+        &self,
+        context: &runtime::Context,
+        network: &Network,
+        definition: &Definition,
+    ) -> Result<NodeEngine, NodeError> {
+        let take = |channel| {
+            network.channel(channel).map_err(|error| NodeError::Start {
+                what: "channel",
+                why: error.to_string(),
+            })
+        };
+        let _ = definition;
+        let channels = Channels {
+            votes: take(Channel::Votes)?,
+            certificates: take(Channel::Certificates)?,
+            resolver: take(Channel::Resolver)?,
+            blocks: take(Channel::Blocks)?,
+            backfill: take(Channel::Backfill)?,
+        };
+        Ok(Engine {
+            peers: network.directory(),
+            blocker: network.directory(),
+            strategy: Sequential,
+            network: EngineNetwork::new(context, channels),
+        })
+    }
+
+    fn store(&self, definition: &Definition) -> Result<Store, NodeError> {
+        let path = self.data.join("state.redb");
+        let what = "database";
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|source| NodeError::File { what, path: path.clone(), source })?;
+        let unusable = |why: String| NodeError::Unusable { what, path: path.clone(), why };
+        let backend = FileBackend::new(file).map_err(|error| unusable(error.to_string()))?;
+        let key = self.keys.consensus.public_key();
+        Store::open(backend, &definition.network_id(), &key)
+            .map_err(|error| unusable(error.to_string()))
+    }
+
+    /// The key share and the transcript: from the keystore and the data folder, or from a
+    /// ceremony.
+    async fn key_share(
+        &self,
+        context: &runtime::Context,
+        store: &Store,
+        engine: &NodeEngine,
+    ) -> Result<(Membership, Transcript), NodeError> {
+        let definition = self.context.definition();
+        let path = self.data.join("transcript.json");
+        let stored = self.keys.membership_of(&definition.network_id(), definition.epoch());
+        if let (Ok(membership), true) = (&stored, path.exists()) {
+            let bytes = files::read("transcript", &path)?;
+            let transcript = Transcript::from_json(&bytes).map_err(|error| {
+                NodeError::Unusable { what: "transcript", path, why: error.to_string() }
+            })?;
+            return Ok((copied(membership)?, transcript));
+        }
+        info!("no key share yet: the key ceremony begins");
+        let setup = Setup {
+            context: self.context.clone(),
+            consensus_seed: self.keys.consensus.expose_seed(),
+            dealing: fairveil_keygen::DealingSecret::from_bytes(&self.keys.dealing.expose_bytes())
+                .map_err(|error| NodeError::Start { what: "keystore", why: error.to_string() })?,
+            partition: "ceremony".into(),
+            timing: ceremony_timing(),
+        };
+        let keep = |membership: &Membership| {
+            let with_share = self.with(membership).map_err(std::io::Error::other)?;
+            self.keystore.keep(&with_share)
+        };
+        let made = ceremony::run(context.child("keygen"), setup, store, engine, keep)
+            .await
+            .map_err(|error| NodeError::Start { what: "key ceremony", why: error.to_string() })?;
+        files::write_public(&path, &made.transcript.to_json())
+            .map_err(|source| NodeError::File { what: "transcript", path, source })?;
+        info!("the key ceremony is complete");
+        let (chain, store) = (made.chain, store.clone());
+        context.child("linger").spawn(move |_| async move {
+            // Others may still need this member to finish.
+            let _ = tokio::time::timeout(LINGER, ceremony::linger(chain, store)).await;
+        });
+        Ok((made.membership, *made.transcript))
+    }
+
+    fn with(&self, membership: &Membership) -> Result<SequencerKeys, NodeError> {
+        let seed = |key: &fairveil_crypto::ConsensusSecret| {
+            fairveil_crypto::ConsensusSecret::from_seed(*key.expose_seed())
+        };
+        let dealing =
+            fairveil_keygen::DealingSecret::from_bytes(&self.keys.dealing.expose_bytes())
+                .map_err(|error| NodeError::Start { what: "keystore", why: error.to_string() })?;
+        Ok(SequencerKeys {
+            network: seed(&self.keys.network),
+            consensus: seed(&self.keys.consensus),
+            dealing,
+            membership: Some(copied(membership)?),
+        })
+    }
+
+    fn verified(&self, transcript: &Transcript) -> Result<VerifiedTranscript, NodeError> {
+        let path = self.data.join("transcript.json");
+        transcript
+            .verify()
+            .and_then(|verified| verified.of_network(&self.context.definition().network_id()))
+            .map_err(|error| NodeError::Unusable {
+                what: "transcript",
+                path,
+                why: error.to_string(),
+            })
+    }
+
+    fn sequencer_config(
+        &self,
+        definition: &Definition,
+        index: SequencerIndex,
+        verified: &VerifiedTranscript,
+        network: &Network,
+    ) -> Result<SequencerConfig, NodeError> {
+        let start = |what: &'static str, why: String| NodeError::Start { what, why };
+        let proposal = definition.proposal();
+        let rollups = proposal
+            .rollups
+            .iter()
+            .map(|rollup| Rollup::recorder(rollup.chain_id, &rollup.name))
+            .collect();
+        let observed = (network.observer(), definition.consensus_keys());
+        Ok(SequencerConfig {
+            network_id: definition.network_id(),
+            committee: verified.committee().clone(),
+            index,
+            fairness: ordering::Committee::new(proposal.n, proposal.f, proposal.g)
+                .map_err(|error| start("definition", error.to_string()))?,
+            mode: match proposal.ordering.mode {
+                Mode::Strict => ordering::Mode::Strict,
+                Mode::Leader => ordering::Mode::Leader,
+            },
+            registry: Registry::new(rollups)
+                .map_err(|error| start("rollups", error.to_string()))?,
+            transcript: verified.digest(),
+            limits: self.limits()?,
+            timing: self.timing(definition)?,
+            partition: "network".into(),
+            connected: Arc::new(move || metrics::connected(&observed.0, &observed.1)),
+            behaviour: self.byzantine.map_or_else(Default::default, Into::into),
+        })
+    }
+
+    fn limits(&self) -> Result<Limits, NodeError> {
+        let number = |key, expected| self.config.number(key, 1..=1 << 40, expected);
+        let limits = Limits {
+            pool_bundles: number("pool_bundles", "a number of bundles")?,
+            pool_bytes: number("pool_bytes", "a number of bytes")?,
+            payer_bundles: number("pool_bundles_per_payer", "a number of bundles")?,
+            address_per_second: number("trader_rate", "submissions a second")?,
+            address_burst: number("trader_burst", "submissions")?,
+            announced_ids: usize::try_from(number("pool_bundles", "a number of bundles")?)
+                .unwrap_or(usize::MAX)
+                .max(Limits::DEFAULT.announced_ids),
+            ..Limits::DEFAULT
+        };
+        match limits.fault() {
+            None => Ok(limits),
+            Some(fault) => Err(NodeError::Start { what: "limits", why: fault.into() }),
+        }
+    }
+
+    fn timing(&self, definition: &Definition) -> Result<Timing, NodeError> {
+        let blocks = definition.proposal().blocks;
+        Ok(Timing {
+            min_interval: Duration::from_millis(blocks.minimum_interval_ms.into()),
+            idle_interval: Duration::from_millis(blocks.idle_interval_ms.into()),
+            leader_timeout: self.millis("leader_timeout_ms", 100..=60_000)?,
+            certification_timeout: self.millis("certification_timeout_ms", 100..=120_000)?,
+            ..Timing::default()
+        })
+    }
+
+    fn trader_endpoint(
+        &self,
+        definition: &Definition,
+        member: &fairveil_keygen::Member,
+        handle: fairveil_sequencer::Handle,
+    ) -> Result<traders::Traders, NodeError> {
+        let listen = match self.config.address("trader_listen")? {
+            Some(address) => address,
+            None => resolve(Some(&member.trader_address))?,
+        };
+        let setup = traders::Setup {
+            network_id: definition.network_id(),
+            network_secret: self.network_secret()?,
+            endpoint_secret: self.endpoint_secret("trader.key")?,
+            listen,
+            socket: self.socket()?,
+            rate: self.config.number("trader_rate", 1..=1 << 20, "submissions a second")?,
+            burst: self.config.number("trader_burst", 1..=1 << 20, "submissions")?,
+        };
+        traders::Traders::open(setup, handle)
+    }
+
+    async fn http_listener(
+        &self,
+        member: &fairveil_keygen::Member,
+    ) -> Result<TcpListener, NodeError> {
+        let listen = match self.config.address("http_listen")? {
+            Some(address) => address,
+            None => resolve(Some(&member.rpc_address))?,
+        };
+        TcpListener::bind(listen)
+            .await
+            .map_err(|error| NodeError::Start { what: "http", why: format!("{listen}: {error}") })
+    }
+
+    fn announce(
+        &self,
+        index: SequencerIndex,
+        name: &str,
+        network: &Network,
+        trader: &traders::Traders,
+        http: &TcpListener,
+    ) -> Result<(), NodeError> {
+        let http = http
+            .local_addr()
+            .map_err(|error| NodeError::Start { what: "http", why: error.to_string() })?;
+        let endpoints = Endpoints {
+            pid: std::process::id(),
+            index: index.get(),
+            name: name.to_owned(),
+            peer: network.socket().address.to_string(),
+            trader: trader.address().to_string(),
+            http: format!("http://{http}"),
+        };
+        info!(index = endpoints.index, http = endpoints.http, "listening");
+        let path = self.data.join("endpoints.json");
+        let text = serde_json::to_vec_pretty(&endpoints).unwrap_or_default();
+        files::write_public(&path, &text)
+            .map_err(|source| NodeError::File { what: "endpoints", path, source })
+    }
+
+    fn network_secret(&self) -> Result<NetworkSecret, NodeError> {
+        NetworkSecret::from_seed(*self.keys.network.expose_seed())
+            .map_err(|error| NodeError::Start { what: "network key", why: error.to_string() })
+    }
+
+    fn endpoint_secret(&self, name: &str) -> Result<EndpointSecret, NodeError> {
+        Ok(EndpointSecret::from_bytes(files::lasting_secret(&self.data.join(name))?))
+    }
+
+    fn socket(&self) -> Result<SocketOptions, NodeError> {
+        let segmentation_offload = if self.config.switch("quic_gso")? {
+            SegmentationOffload::On
+        } else {
+            SegmentationOffload::Off
+        };
+        Ok(SocketOptions { segmentation_offload, ..SocketOptions::default() })
+    }
+
+    fn millis(
+        &self,
+        key: &'static str,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> Result<Duration, NodeError> {
+        Ok(Duration::from_millis(self.config.number(key, range, "milliseconds in range")?))
+    }
+
+    fn threads(&self, key: &'static str) -> Result<usize, NodeError> {
+        let threads = self.config.number(key, 1..=256, "1 to 256 threads")?;
+        Ok(usize::try_from(threads).unwrap_or(1))
+    }
+}
+
+/// The three channels beside the engine's.
+fn peer_channels(
+    network: &Network,
+) -> Result<PeerChannels<Sender, fairveil_transport::Receiver>, NodeError> {
+    let take = |channel| {
+        network
+            .channel(channel)
+            .map_err(|error| NodeError::Start { what: "channel", why: error.to_string() })
+    };
+    Ok(PeerChannels {
+        logs: take(Channel::Fragments)?,
+        bundles: take(Channel::Bundles)?,
+        shares: take(Channel::Shares)?,
+    })
+}
+
+/// A second instance of a membership: the share is read from its encoding.
+fn copied(membership: &Membership) -> Result<Membership, NodeError> {
+    let share = KeyShare::decode(
+        membership.share.index(),
+        &membership.share.expose_encoding()[..],
+    )
+    .map_err(|error| NodeError::Start { what: "key share", why: error.to_string() })?;
+    Ok(Membership { network_id: membership.network_id, epoch: membership.epoch, share })
+}
+
+/// The ceremony's chain has no traffic but the ceremony's: fast blocks, short timeouts.
+fn ceremony_timing() -> Timing {
+    Timing {
+        min_interval: Duration::from_millis(50),
+        idle_interval: Duration::from_millis(400),
+        ..Timing::default()
+    }
+}
+
+fn resolve(address: Option<&Address>) -> Result<SocketAddr, NodeError> {
+    let text = address.map(ToString::to_string).unwrap_or_default();
+    let start = |why: String| NodeError::Start { what: "address", why };
+    text.to_socket_addrs()
+        .map_err(|error| start(format!("{text}: {error}")))?
+        .next()
+        .ok_or_else(|| start(format!("{text} does not resolve")))
+}
+
+/// Resolves when the process is asked to end.
+async fn signalled() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = match signal(SignalKind::terminate()) {
+        Ok(signal) => signal,
+        Err(_) => return std::future::pending().await,
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
