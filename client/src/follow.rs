@@ -13,7 +13,8 @@
 //! 1. States only move forward, and the last three are final.
 //! 2. What a sequencer says and can't prove changes no state; it is kept as a doubt with its name.
 //! 3. A released bundle has exactly the legs that were sealed, where the trader shows them.
-//! 4. Time is the runtime's; nothing here reads a clock but for waiting.
+//! 4. The slowest f sequencers delay a round by [`GRACE`] at most, and no proof of another one.
+//! 5. Time is the runtime's; nothing here reads a clock but for waiting.
 
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ use fairveil_mempool::{Bundle, Receipt};
 use fairveil_release::document::BundleDocument;
 use fairveil_release::failed::Failed;
 use fairveil_release::tree::Position;
-use futures::future::join_all;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use serde_json::Value;
 
 use crate::document::{DisbeliefReason, Ending, ending};
@@ -34,6 +36,9 @@ use crate::trust::PinnedNetwork;
 
 /// The time between two rounds of questions.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How long a round waits for the slowest f sequencers.
+pub const GRACE: Duration = Duration::from_millis(300);
 
 /// What a trader knows of the bundle that is followed.
 #[derive(Clone, Debug)]
@@ -246,7 +251,15 @@ impl<'a> Follower<'a> {
             let said = said.map_err(|error| printable(&error.to_string()));
             Claim { url: endpoint.url().to_owned(), said }
         });
-        self.status.claims = join_all(asked).await;
+        let enough = self.endpoints.len().saturating_sub(self.network.faults());
+        let mut said = gather(asked, enough).await;
+        let late = |endpoint: &Endpoint| Claim {
+            url: endpoint.url().to_owned(),
+            said: Err("no answer yet".to_owned()),
+        };
+        let claims = self.endpoints.iter().zip(said.drain(..));
+        self.status.claims =
+            claims.map(|(endpoint, claim)| claim.unwrap_or_else(|| late(endpoint))).collect();
         let ended = self.claiming(|state| state >= rpc::State::Released);
         self.prove_ending(&ended).await;
         if self.status.state.rank() < State::Ordered.rank() {
@@ -272,15 +285,20 @@ impl<'a> Follower<'a> {
     }
 
     async fn prove_ending(&mut self, claiming: &[(&Endpoint, StatusInfo)]) {
-        for (endpoint, _) in claiming {
-            let document: Result<BundleDocument, _> =
-                endpoint.call("fairveil_release", params(self.subject.id)).await;
+        let id = self.subject.id;
+        let asked = claiming.iter().map(|(endpoint, _)| async move {
+            let document = endpoint.call::<BundleDocument>("fairveil_release", params(id)).await;
+            (endpoint.url(), document)
+        });
+        // The first proof counts: who is slow, or lies, delays nobody else's.
+        let mut asked: FuturesUnordered<_> = asked.collect();
+        while let Some((url, document)) = asked.next().await {
             let document = match document {
                 Ok(document) => document,
                 // Certified a few blocks after it is released: no fault.
                 Err(HttpError::Rpc(failure)) if failure.code == rpc::code::NOT_RELEASED => continue,
                 Err(error) => {
-                    self.status.doubt(endpoint.url(), &error.to_string());
+                    self.status.doubt(url, &error.to_string());
                     continue;
                 }
             };
@@ -293,7 +311,7 @@ impl<'a> Follower<'a> {
                         return;
                     }
                 }
-                Err(reason) => self.status.doubt(endpoint.url(), &reason.to_string()),
+                Err(reason) => self.status.doubt(url, &reason.to_string()),
             }
         }
     }
@@ -311,10 +329,14 @@ impl<'a> Follower<'a> {
     }
 
     async fn prove_order(&mut self, claiming: &[(&Endpoint, StatusInfo)]) {
-        for (endpoint, info) in claiming {
-            let Some(place) = info.place else { continue };
+        let placed = claiming.iter().filter_map(|(endpoint, info)| Some((*endpoint, info.place?)));
+        let asked = placed.map(|(endpoint, place)| async move {
             let path = format!("/orders/{}", place.height);
-            let proven = match endpoint.get(&path).await {
+            (endpoint.url(), place, endpoint.get(&path).await)
+        });
+        let mut asked: FuturesUnordered<_> = asked.collect();
+        while let Some((url, place, answer)) = asked.next().await {
+            let proven = match answer {
                 Ok(bytes) => self.ordered_at(&bytes, place),
                 Err(error) => Err(error.to_string()),
             };
@@ -324,7 +346,7 @@ impl<'a> Follower<'a> {
                     self.status.advance(State::Ordered);
                     return;
                 }
-                Err(why) => self.status.doubt(endpoint.url(), &why),
+                Err(why) => self.status.doubt(url, &why),
             }
         }
     }
@@ -340,7 +362,7 @@ impl<'a> Follower<'a> {
         let emitted = order.emission().ids().nth(index as usize);
         if height.get() != place.height || emitted.map(|one| one.id) != Some(self.subject.id) {
             return Err(format!(
-                "the certified order of height {height} does not have the bundle at position {index}"
+                "the order of height {height} does not have the bundle at position {index}"
             ));
         }
         Ok(Position { height, index })
@@ -351,7 +373,9 @@ impl<'a> Follower<'a> {
         let asked = claiming.iter().map(|(endpoint, _)| {
             endpoint.call::<Vec<ReceiptInfo>>("fairveil_receipts", params(id))
         });
-        for ((endpoint, _), answer) in claiming.iter().zip(join_all(asked).await) {
+        let answers = gather(asked, self.network.needed()).await;
+        for ((endpoint, _), answer) in claiming.iter().zip(answers) {
+            let answer = answer.and_then(Result::ok);
             for info in answer.unwrap_or_default() {
                 match crate::receipts::read(&info).and_then(|receipt| self.receipts.add(receipt)) {
                     Ok(Answer::Receipt(receipt)) => self.status.receipts.push(receipt),
@@ -377,6 +401,32 @@ impl<'a> Follower<'a> {
     }
 }
 
+/// What the futures give, in their order: waits for `enough` of them, and for the others only a
+/// grace time longer.
+async fn gather<F: Future>(
+    futures: impl Iterator<Item = F>,
+    enough: usize,
+) -> Vec<Option<F::Output>> {
+    let numbered =
+        futures.enumerate().map(|(number, future)| async move { (number, future.await) });
+    let mut running: FuturesUnordered<_> = numbered.collect();
+    let mut answers: Vec<_> = (0..running.len()).map(|_| None).collect();
+    let mut count = 0;
+    loop {
+        let next = if count < enough {
+            running.next().await
+        } else {
+            tokio::time::timeout(GRACE, running.next()).await.unwrap_or_default()
+        };
+        let Some((number, answer)) = next else { return answers };
+        answers[number] = Some(answer);
+        count += 1;
+    }
+}
+
 fn params(id: BundleId) -> Vec<Value> {
     vec![Value::from(id.to_string())]
 }
+
+#[cfg(test)]
+mod tests;

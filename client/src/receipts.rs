@@ -245,4 +245,4 @@ pub fn printable(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

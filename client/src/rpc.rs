@@ -316,3 +316,6 @@ pub struct OutcomeInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -117,3 +117,6 @@ fn answer_of(error: HttpError) -> Answer {
         error => Answer::Silent(printable(&error.to_string())),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,8 @@ use commonware_utils::acknowledgement::Exact;
 use commonware_utils::channel::mpsc;
 use fairveil_crypto::certificate::{BlockHeader, Finalization, MAX_HEADERS};
 use fairveil_crypto::{Height, SequencerIndex, Signature, View};
-use tracing::error;
+use fairveil_ordering::FRESH_HEIGHTS;
+use tracing::{error, warn};
 
 use crate::application::Marshal;
 use crate::block::{Block, block_digest};
@@ -34,6 +35,9 @@ use crate::speculation::Speculation;
 
 /// How often the store is looked at again for a finalization that is still being written.
 const FINALITY_POLL: Duration = Duration::from_millis(20);
+
+/// After how many polls without success the operator is told: 10 s.
+const FINALITY_WARN_POLLS: u64 = 500;
 
 /// A final block.
 pub struct Finalized<C: Chain> {
@@ -96,26 +100,51 @@ pub enum DeliveryError<F: std::error::Error + 'static> {
     Closed,
 }
 
-/// The height of the newest final block that this sequencer knows of, delivered or not.
-#[derive(Clone, Debug, Default)]
-pub struct FinalTip(Arc<AtomicU64>);
+/// How far this sequencer sees: beyond what was delivered to it.
+#[derive(Clone, Debug)]
+pub struct Progress(Arc<Heights>);
 
-impl FinalTip {
+#[derive(Debug)]
+struct Heights {
+    finalized: AtomicU64,
+    executed: AtomicU64,
+}
+
+impl Progress {
     pub(crate) fn new(height: Height) -> Self {
-        Self(Arc::new(AtomicU64::new(height.get())))
+        let [finalized, executed] = [height.get(), height.get()].map(AtomicU64::new);
+        Self(Arc::new(Heights { finalized, executed }))
     }
 
-    /// The height.
+    /// The newest height that is known to be final, delivered or not.
     #[must_use]
-    pub fn height(&self) -> Height {
-        Height::new(self.0.load(Ordering::Relaxed))
+    pub fn finalized(&self) -> Height {
+        Height::new(self.0.finalized.load(Ordering::Relaxed))
+    }
+
+    /// What a log head says that its sequencer has seen: the newest final height, or, while
+    /// finality lags far behind, a height well below the highest block executed here. (With final
+    /// heights alone, views that certify and do not finalize could use up the window in which
+    /// heads are fresh, and no block could follow.)
+    #[must_use]
+    pub fn height_seen(&self) -> Height {
+        let executed = Height::new(self.0.executed.load(Ordering::Relaxed));
+        self.finalized().max(executed.saturating_sub(FRESH_HEIGHTS / 2))
+    }
+
+    pub(crate) fn saw_final(&self, height: Height) {
+        self.0.finalized.fetch_max(height.get(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn saw_executed(&self, height: Height) {
+        self.0.executed.fetch_max(height.get(), Ordering::Relaxed);
     }
 }
 
 /// Passes the engine's updates on to [`run`].
 #[derive(Clone)]
 pub(crate) struct Updates {
-    pub(crate) tip: FinalTip,
+    pub(crate) progress: Progress,
     pub(crate) blocks: mpsc::UnboundedSender<(Block, Exact)>,
 }
 
@@ -125,7 +154,7 @@ impl Reporter for Updates {
     fn report(&mut self, update: Update<Block>) -> Feedback {
         match update {
             Update::Tip(_, height, _) => {
-                self.tip.0.fetch_max(height.get(), Ordering::Relaxed);
+                self.progress.saw_final(Height::new(height.get()));
             }
             // The engine has at most `max_pending_acks` of them under way.
             Update::Block(block, acknowledgement) => {
@@ -199,9 +228,15 @@ async fn executed<C: Chain>(
 
 /// The proof for a block that is known to be final: waits until the engine stored it.
 async fn finality(clock: &impl Clock, marshal: &Marshal, block: &Block) -> Finality {
+    let mut polls = 0_u64;
     loop {
         if let Some(finality) = stored_finality(marshal, block).await {
             return finality;
+        }
+        polls += 1;
+        if polls.is_multiple_of(FINALITY_WARN_POLLS) {
+            let height = block.header().height.get();
+            warn!(height, "no finalization within {MAX_HEADERS} heights is stored yet");
         }
         clock.sleep(FINALITY_POLL).await;
     }

@@ -1,10 +1,10 @@
 //! Wires commonware's simplex, marshal, buffered broadcast and resolver around one chain.
 //!
 //! ```text
-//!  blocks channel ── broadcast::buffered ──┐                        ┌── Chain (order_chain, ceremony)
-//!  backfill channel ── resolver::p2p ──────┤ marshal ── Application ┤
-//!  votes, certificates, resolver ── simplex┘    │       (Inline)    └── Speculation
-//!                                               └── delivery ── Finalized ── sequencer
+//! blocks ── broadcast::buffered ─┐                       ┌─ Chain (order_chain, ceremony)
+//! backfill ── resolver::p2p ─────┤ marshal ─ Application ┤
+//! votes, certificates, resolver ─┤    │       (Inline)   └─ Speculation
+//!                        simplex ┘    └─ delivery ─ Finalized ─ sequencer
 //! ```
 //!
 //! # Invariants
@@ -19,14 +19,15 @@
 use std::num::{NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize};
 
 use commonware_broadcast::buffered;
-use commonware_consensus::Reporters;
 use commonware_consensus::marshal::core::Actor;
 use commonware_consensus::marshal::resolver::p2p as backfill;
 use commonware_consensus::marshal::{self, Start};
 use commonware_consensus::simplex;
 use commonware_consensus::simplex::config::{Floor, ForwardPolicy, SkipBudget, SkipPolicy};
 use commonware_consensus::simplex::elector::RoundRobin;
+use commonware_consensus::simplex::types::{Activity, Context};
 use commonware_consensus::types::{Epoch as EngineEpoch, ViewDelta};
+use commonware_consensus::{CertifiableAutomaton, Relay, Reporter, Reporters};
 use commonware_cryptography::certificate::{ConstantProvider, Verifier as _};
 use commonware_cryptography::{Digested, Digestible as _, Sha256};
 use commonware_macros::select;
@@ -42,10 +43,10 @@ use rand_core_10::CryptoRng;
 use tracing::info;
 
 use crate::application::{Application, automaton};
-use crate::block::Block;
+use crate::block::{Block, Digest};
 use crate::chain::Chain;
 use crate::committee::{CommitteeError, EpochBounds, Members, PublicKey, Scheme, own_key};
-use crate::delivery::{self, DeliveryError, FinalTip, Finalized, Updates};
+use crate::delivery::{self, DeliveryError, Finalized, Progress, Updates};
 use crate::equivocation::{self, ConflictReporter};
 use crate::network::{Network, Subchannel, SubchannelError, Subchannels};
 use crate::speculation::Speculation;
@@ -130,8 +131,8 @@ pub enum EngineError<F: std::error::Error + 'static> {
 pub struct Running<C: Chain> {
     /// Final blocks, in order.
     pub finalized: mpsc::Receiver<Finalized<C>>,
-    /// The newest final height.
-    pub tip: FinalTip,
+    /// How far the engine sees.
+    pub progress: Progress,
     handle: Handle<Result<(), EngineError<C::Fault>>>,
 }
 
@@ -177,11 +178,11 @@ where
     config.timing.check()?;
     let scheme = config.members.signer(&config.namespace, &config.secret)?;
     let channels = network.subchannels(config.subchannel).await?;
-    let tip = FinalTip::new(C::tip(&state).height);
+    let progress = Progress::new(C::tip(&state).height);
     let (sender, finalized) = mpsc::channel(MAX_UNACKNOWLEDGED.get());
-    let parts = Parts { config, scheme, chain, genesis, state, tip: tip.clone(), sender };
+    let parts = Parts { config, scheme, chain, genesis, state, progress: progress.clone(), sender };
     let handle = context.spawn(move |context| parts.run(context, channels));
-    Ok(Running { finalized, tip, handle })
+    Ok(Running { finalized, progress, handle })
 }
 
 struct Parts<C: Chain, P, B, T> {
@@ -190,7 +191,7 @@ struct Parts<C: Chain, P, B, T> {
     chain: C,
     genesis: Block,
     state: C::State,
-    tip: FinalTip,
+    progress: Progress,
     sender: mpsc::Sender<Finalized<C>>,
 }
 
@@ -231,9 +232,9 @@ where
                 .await;
         info!(processed = ?floor.processed(), epoch = self.config.epoch.get(), "engine starts");
 
-        let speculation = Speculation::new(self.state.clone());
+        let speculation = Speculation::new(self.state.clone(), self.progress.clone());
         let (updates, received) = mpsc::unbounded_channel();
-        let updates = Updates { tip: self.tip.clone(), blocks: updates };
+        let updates = Updates { progress: self.progress.clone(), blocks: updates };
         let actor = actor.start(updates, buffer, resolver);
         let (chain, states, store) = (self.chain.clone(), speculation.clone(), marshal.clone());
         let sender = self.sender.clone();
@@ -250,37 +251,8 @@ where
             .child("evidence")
             .spawn(move |_| equivocation::forward(chain, members, namespace, epoch, found));
         let reporter = Reporters::from((automaton.clone(), conflicts));
-        let engine = simplex::Engine::new(
-            context.child("simplex"),
-            simplex::config::Config {
-                scheme: self.scheme.clone(),
-                elector: RoundRobin::<Sha256>::default(),
-                blocker: self.config.blocker.clone(),
-                automaton: automaton.clone(),
-                relay: automaton,
-                reporter,
-                track_historical_votes: true,
-                strategy: self.config.strategy.clone(),
-                partition: format!("{}-simplex-{}", self.config.partition, self.config.epoch),
-                mailbox_size: MAILBOX,
-                epoch: EngineEpoch::new(self.config.epoch.get()),
-                floor: Floor::Genesis(self.genesis.digest()),
-                replay_buffer: REPLAY_BUFFER,
-                write_buffer: WRITE_BUFFER,
-                page_cache: pages,
-                leader_timeout: self.config.timing.leader_timeout,
-                certification_timeout: self.config.timing.certification_timeout,
-                timeout_retry: self.config.timing.retry_interval,
-                view_retention: ViewDelta::new(RETAINED_VIEWS),
-                skip: SkipPolicy::Enabled {
-                    timeout: self.config.timing.skip_timeout,
-                    budget: SkipBudget::Participants,
-                },
-                fetch_timeout: nonzero(self.config.timing.fetch_timeout),
-                fetch_retry_delay: self.config.timing.fetch_retry,
-                forward: ForwardPolicy::SilentLeader,
-            },
-        );
+        let engine = self.simplex(automaton, reporter, pages);
+        let engine = simplex::Engine::new(context.child("simplex"), engine);
         let engine = engine.start(channels.votes, channels.certificates, channels.resolver);
 
         select! {
@@ -302,6 +274,49 @@ where
     B: Blocker<PublicKey = PublicKey>,
     T: Strategy,
 {
+    fn simplex<A, F>(
+        &self,
+        automaton: A,
+        reporter: F,
+        page_cache: CacheRef,
+    ) -> simplex::config::Config<Scheme, RoundRobin<Sha256>, B, Digest, A, A, F, T>
+    where
+        A: CertifiableAutomaton<Context = Context<Digest, PublicKey>> + Relay,
+        F: Reporter<Activity = Activity<Scheme, Digest>>,
+    {
+        let timing = self.config.timing;
+        simplex::config::Config {
+            scheme: self.scheme.clone(),
+            elector: RoundRobin::default(),
+            blocker: self.config.blocker.clone(),
+            automaton: automaton.clone(),
+            relay: automaton,
+            reporter,
+            // Without it a second vote after the certificate would convict nobody.
+            track_historical_votes: true,
+            strategy: self.config.strategy.clone(),
+            partition: format!("{}-simplex-{}", self.config.partition, self.config.epoch),
+            mailbox_size: MAILBOX,
+            epoch: EngineEpoch::new(self.config.epoch.get()),
+            // After a restart the journal knows better.
+            floor: Floor::Genesis(self.genesis.digest()),
+            replay_buffer: REPLAY_BUFFER,
+            write_buffer: WRITE_BUFFER,
+            page_cache,
+            leader_timeout: timing.leader_timeout,
+            certification_timeout: timing.certification_timeout,
+            timeout_retry: timing.retry_interval,
+            view_retention: ViewDelta::new(RETAINED_VIEWS),
+            skip: SkipPolicy::Enabled {
+                timeout: timing.skip_timeout,
+                budget: SkipBudget::Participants,
+            },
+            fetch_timeout: nonzero(timing.fetch_timeout),
+            fetch_retry_delay: timing.fetch_retry,
+            forward: ForwardPolicy::SilentLeader,
+        }
+    }
+
     fn buffered(&self, own_key: PublicKey) -> buffered::Config<PublicKey, (), P, T> {
         buffered::Config {
             public_key: own_key,

@@ -28,8 +28,8 @@
 //!
 //! | | stability | where |
 //! |---|---|---|
-//! | `consensus::simplex` (`Engine`, `Config`, `elector::RoundRobin`, `scheme::ed25519`) | BETA | `engine`, `committee` |
-//! | `consensus::marshal::core` (`Actor`, `Mailbox`), `marshal::resolver::p2p` | BETA | `engine`, `delivery` |
+//! | `simplex`, `elector::RoundRobin`, `scheme::ed25519` | BETA | `engine`, `committee` |
+//! | `marshal::core` (`Actor`, `Mailbox`), `marshal::resolver::p2p` | BETA | `engine`, `delivery` |
 //! | `consensus::Application`, `marshal::standard::Inline` | **ALPHA** | `application` alone |
 //! | `broadcast::buffered`, `resolver::p2p`, `storage::archive::immutable` | BETA | `engine` |
 //! | `p2p::utils::mux` | BETA | `network` |
@@ -75,7 +75,7 @@ pub use crate::block::{Block, Body, SystemEntry};
 pub use crate::ceremony::{CeremonyChain, CeremonyState};
 pub use crate::chain::{Chain, Executed, Slot, Tip};
 pub use crate::committee::Members;
-pub use crate::delivery::{Acknowledgement, Finality, Finalized};
+pub use crate::delivery::{Acknowledgement, Finality, Finalized, Progress};
 pub use crate::engine::{Config, EngineError, Running, start};
 pub use crate::header::ChainId;
 pub use crate::host::{BundleFacts, Host, Intake, Wanted};

@@ -7,7 +7,7 @@
 //!    again from the blocks' ancestry when they are needed.
 //! 3. A state is only ever the result of [`Chain::execute`], or what the sequencer started from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -16,6 +16,7 @@ use commonware_utils::sync::Mutex;
 use fairveil_crypto::{BlockDigest, Height};
 
 use crate::chain::{Chain, Executed, Tip};
+use crate::delivery::Progress;
 
 /// States above the base that are held at once.
 pub(crate) const MAX_STATES: usize = 256;
@@ -40,33 +41,34 @@ pub(crate) struct Known<C: Chain> {
 struct Inner<C: Chain> {
     base: Tip,
     states: BTreeMap<BlockDigest, Known<C>>,
-    by_height: BTreeMap<(Height, BlockDigest), ()>,
+    by_height: BTreeSet<(Height, BlockDigest)>,
 }
 
 /// A handle to the states of one engine.
 pub(crate) struct Speculation<C: Chain> {
     inner: Arc<Mutex<Inner<C>>>,
     base: Arc<watch::Sender<Height>>,
+    progress: Progress,
 }
 
 impl<C: Chain> Clone for Speculation<C> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), base: self.base.clone() }
+        Self { inner: self.inner.clone(), base: self.base.clone(), progress: self.progress.clone() }
     }
 }
 
 impl<C: Chain> Speculation<C> {
     /// Starts from the state after the last block that the sequencer committed.
-    pub(crate) fn new(state: C::State) -> Self {
+    pub(crate) fn new(state: C::State, progress: Progress) -> Self {
         let base = C::tip(&state);
         let known = Known { state, executed: None, seen: None };
         let inner = Inner {
             base,
             states: BTreeMap::from([(base.digest, known)]),
-            by_height: BTreeMap::from([((base.height, base.digest), ())]),
+            by_height: BTreeSet::from([(base.height, base.digest)]),
         };
         let (sender, _) = watch::channel(base.height);
-        Self { inner: Arc::new(Mutex::new(inner)), base: Arc::new(sender) }
+        Self { inner: Arc::new(Mutex::new(inner)), base: Arc::new(sender), progress }
     }
 
     /// The block that the base stands after.
@@ -82,6 +84,7 @@ impl<C: Chain> Speculation<C> {
     /// Holds the state after a block; the first time it was seen stays.
     pub(crate) fn insert(&self, executed: Executed<C>, now: SystemTime) -> Known<C> {
         let tip = C::tip(&executed.state);
+        self.progress.saw_executed(tip.height);
         let mut inner = self.inner.lock();
         if let Some(known) = inner.states.get(&tip.digest) {
             return known.clone();
@@ -93,7 +96,7 @@ impl<C: Chain> Speculation<C> {
         };
         if tip.height > inner.base.height {
             inner.states.insert(tip.digest, known.clone());
-            inner.by_height.insert((tip.height, tip.digest), ());
+            inner.by_height.insert((tip.height, tip.digest));
             inner.evict();
         }
         known
@@ -105,11 +108,11 @@ impl<C: Chain> Speculation<C> {
         let mut inner = self.inner.lock();
         debug_assert!(tip.height > inner.base.height);
         let above = inner.by_height.split_off(&(tip.height.next(), LOWEST));
-        for (_, digest) in std::mem::replace(&mut inner.by_height, above).into_keys() {
+        for (_, digest) in std::mem::replace(&mut inner.by_height, above) {
             inner.states.remove(&digest);
         }
         inner.states.insert(tip.digest, known.clone());
-        inner.by_height.insert((tip.height, tip.digest), ());
+        inner.by_height.insert((tip.height, tip.digest));
         inner.base = tip;
         drop(inner);
         self.base.send_replace(tip.height);
@@ -126,12 +129,91 @@ impl<C: Chain> Speculation<C> {
 impl<C: Chain> Inner<C> {
     fn evict(&mut self) {
         while self.states.len() > MAX_STATES + 1 {
-            let lowest = self.by_height.keys().find(|(_, digest)| *digest != self.base.digest);
+            let lowest = self.by_height.iter().find(|(_, digest)| *digest != self.base.digest);
             let Some(lowest) = lowest.copied() else {
                 return;
             };
             self.by_height.remove(&lowest);
             self.states.remove(&lowest.1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use fairveil_crypto::{ConsensusSecret, Digest, Epoch, View};
+    use futures::executor::block_on;
+
+    use super::*;
+    use crate::ceremony::{CeremonyChain, CeremonyState};
+    use crate::chain::Slot;
+
+    type Blocks = Vec<Executed<CeremonyChain>>;
+
+    /// A chain of empty blocks over a genesis; `view` makes another one.
+    fn blocks(count: usize, view: u64) -> (CeremonyState, Blocks) {
+        let leader = ConsensusSecret::from_seed([1; 32]).public_key();
+        let chain = CeremonyChain::new(&Digest::from_bytes([2; 32]));
+        let (_, genesis) = chain.genesis(leader).unwrap();
+        let mut blocks: Blocks = Vec::new();
+        for _ in 0..count {
+            let parent = blocks.last().map_or(&genesis, |block| &block.state);
+            let slot = Slot {
+                epoch: Epoch::ZERO,
+                view: View::new(view),
+                parent_view: View::ZERO,
+                parent: CeremonyChain::tip(parent).digest,
+                leader,
+            };
+            let built = block_on(chain.build(slot, parent)).unwrap();
+            blocks.push(built);
+        }
+        (genesis, blocks)
+    }
+
+    fn digest(block: &Executed<CeremonyChain>) -> BlockDigest {
+        block.block.block_digest()
+    }
+
+    #[test]
+    fn invariant_1_the_base_drops_what_is_not_above_it() {
+        let (genesis, main) = blocks(5, 1);
+        let (_, fork) = blocks(5, 2);
+        let progress = Progress::new(Height::ZERO);
+        let speculation = Speculation::<CeremonyChain>::new(genesis, progress.clone());
+        let now = SystemTime::UNIX_EPOCH;
+        for block in main.iter().chain(&fork) {
+            speculation.insert(block.clone(), now);
+        }
+        let second = speculation.get(&digest(&main[1])).unwrap();
+        speculation.finalize(&second);
+        assert_eq!(speculation.base().digest, digest(&main[1]));
+        for (height, (block, other)) in main.iter().zip(&fork).enumerate() {
+            assert_eq!(speculation.get(&digest(block)).is_some(), height >= 1);
+            assert_eq!(speculation.get(&digest(other)).is_some(), height >= 2);
+        }
+        block_on(speculation.reached(Height::new(2)));
+        // What is not above the base is not held again.
+        speculation.insert(main[0].clone(), now);
+        assert!(speculation.get(&digest(&main[0])).is_none());
+        assert_eq!(progress.height_seen(), Height::ZERO);
+    }
+
+    #[test]
+    fn invariant_2_the_lowest_states_go_first() {
+        let (genesis, main) = blocks(MAX_STATES + 10, 1);
+        let progress = Progress::new(Height::ZERO);
+        let speculation = Speculation::<CeremonyChain>::new(genesis.clone(), progress.clone());
+        for block in &main {
+            speculation.insert(block.clone(), SystemTime::UNIX_EPOCH);
+        }
+        let held = main.iter().filter(|block| speculation.get(&digest(block)).is_some()).count();
+        assert_eq!(held, MAX_STATES);
+        assert!(speculation.get(&digest(&main[9])).is_none());
+        assert!(speculation.get(&digest(&main[10])).is_some());
+        assert!(speculation.get(&CeremonyChain::tip(&genesis).digest).is_some(), "the base stays");
+        assert_eq!(progress.height_seen(), Height::new(MAX_STATES as u64 + 10 - 16));
     }
 }

@@ -38,24 +38,29 @@ use std::sync::Arc;
 use fairveil_crypto::certificate::{Emission, Emitted, Placement, result_root};
 use fairveil_crypto::domain::{Hasher, Tag, hash};
 use fairveil_crypto::envelope::Payer;
-use fairveil_crypto::{BundleId, ConsensusPublicKey, Digest, Height, KeyId, SequencerIndex};
+use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex};
 use fairveil_ordering::{
     self as ordering, MAX_WINDOW_HEIGHTS, Output, Phase, Status, VerifiedEvidence, median_time_ms,
 };
 
-use crate::block::{Block, BlockError, Body, MAX_EVIDENCE_IDS, MAX_RELEASES, SystemEntry};
+use crate::block::{Block, Body, MAX_EVIDENCE_IDS, MAX_RELEASES, SystemEntry};
 use crate::chain::{Slot, Tip};
-use crate::committee::{CommitteeError, Members};
-use crate::equivocation::{EquivocationError, Jury};
-use crate::header::{ChainId, HeaderFault};
+use crate::committee::Members;
+use crate::equivocation::EquivocationError;
+use crate::header::HeaderFault;
 use crate::host::{BundleFacts, Intake, Wanted};
 use crate::remembered::Remembered;
 use crate::timing::Load;
 
+mod fault;
+mod parameters;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 
+pub use fault::{BlockFault, ExtendError};
+use parameters::Checked;
+pub use parameters::{Parameters, ParametersError};
 pub use snapshot::{MAX_SNAPSHOT_BYTES, RestoreError};
 
 /// For how many heights a consumed pair of payer and nonce is remembered.
@@ -68,147 +73,6 @@ const _: () = assert!(NONCE_HEIGHTS >= 2 * MAX_WINDOW_HEIGHTS);
 
 /// A payer's nonce.
 type Pair = (Payer, u64);
-
-/// What never changes in an epoch.
-#[derive(Clone, Debug)]
-pub struct Parameters {
-    /// Network and epoch.
-    pub id: ChainId,
-    /// The consensus keys, by index.
-    pub keys: Vec<ConsensusPublicKey>,
-    /// The numbers of fairness.
-    pub committee: ordering::Committee,
-    /// Who decides the order.
-    pub mode: ordering::Mode,
-    /// The active committee keys: one, or two while a new one overlaps.
-    pub active_keys: Vec<KeyId>,
-    /// Digest of the transcript that the chain begins with.
-    pub transcript: Digest,
-}
-
-/// Why a chain can't begin.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ParametersError {
-    /// The keys make no committee.
-    #[error(transparent)]
-    Committee(#[from] CommitteeError),
-    /// The keys are not as many as the numbers say.
-    #[error("{actual} keys, the committee has {expected} members")]
-    Size {
-        /// Keys given.
-        actual: usize,
-        /// n.
-        expected: u16,
-    },
-    /// The first key is no key.
-    #[error(transparent)]
-    Block(#[from] BlockError),
-}
-
-/// Why a block is not applied.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BlockFault {
-    /// Bundles that have to be held; every other variant is for ever.
-    #[error("{} bundles are missing, the first is {}", .0.len(), .0[0])]
-    Missing(Vec<BundleId>),
-    /// The header does not continue the chain.
-    #[error(transparent)]
-    Header(#[from] HeaderFault),
-    /// The leader is no member.
-    #[error("leader {0} is no member")]
-    Leader(ConsensusPublicKey),
-    /// The evidence has no form or is not signed.
-    #[error(transparent)]
-    Evidence(#[from] ordering::EvidenceError),
-    /// The evidence does not continue the logs.
-    #[error(transparent)]
-    Ordering(#[from] ordering::BlockError),
-    /// New ids while intake is stopped.
-    #[error("{ids} ids while {unreleased} heights wait for their release")]
-    IntakeStopped {
-        /// Ids in the evidence.
-        ids: usize,
-        /// Heights without a certified release.
-        unreleased: u64,
-    },
-    /// Releases out of turn.
-    #[error("release of height {actual}, the next one is of height {expected}")]
-    ReleaseOrder {
-        /// The height in the block.
-        actual: Height,
-        /// The oldest unreleased height.
-        expected: Height,
-    },
-    /// A release root that this sequencer computed otherwise.
-    #[error("release root of height {height} is {actual}, opening it gives {expected}")]
-    ReleaseRoot {
-        /// The height.
-        height: Height,
-        /// The root in the block.
-        actual: Digest,
-        /// The root computed here.
-        expected: Digest,
-    },
-    /// An id that is sealed to another key.
-    #[error("{id} is sealed to key {actual}, which is not active")]
-    Key {
-        /// The bundle.
-        id: BundleId,
-        /// Its key.
-        actual: KeyId,
-    },
-    /// An id whose window does not contain the height, or reaches too far.
-    #[error("{id} may be ordered at heights {valid_from} to {expires_at}, this is {height}")]
-    Window {
-        /// The bundle.
-        id: BundleId,
-        /// The first height of its window.
-        valid_from: Height,
-        /// The last one.
-        expires_at: Height,
-        /// The block's height.
-        height: Height,
-    },
-    /// A proof of equivocation that proves nothing.
-    #[error(transparent)]
-    Votes(#[from] EquivocationError),
-    /// A proof of a forked log that proves nothing.
-    #[error(transparent)]
-    Log(#[from] ordering::EquivocationError),
-    /// A proof against somebody who is convicted already.
-    #[error("sequencer {0} is convicted already")]
-    Convicted(SequencerIndex),
-    /// A ceremony's entry on the network's chain.
-    #[error("a ceremony's entry on the network's chain")]
-    Foreign,
-}
-
-impl BlockFault {
-    /// The sequencer whose fragment is at fault, if it is one's alone: a leader leaves it out.
-    #[must_use]
-    pub fn blamed(&self) -> Option<SequencerIndex> {
-        use ordering::{BlockError, EvidenceError, OrderError};
-        match self {
-            Self::Evidence(
-                EvidenceError::Unsorted { sequencer }
-                | EvidenceError::UnknownSequencer { sequencer, .. }
-                | EvidenceError::Epoch { sequencer, .. }
-                | EvidenceError::Signature { sequencer },
-            )
-            | Self::Ordering(
-                BlockError::Length { sequencer, .. }
-                | BlockError::Chain { sequencer, .. }
-                | BlockError::Order(
-                    OrderError::UnknownSequencer { sequencer, .. }
-                    | OrderError::DuplicateSequencer { sequencer }
-                    | OrderError::RepeatedId { sequencer, .. }
-                    | OrderError::LogFull { sequencer, .. },
-                ),
-            ) => Some(*sequencer),
-            _ => None,
-        }
-    }
-}
 
 /// What a block did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,29 +104,6 @@ pub struct ChainState {
     emitting: Arc<BTreeSet<Height>>,
     convicted: BTreeSet<SequencerIndex>,
     history: Digest,
-}
-
-#[derive(Debug)]
-struct Checked {
-    given: Parameters,
-    members: Members,
-    namespace: Vec<u8>,
-}
-
-impl Checked {
-    fn new(given: Parameters) -> Result<Self, ParametersError> {
-        let (actual, expected) = (given.keys.len(), given.committee.n());
-        if actual != usize::from(expected) {
-            return Err(ParametersError::Size { actual, expected });
-        }
-        let members = Members::new(&given.keys)?;
-        let namespace = crate::namespace(&given.id.network_id);
-        Ok(Self { given, members, namespace })
-    }
-
-    fn jury(&self) -> Jury<'_> {
-        Jury { members: &self.members, namespace: &self.namespace, epoch: self.given.id.epoch }
-    }
 }
 
 /// A block's effect before it is a block: what does not depend on its result root.
@@ -633,17 +474,6 @@ impl ChainState {
 /// Whether ordering may still emit the id.
 fn is_live(status: Status) -> bool {
     matches!(status, Status::Logged { .. } | Status::Proposed { .. })
-}
-
-/// Why a body makes no child.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ExtendError {
-    /// The body breaks a rule.
-    #[error(transparent)]
-    Fault(#[from] BlockFault),
-    /// The block would not be well-formed.
-    #[error(transparent)]
-    Block(#[from] BlockError),
 }
 
 impl BlockOutput {

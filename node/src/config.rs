@@ -48,7 +48,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
     required("keystore", "keystore file with this sequencer's keys, mode 0600"),
     required("definition", "the committee's definition, TOML"),
     required("approvals", "folder with one approval file per member"),
-    optional("passphrase_file", "", "file with the keystore's passphrase; else FAIRVEIL_PASSPHRASE"),
+    optional(
+        "passphrase_file",
+        "",
+        "file with the keystore's passphrase; else FAIRVEIL_PASSPHRASE",
+    ),
     optional("peer_listen", "", "UDP address for the other sequencers; the definition's if empty"),
     optional("trader_listen", "", "UDP address for traders (QUIC); the definition's if empty"),
     optional("http_listen", "", "TCP address for JSON-RPC and metrics; the definition's if empty"),
@@ -128,9 +132,8 @@ impl Config {
             Some(path) => read_file(path)?,
             None => BTreeMap::new(),
         };
-        let base = file
-            .and_then(Path::parent)
-            .map_or_else(|| PathBuf::from("."), Path::to_path_buf);
+        let base =
+            file.and_then(Path::parent).map_or_else(|| PathBuf::from("."), Path::to_path_buf);
         let mut values = BTreeMap::new();
         for setting in SETTINGS {
             let found = flags
@@ -174,7 +177,11 @@ impl Config {
             return None;
         }
         let path = PathBuf::from(text);
-        Some(if path.is_relative() && *source == Source::File { self.base.join(path) } else { path })
+        Some(if path.is_relative() && *source == Source::File {
+            self.base.join(path)
+        } else {
+            path
+        })
     }
 
     /// The value of `key` as a whole number in `range`.
@@ -284,7 +291,8 @@ mod tests {
     fn flag_beats_environment_beats_file_beats_default() {
         let dir = tempfile::tempdir().expect("temporary folder");
         let file = dir.path().join("node.toml");
-        std::fs::write(&file, "pool_bundles = 7\ntrader_rate = 8\nlog = \"warn\"\n").expect("write");
+        std::fs::write(&file, "pool_bundles = 7\ntrader_rate = 8\nlog = \"warn\"\n")
+            .expect("write");
         let mut flags = required_flags();
         flags.insert("pool_bundles".into(), "5".into());
         let environment = |name: &str| (name == "FAIRVEIL_TRADER_RATE").then(|| "6".to_owned());

@@ -284,8 +284,7 @@ fn identity(
         dealing: DealingSecret::from_seed(&random()?),
         membership: None,
     };
-    let randomness =
-        KeystoreRandomness { salt: random()?, iv: random()?, uuid: random()? };
+    let randomness = KeystoreRandomness { salt: random()?, iv: random()?, uuid: random()? };
     let passphrase = Passphrase::new(passphrase).map_err(|e| LocalError::Other(e.to_string()))?;
     let file = keystore::seal(&keys, &passphrase, ScryptCost::Light, randomness);
     let path = folder.join("keystore.json");

@@ -33,9 +33,7 @@ use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Receiver, Recipients, Sender};
 use commonware_runtime::{Clock, Metrics, Spawner};
 use commonware_utils::channel::mpsc as engine_channel;
-use fairveil_consensus::{
-    Finalized, Members, engine::EngineError, order_chain::OrderChain,
-};
+use fairveil_consensus::{Finalized, Members, engine::EngineError, order_chain::OrderChain};
 use fairveil_consensus::{
     delivery::Progress,
     state::{BlockFault, ChainState},
@@ -47,10 +45,7 @@ use fairveil_mempool::{
 };
 use fairveil_ordering::OrderLog;
 use futures::{
-    FutureExt, StreamExt,
-    channel::oneshot,
-    future::BoxFuture,
-    stream::FuturesUnordered,
+    FutureExt, StreamExt, channel::oneshot, future::BoxFuture, stream::FuturesUnordered,
 };
 use rand_core_10::CryptoRng;
 use tokio::sync::{mpsc, watch};
@@ -362,7 +357,8 @@ where
             if up == was || peer == self.config.index {
                 continue;
             }
-            let input = if up { Input::PeerConnected { peer } } else { Input::PeerDisconnected { peer } };
+            let input =
+                if up { Input::PeerConnected { peer } } else { Input::PeerDisconnected { peer } };
             self.admit(input)?;
             if up {
                 self.greet(peer);

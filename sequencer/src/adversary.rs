@@ -36,11 +36,7 @@ pub(crate) struct Adversary {
 }
 
 impl Adversary {
-    pub(crate) fn new(
-        behaviour: Behaviour,
-        payer: Option<PayerSecret>,
-        log_length: u64,
-    ) -> Self {
+    pub(crate) fn new(behaviour: Behaviour, payer: Option<PayerSecret>, log_length: u64) -> Self {
         Self {
             behaviour,
             payer,

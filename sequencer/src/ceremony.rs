@@ -212,9 +212,10 @@ impl Run<'_> {
         keep: Keep<'_>,
     ) -> Result<(), CeremonyError> {
         while self.transcript.is_none() || self.membership.is_none() {
-            let wait = self.machine.wake_at().map_or(LONGEST_SLEEP, |at| {
-                at.saturating_sub(now(clock)).min(LONGEST_SLEEP)
-            });
+            let wait = self
+                .machine
+                .wake_at()
+                .map_or(LONGEST_SLEEP, |at| at.saturating_sub(now(clock)).min(LONGEST_SLEEP));
             tokio::select! {
                 block = running.finalized.recv() => {
                     let Some(delivered) = block else {

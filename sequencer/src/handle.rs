@@ -293,7 +293,11 @@ impl Handle {
                 overview.height > 0 && behind <= MAX_BEHIND,
                 format!("height {}, {behind} behind, at most {MAX_BEHIND}", overview.height),
             ),
-            check("opening", unreleased <= lag, format!("{unreleased} heights unopened, at most {lag}")),
+            check(
+                "opening",
+                unreleased <= lag,
+                format!("{unreleased} heights unopened, at most {lag}"),
+            ),
             check(
                 "duty",
                 overview.pool_duty == 0,
@@ -347,8 +351,10 @@ impl Handle {
             return Ok(None);
         };
         let Some(bytes) = self.store.get(Table::Releases, &key)? else { return Ok(None) };
-        let release = Release::decode(&bytes)
-            .map_err(|error| StoreError::Damaged { table: Table::Releases, why: error.to_string() })?;
+        let release = Release::decode(&bytes).map_err(|error| StoreError::Damaged {
+            table: Table::Releases,
+            why: error.to_string(),
+        })?;
         Ok(Some((release, certificate)))
     }
 

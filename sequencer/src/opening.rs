@@ -59,11 +59,7 @@ struct WaitingOrder {
 }
 
 impl Openings {
-    pub(crate) fn new(
-        own: SequencerIndex,
-        releases: ReleaseChain,
-        secrets: Arc<Secrets>,
-    ) -> Self {
+    pub(crate) fn new(own: SequencerIndex, releases: ReleaseChain, secrets: Arc<Secrets>) -> Self {
         let released = releases.next().previous().unwrap_or(Height::ZERO);
         let prepared = PreparedShares::new(&secrets.key_share);
         Self {

@@ -93,7 +93,9 @@ pub enum RecoveryError {
     #[error(transparent)]
     Log(#[from] AlreadyLogged),
     /// The own log is shorter than what is committed of it.
-    #[error("the stored log has {actual} entries, final blocks contain {expected}: the database is older than the chain")]
+    #[error(
+        "the stored log has {actual} entries, final blocks contain {expected}: the database is older than the chain"
+    )]
     OldLog {
         /// Entries stored.
         actual: u64,
@@ -132,10 +134,8 @@ pub(crate) fn recover(
     let snapshot = chain.tip().height;
     let chain = replay(store, chain, &facts)?;
     let releases = match store.get(Table::Meta, b"releases")? {
-        Some(bytes) => ReleaseChain::decode(&bytes).map_err(|error| StoreError::Damaged {
-            table: Table::Meta,
-            why: error.to_string(),
-        })?,
+        Some(bytes) => ReleaseChain::decode(&bytes)
+            .map_err(|error| StoreError::Damaged { table: Table::Meta, why: error.to_string() })?,
         None => first_releases,
     };
     let entries = log_entries(store, epoch)?;
@@ -143,7 +143,8 @@ pub(crate) fn recover(
     let log = resume_log(name, committed, &entries)?;
     let order = chain.ordering().order();
     let remembered = |entry: &&LogEntry| {
-        entry.position >= committed.length || order.status(&entry.id) != fairveil_ordering::Status::Unknown
+        entry.position >= committed.length
+            || order.status(&entry.id) != fairveil_ordering::Status::Unknown
     };
     let first = entries.iter().position(|entry| remembered(&entry)).unwrap_or(entries.len());
     let pool = Restored {

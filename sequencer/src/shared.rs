@@ -56,7 +56,13 @@ impl Shared {
             proofs: Vec::new(),
         };
         let contents = Arc::new(Mutex::new(contents));
-        Self { contents, changed: watch::Sender::new(()), wanted: watch::Sender::new(()), own, behaviour }
+        Self {
+            contents,
+            changed: watch::Sender::new(()),
+            wanted: watch::Sender::new(()),
+            own,
+            behaviour,
+        }
     }
 
     /// Reads.
@@ -95,7 +101,13 @@ impl Shared {
         }
     }
 
-    fn fragment(&self, contents: &Contents, wanted: &Wanted, at: usize, max: usize) -> Option<Fragment> {
+    fn fragment(
+        &self,
+        contents: &Contents,
+        wanted: &Wanted,
+        at: usize,
+        max: usize,
+    ) -> Option<Fragment> {
         let sequencer = SequencerIndex::from_position(at)?;
         let committed = *wanted.committed.get(at)?;
         let full = contents.full.get(at).copied().unwrap_or(false);

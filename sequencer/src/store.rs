@@ -152,7 +152,9 @@ pub enum StoreError {
         expected: NetworkId,
     },
     /// Belongs to another sequencer.
-    #[error("database belongs to the sequencer with consensus key {found}, the keystore's is {expected}")]
+    #[error(
+        "database belongs to the sequencer with consensus key {found}, the keystore's is {expected}"
+    )]
     Sequencer {
         /// What is there.
         found: String,
@@ -273,11 +275,7 @@ impl Store {
         Ok(())
     }
 
-    fn claim(
-        &self,
-        network: &NetworkId,
-        sequencer: &ConsensusPublicKey,
-    ) -> Result<(), StoreError> {
+    fn claim(&self, network: &NetworkId, sequencer: &ConsensusPublicKey) -> Result<(), StoreError> {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         match self.get(Table::Meta, b"layout")? {
             None => {

@@ -47,6 +47,12 @@ struct Content {
     fail_at_sync: Option<u64>,
 }
 
+impl Content {
+    fn has_failed(&self) -> bool {
+        self.fail_at_sync.is_some_and(|sync| self.syncs >= sync)
+    }
+}
+
 /// The platter: survives crashes, and opens as a backend for one process at a time.
 #[derive(Debug, Clone, Default)]
 pub struct Disk {
@@ -88,6 +94,12 @@ impl Disk {
     pub fn fail_at_sync(&self, sync: u64) {
         lock(&self.content).fail_at_sync = Some(sync);
     }
+
+    /// Whether the power failed at a sync, and the crash has not been declared since.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        lock(&self.content).has_failed()
+    }
 }
 
 /// The disk as one process sees it.
@@ -100,8 +112,7 @@ pub struct OpenDisk {
 impl OpenDisk {
     fn content(&self) -> io::Result<MutexGuard<'_, Content>> {
         let content = lock(&self.content);
-        let failed = content.fail_at_sync.is_some_and(|sync| content.syncs >= sync);
-        if content.generation != self.generation || failed {
+        if content.generation != self.generation || content.has_failed() {
             return Err(io::Error::other("the machine crashed"));
         }
         Ok(content)
@@ -129,7 +140,7 @@ impl StorageBackend for OpenDisk {
     fn sync_data(&self) -> io::Result<()> {
         let mut content = self.content()?;
         content.syncs += 1;
-        if content.fail_at_sync.is_some_and(|sync| content.syncs >= sync) {
+        if content.has_failed() {
             return Err(io::Error::other("the machine crashed"));
         }
         for operation in std::mem::take(&mut content.unsynced) {

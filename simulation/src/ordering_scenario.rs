@@ -87,10 +87,7 @@ pub fn run(input: &[u8]) -> Result<String, ScenarioError> {
     let scenario = parse(input)?;
     let mut order = FairOrder::unbounded(scenario.committee, scenario.mode);
     let mut seed = Digest::from_bytes([0; 32]);
-    let mut last = Emission {
-        height: Height::ZERO,
-        cohorts: Vec::new(),
-    };
+    let mut last = Emission { height: Height::ZERO, cohorts: Vec::new() };
     let mut blocks = Vec::new();
     for block in &scenario.blocks {
         last = apply(&mut order, block, seed)?;
@@ -117,10 +114,7 @@ fn apply(
     let appended: Vec<Appended<'_>> = block
         .fragments
         .iter()
-        .map(|(sequencer, ids)| Appended {
-            sequencer: *sequencer,
-            ids,
-        })
+        .map(|(sequencer, ids)| Appended { sequencer: *sequencer, ids })
         .collect();
     let reaching = order.would_reach_edge(&appended, &block.list);
     let expiries: BTreeMap<BundleId, Height> =
@@ -149,9 +143,7 @@ fn next_seed(seed: &Digest, fragments: &BTreeMap<SequencerIndex, Vec<BundleId>>)
 }
 
 fn texts(ids: impl IntoIterator<Item = BundleId>) -> Value {
-    ids.into_iter()
-        .map(|id| Value::String(id.to_string()))
-        .collect()
+    ids.into_iter().map(|id| Value::String(id.to_string())).collect()
 }
 
 fn parse(input: &[u8]) -> Result<Scenario, ScenarioError> {
@@ -171,11 +163,7 @@ fn parse(input: &[u8]) -> Result<Scenario, ScenarioError> {
         .iter()
         .map(|block| parse_block(block, mode, committee, &mut logs))
         .collect::<Result<_, _>>()?;
-    Ok(Scenario {
-        committee,
-        mode,
-        blocks,
-    })
+    Ok(Scenario { committee, mode, blocks })
 }
 
 fn parse_block(
@@ -209,10 +197,7 @@ fn parse_block(
         return Err(ScenarioError::TooFewFragments);
     }
     if mode == Mode::Leader {
-        parsed.list = array(block, "list")?
-            .iter()
-            .map(bundle_id)
-            .collect::<Result<_, _>>()?;
+        parsed.list = array(block, "list")?.iter().map(bundle_id).collect::<Result<_, _>>()?;
     }
     Ok(parsed)
 }
@@ -226,10 +211,7 @@ fn integer(object: &Map<String, Value>, key: &str) -> Result<i64, ScenarioError>
 }
 
 fn array<'a>(object: &'a Map<String, Value>, key: &str) -> Result<&'a [Value], ScenarioError> {
-    get(object, key)?
-        .as_array()
-        .map(Vec::as_slice)
-        .ok_or(ScenarioError::BadInput)
+    get(object, key)?.as_array().map(Vec::as_slice).ok_or(ScenarioError::BadInput)
 }
 
 fn committee(numbers: [i64; 3]) -> Option<Committee> {
@@ -241,8 +223,5 @@ fn committee(numbers: [i64; 3]) -> Option<Committee> {
 fn bundle_id(text: &Value) -> Result<BundleId, ScenarioError> {
     let text = text.as_str().ok_or(ScenarioError::BadId)?;
     let lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
-    text.parse()
-        .ok()
-        .filter(|_| lower)
-        .ok_or(ScenarioError::BadId)
+    text.parse().ok().filter(|_| lower).ok_or(ScenarioError::BadId)
 }

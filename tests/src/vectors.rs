@@ -88,10 +88,7 @@ impl Vectors {
         let fields = self.root.as_object().into_iter().flatten();
         for (name, _) in fields.filter(|(name, _)| *name != "about") {
             let path = self.path.display();
-            assert!(
-                known.contains(name.as_str()),
-                "{path}: nobody reads section {name}"
-            );
+            assert!(known.contains(name.as_str()), "{path}: nobody reads section {name}");
         }
     }
 }
@@ -103,16 +100,10 @@ impl Vectors {
 /// If they differ.
 pub fn require_copy_is_current(name: &str) {
     let file = format!("{name}.json");
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../shared/vectors")
-        .join(&file);
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors").join(&file);
     if shared.exists() {
         let current = text(&own_folder().join(&file)) == text(&shared);
-        assert!(
-            current,
-            "tests/vectors/{file} is not the copy of {}",
-            shared.display()
-        );
+        assert!(current, "tests/vectors/{file} is not the copy of {}", shared.display());
     }
 }
 
@@ -133,10 +124,7 @@ fn text(path: &Path) -> String {
 pub fn bytes(value: &Value) -> Vec<u8> {
     let digits = value.as_str().and_then(|text| text.strip_prefix("0x"));
     let digits = digits.unwrap_or_else(|| panic!("not hex: {value}"));
-    assert!(
-        digits.is_ascii() && digits.len() % 2 == 0,
-        "not hex: {value}"
-    );
+    assert!(digits.is_ascii() && digits.len() % 2 == 0, "not hex: {value}");
     (0..digits.len() / 2)
         .map(|position| u8::from_str_radix(&digits[2 * position..2 * position + 2], 16))
         .collect::<Result<_, _>>()
@@ -152,9 +140,7 @@ pub fn bytes(value: &Value) -> Vec<u8> {
 pub fn array<const N: usize>(value: &Value) -> [u8; N] {
     let bytes = bytes(value);
     let length = bytes.len();
-    bytes
-        .try_into()
-        .unwrap_or_else(|_| panic!("{value}: {length} bytes, {N} needed"))
+    bytes.try_into().unwrap_or_else(|_| panic!("{value}: {length} bytes, {N} needed"))
 }
 
 /// An integer: a JSON number, or a `0x` quantity.
@@ -178,9 +164,7 @@ pub fn integer(value: &Value) -> u64 {
 /// If it is none.
 #[must_use]
 pub fn string(value: &Value) -> &str {
-    value
-        .as_str()
-        .unwrap_or_else(|| panic!("not a text: {value}"))
+    value.as_str().unwrap_or_else(|| panic!("not a text: {value}"))
 }
 
 /// The items of a list.
@@ -190,7 +174,5 @@ pub fn string(value: &Value) -> &str {
 /// If it is none.
 #[must_use]
 pub fn items(value: &Value) -> &[Value] {
-    value
-        .as_array()
-        .unwrap_or_else(|| panic!("not a list: {value}"))
+    value.as_array().unwrap_or_else(|| panic!("not a list: {value}"))
 }

@@ -25,12 +25,8 @@ fn run(scenario: &Value) -> Result<Value, ScenarioError> {
 }
 
 fn sorted(ids: &Value) -> Vec<&str> {
-    let mut ids: Vec<&str> = ids
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|id| id.as_str().unwrap())
-        .collect();
+    let mut ids: Vec<&str> =
+        ids.as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
     ids.sort_unstable();
     ids
 }
@@ -38,12 +34,7 @@ fn sorted(ids: &Value) -> Vec<&str> {
 /// What no tie-break can change, in the form of `expected`.
 fn canonical(output: &Value) -> Value {
     let blocks = output["blocks"].as_array().unwrap().iter().map(|block| {
-        let mut cohorts: Vec<_> = block["cohorts"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(sorted)
-            .collect();
+        let mut cohorts: Vec<_> = block["cohorts"].as_array().unwrap().iter().map(sorted).collect();
         cohorts.sort_unstable();
         cohorts
     });
@@ -68,38 +59,21 @@ fn unsupported(scenario: &Value, output: &Value) -> usize {
     let mut logs: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
     for block in scenario["blocks"].as_array().unwrap() {
         for fragment in block["fragments"].as_array().unwrap() {
-            let ids = fragment["ids"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|id| id.as_str().unwrap());
-            logs.entry(fragment["sequencer"].as_u64().unwrap())
-                .or_default()
-                .extend(ids);
+            let ids = fragment["ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap());
+            logs.entry(fragment["sequencer"].as_u64().unwrap()).or_default().extend(ids);
         }
     }
     let truth = &scenario["truth"];
-    let honest = truth["honest"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|index| index.as_u64().unwrap());
+    let honest = truth["honest"].as_array().unwrap().iter().map(|index| index.as_u64().unwrap());
     let places: Vec<BTreeMap<&str, usize>> = honest
         .map(|index| {
             let order = match truth["orders"].get(index.to_string()) {
-                Some(order) => order
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .map(|id| id.as_str().unwrap())
-                    .collect(),
+                Some(order) => {
+                    order.as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect()
+                }
                 None => logs.get(&index).cloned().unwrap_or_default(),
             };
-            order
-                .into_iter()
-                .enumerate()
-                .map(|(at, id)| (id, at))
-                .collect()
+            order.into_iter().enumerate().map(|(at, id)| (id, at)).collect()
         })
         .collect();
     let out: Vec<&str> = output["blocks"]
@@ -107,26 +81,15 @@ fn unsupported(scenario: &Value, output: &Value) -> usize {
         .unwrap()
         .iter()
         .flat_map(|block| block["cohorts"].as_array().unwrap())
-        .flat_map(|cohort| {
-            cohort
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|id| id.as_str().unwrap())
-        })
+        .flat_map(|cohort| cohort.as_array().unwrap().iter().map(|id| id.as_str().unwrap()))
         .collect();
     let g = scenario["g"].as_u64().unwrap() as usize;
     let supporters = |a: &str, b: &str| {
         let place =
             |places: &BTreeMap<&str, usize>, id| places.get(id).copied().unwrap_or(usize::MAX);
-        places
-            .iter()
-            .filter(|places| place(places, a) < place(places, b))
-            .count()
+        places.iter().filter(|places| place(places, a) < place(places, b)).count()
     };
-    out.windows(2)
-        .filter(|pair| supporters(pair[0], pair[1]) <= g)
-        .count()
+    out.windows(2).filter(|pair| supporters(pair[0], pair[1]) <= g).count()
 }
 
 #[test]
@@ -174,10 +137,7 @@ fn mode_leader_needs_lists_and_follows_them() {
     assert_eq!(run(&scenario), Err(ScenarioError::BadMode));
     scenario["blocks"][0]["list"] = json!([id("cc"), id("bb")]);
     let output = run(&scenario).unwrap();
-    assert_eq!(
-        output["blocks"][0]["cohorts"],
-        json!([[id("cc")], [id("bb")]])
-    );
+    assert_eq!(output["blocks"][0]["cohorts"], json!([[id("cc")], [id("bb")]]));
     assert_eq!(output["unproposed"], json!([id("aa")]));
     scenario["blocks"][0]["list"] = json!([id("cc"), id("cc")]);
     assert_eq!(run(&scenario), Err(ScenarioError::RepeatedId));

@@ -27,11 +27,7 @@ fn dealt(n: u16) -> SecretKeySet {
 
 /// A full-size scalar from a seed.
 fn scalar(seed: u64) -> Fr {
-    let limb = |round: u64| {
-        (seed + round + 1)
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            .rotate_left(29)
-    };
+    let limb = |round: u64| (seed + round + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
     Fr::from_repr(FrRepr([limb(0), limb(1), limb(2), limb(3) >> 2])).unwrap()
 }
 
@@ -56,9 +52,8 @@ struct Members {
 fn members(n: u16) -> Members {
     let keys = dealt(n);
     let public = keys.public_keys();
-    let mut secrets: Vec<ConsensusSecret> = (1..=n)
-        .map(|member| ConsensusSecret::from_seed([member as u8; 32]))
-        .collect();
+    let mut secrets: Vec<ConsensusSecret> =
+        (1..=n).map(|member| ConsensusSecret::from_seed([member as u8; 32])).collect();
     secrets.sort_by_key(ConsensusSecret::public_key);
     // Its share number i (from 0) is f(i + 1), as is the share of our sequencer i + 1.
     let share = |index: SequencerIndex| {
@@ -80,37 +75,24 @@ fn members(n: u16) -> Members {
         secrets.iter().map(ConsensusSecret::public_key).collect(),
     )
     .unwrap();
-    Members {
-        committee,
-        key_shares,
-        secrets,
-    }
+    Members { committee, key_shares, secrets }
 }
 
 fn open_with(members: &Members, quorum: &[SequencerIndex], m: &[u8]) -> Option<Outcome> {
     let randomness = SealRandomness::from_parts([1; 32], &[2; 32]).unwrap();
     let ciphertext = seal(members.committee.key(), b"header", m, randomness).unwrap();
-    let ciphertext = ciphertext
-        .verify(members.committee.key(), b"header")
-        .unwrap();
+    let ciphertext = ciphertext.verify(members.committee.key(), b"header").unwrap();
     let (batch, sealed) = (BatchId::from_bytes([3; 32]), [*ciphertext.u()]);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(1)
-        .build()
-        .unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let batch_to_open = Batch::new(batch, vec![ciphertext]);
     let mut opening = Opening::new(members.committee.clone(), batch_to_open, BTreeSet::new());
     for index in quorum {
-        let (key_share, secret) = (
-            &members.key_shares[index.position()],
-            &members.secrets[index.position()],
-        );
+        let (key_share, secret) =
+            (&members.key_shares[index.position()], &members.secrets[index.position()]);
         let (share, _) = trace::share(batch, &sealed, key_share, &[4; 32], secret).unwrap();
         let _ = opening.add_share(share, &pool);
     }
-    opening
-        .into_outcomes()
-        .map(|mut outcomes| outcomes.remove(0))
+    opening.into_outcomes().map(|mut outcomes| outcomes.remove(0))
 }
 
 #[test]
@@ -118,14 +100,8 @@ fn its_shares_are_ours_and_its_public_keys_too() {
     for n in [4, 7, 16, 20] {
         let (keys, members) = (dealt(n), members(n));
         for (index, key_share) in SequencerIndex::all(n).zip(&members.key_shares) {
-            let theirs = keys
-                .secret_key_share(index.position())
-                .public_key_share()
-                .to_bytes();
-            assert_eq!(
-                key_share.public_key_share().encode().as_bytes()[..],
-                theirs[..]
-            );
+            let theirs = keys.secret_key_share(index.position()).public_key_share().to_bytes();
+            assert_eq!(key_share.public_key_share().encode().as_bytes()[..], theirs[..]);
         }
     }
 }

@@ -234,8 +234,82 @@ fn a_lossy_network_loses_nothing() {
         let height = committee.height(0) + 20;
         committee.reach(&everybody(4), height, 60 * SECOND).await;
         committee.assert_agreement();
-        let certificates = committee.committed(0).certificates;
+    });
+}
+
+/// Blocks whose own view does not finalize are certified by a descendant.
+#[test]
+fn heights_without_a_finalization_are_certified_by_a_descendant() {
+    deterministic::Runner::seeded(13).start(|context| async move {
+        let mut committee = Committee::new(context.child("committee"), 5, 1, LINK).await;
+        committee.finalizes_every = 4;
+        committee.start_all().await;
+        submit_scattered(&committee, 0..30);
+        let ids: Vec<_> = (0..30).map(id).collect();
+        committee.emit(&everybody(5), &ids, 30 * SECOND).await;
+        committee.reach(&everybody(5), 20, 60 * SECOND).await;
+        committee.assert_agreement();
+        // Each was verified when it was committed.
+        let certificates = committee.committed(3).certificates;
         let chained = certificates.iter().filter(|one| one.headers.len() > 1).count();
-        println!("{chained} of {} heights are certified by a descendant", certificates.len());
+        assert!(chained >= 10, "{chained} of {}", certificates.len());
+    });
+}
+
+#[test]
+fn a_long_time_without_finality_does_not_use_up_the_freshness_of_heads() {
+    deterministic::Runner::seeded(14).start(|context| async move {
+        let mut committee = Committee::new(context.child("committee"), 5, 1, LINK).await;
+        committee.finalizes_every = 60;
+        committee.start_all().await;
+        committee.reach(&everybody(5), 100, 300 * SECOND).await;
+        committee.assert_agreement();
+        let certificates = committee.committed(3).certificates;
+        let longest = certificates.iter().map(|one| one.headers.len()).max();
+        assert!(longest > Some(40), "{longest:?}");
+    });
+}
+
+#[test]
+fn a_store_older_than_what_it_acknowledged_stops_the_engine() {
+    deterministic::Runner::seeded(15).start(|context| async move {
+        let mut committee = Committee::new(context.child("committee"), 5, 1, LINK).await;
+        committee.start_all().await;
+        committee.reach(&[2], 3, 20 * SECOND).await;
+        let old = committee.committed(2);
+        let height = committee.height(2) + 5;
+        committee.reach(&everybody(5), height, 20 * SECOND).await;
+        committee.crash(2).await;
+        *committee.committed[2].lock() = old.clone();
+        committee.start(2).await;
+        context.sleep(5 * SECOND).await;
+        let ended = committee.ended.lock().clone();
+        assert_eq!(ended.len(), 1);
+        let needs = format!("the sequencer's state needs {}", old.tip.next());
+        assert!(ended[0].0 == 2 && ended[0].1.contains(&needs), "{ended:?}");
+    });
+}
+
+#[test]
+fn a_dropped_acknowledgement_stops_the_engine_and_loses_nothing() {
+    deterministic::Runner::seeded(16).start(|context| async move {
+        let mut committee = Committee::new(context.child("committee"), 5, 1, LINK).await;
+        committee.forgets = Some((1, 4));
+        committee.start_all().await;
+        let others = [0, 2, 3, 4];
+        while committee.height(0) < 10 {
+            context.sleep(SECOND).await;
+        }
+        assert_eq!(committee.height(1), 3);
+        assert_eq!(committee.ended.lock().len(), 1, "{:?}", committee.ended.lock());
+
+        committee.forgets = None;
+        committee.ended.lock().clear();
+        committee.crash(1).await;
+        committee.start(1).await;
+        let tip = committee.height(0);
+        committee.reach(&[1], tip, 10 * SECOND).await;
+        committee.reach(&others, tip, SECOND).await;
+        committee.assert_agreement();
     });
 }

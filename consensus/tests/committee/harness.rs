@@ -5,9 +5,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use commonware_p2p::simulated::{self, Link, Oracle};
+use commonware_p2p::simulated::{self, Link, Oracle, SplitTarget};
 use commonware_parallel::Sequential;
-use commonware_runtime::{Clock, Handle, Quota, Spawner, Supervisor as _, deterministic};
+use commonware_runtime::{Clock, Handle, IoBuf, Quota, Spawner, Supervisor as _, deterministic};
 use commonware_utils::sync::{Mutex, Notify};
 use commonware_utils::{NZUsize, probability};
 use fairveil_consensus::block::SystemEntry;
@@ -16,7 +16,8 @@ use fairveil_consensus::committee::{PublicKey, own_key};
 use fairveil_consensus::network::max_message_bytes;
 use fairveil_consensus::{
     Block, BlockOutput, BundleFacts, ChainId, ChainState, Channels, Config, Finalized, Host,
-    Intake, Members, Network, OrderChain, Parameters, Subchannel, Timing, Wanted, namespace,
+    Intake, Members, Network, OrderChain, Parameters, Progress, Subchannel, Timing, Wanted,
+    namespace,
 };
 use fairveil_crypto::certificate::OrderCertificate;
 use fairveil_crypto::committee::{CommitteeKey, PublicKeyShare};
@@ -105,6 +106,7 @@ struct Inner {
     /// Bundles that a member does not hold and can't fetch.
     withheld: Vec<BTreeSet<BundleId>>,
     final_height: Vec<Height>,
+    progress: Vec<Option<Progress>>,
     alive: Vec<bool>,
     /// The height up to which a member opens, and how far it has.
     opens_until: Vec<u64>,
@@ -130,6 +132,7 @@ impl World {
             facts: BTreeMap::new(),
             withheld: vec![BTreeSet::new(); members],
             final_height: vec![Height::ZERO; members],
+            progress: vec![None; members],
             alive: vec![true; members],
             opens_until: vec![u64::MAX; members],
             opened: vec![0; members],
@@ -214,7 +217,9 @@ impl World {
         let log = &inner.logs[member];
         let committed = wanted.committed[member];
         let secret = &secrets(self.n)[member];
-        let (seen, now) = (inner.final_height[member], self.now_ms());
+        let progress = inner.progress[member].as_ref();
+        let seen = progress.map_or(Height::ZERO, Progress::height_seen);
+        let now = self.now_ms();
         let mut fragment = match wanted.intake {
             Intake::Open => Fragment {
                 head: log.sign(seen, now, secret),
@@ -360,6 +365,12 @@ pub struct Committee {
     pub oracle: Oracle<PublicKey, deterministic::Context>,
     pub committed: Vec<Arc<Mutex<Committed>>>,
     pub timing: Timing,
+    /// Finalize votes are lost but in every so many views.
+    pub finalizes_every: u64,
+    /// Whose acknowledgement is dropped, and at which height.
+    pub forgets: Option<(usize, u64)>,
+    /// Why engines ended by themselves.
+    pub ended: Arc<Mutex<Vec<(usize, String)>>>,
     context: deterministic::Context,
     running: Vec<Option<Handle<()>>>,
 }
@@ -401,6 +412,9 @@ impl Committee {
             oracle,
             committed: (0..members).map(|_| Arc::new(Mutex::new(committed.clone()))).collect(),
             timing: Timing::default(),
+            finalizes_every: 1,
+            forgets: None,
+            ended: Arc::default(),
             context,
             running: (0..members).map(|_| None).collect(),
         }
@@ -440,8 +454,11 @@ impl Committee {
         };
         let (n, f) = (self.n, self.f);
         let (world, committed) = (self.world.clone(), self.committed[member].clone());
+        let (every, ended) = (self.finalizes_every, self.ended.clone());
+        let forgets = self.forgets.filter(|(forgetful, _)| *forgetful == member);
         let context = self.context.child("member").with_attribute("index", member);
         let handle = context.spawn(move |context| async move {
+            let channels = without_finalizes(&context, channels, every);
             let network = Network::new(&context.child("channels"), channels);
             let (genesis, _) = ChainState::genesis(parameters(n, f)).unwrap();
             let snapshot = committed.lock().snapshot.clone();
@@ -451,10 +468,16 @@ impl Committee {
                 fairveil_consensus::start(engine, config, chain, genesis, state, &network)
                     .await
                     .unwrap();
+            world.change(|inner| inner.progress[member] = Some(running.progress.clone()));
             while let Some(finalized) = running.finalized.recv().await {
+                let height = finalized.executed.block.header().height.get();
+                if forgets.is_some_and(|(_, forgotten)| forgotten == height) {
+                    break;
+                }
                 commit(n, member, &world, &committed, finalized);
             }
-            panic!("member {member}: {:?}", running.ended().await);
+            let reason = running.ended().await.unwrap_err();
+            ended.lock().push((member, reason.to_string()));
         });
         self.running[member] = Some(handle);
     }
@@ -481,6 +504,7 @@ impl Committee {
         while members.iter().any(|member| self.height(*member) < height) {
             let heights: Vec<_> = members.iter().map(|member| self.height(*member)).collect();
             assert!(self.context.current() < deadline, "heights {heights:?}, wanted {height}");
+            assert_eq!(*self.ended.lock(), []);
             self.context.sleep(Duration::from_millis(20)).await;
         }
     }
@@ -543,13 +567,39 @@ fn commit(
     acknowledgement.acknowledge();
 }
 
+/// Loses finalize votes of all views but each so-manieth.
+fn without_finalizes(
+    context: &deterministic::Context,
+    mut channels: TestChannels,
+    every: u64,
+) -> TestChannels {
+    let (sender, receiver) = channels.votes;
+    let route = move |(_, message): &(PublicKey, IoBuf)| match finalized_view(message.as_ref()) {
+        Some(view) if !view.is_multiple_of(every) => SplitTarget::None,
+        _ => SplitTarget::Primary,
+    };
+    let (receiver, _) = receiver.split_with(context.child("filter"), route);
+    channels.votes = (sender, receiver);
+    channels
+}
+
+/// The view of a finalize vote of epoch 1: subchannel 2, kind 2, epoch 1, view.
+fn finalized_view(message: &[u8]) -> Option<u64> {
+    let [2, 2, 1, view @ ..] = message else { return None };
+    let length = view.iter().position(|byte| byte & 0x80 == 0)? + 1;
+    let digits = view[..length].iter().rev();
+    Some(digits.fold(0, |number, byte| number << 7 | u64::from(byte & 0x7f)))
+}
+
 type Pair = (simulated::Sender<PublicKey, deterministic::Context>, simulated::Receiver<PublicKey>);
+
+type TestChannels =
+    Channels<simulated::Sender<PublicKey, deterministic::Context>, simulated::Receiver<PublicKey>>;
 
 pub async fn channels(
     oracle: &Oracle<PublicKey, deterministic::Context>,
     peer: &PublicKey,
-) -> Channels<simulated::Sender<PublicKey, deterministic::Context>, simulated::Receiver<PublicKey>>
-{
+) -> TestChannels {
     let control = oracle.control(peer.clone());
     let quota = Quota::per_second(NonZeroU32::new(10_000).unwrap());
     let mut pairs: Vec<Pair> = Vec::new();

@@ -9,7 +9,7 @@
 //! `leader` of the same ordering code with the attacker as the leader: it reads each trade and puts
 //! its own before it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use fairveil_client::{Endpoint, PinnedNetwork, rpc::ReceiptInfo};
 use fairveil_crypto::BundleId;
@@ -19,6 +19,9 @@ use serde_json::{Value, json};
 
 use super::{Check, Voice, observer::Observer, traders::Traders, workload};
 use crate::local::LocalError;
+
+/// How long refusals may take to be counted.
+const COUNTED: Duration = Duration::from_millis(500);
 
 /// Both arms side by side.
 #[derive(Debug, Clone, Serialize)]
@@ -72,11 +75,18 @@ pub(crate) async fn compare(
             sealed.stolen += usize::from(first == 0);
         }
     }
+    // What was asked last is refused and counted meanwhile.
+    tokio::time::sleep(COUNTED).await;
     let mut refused = 0;
     for (at, endpoint) in endpoints.iter().enumerate() {
         if at != attacker {
             refused += metric(endpoint, "fairveil_share_requests_refused_total").await;
         }
+    }
+    // A request that wasn't refused brought a share; with its own one and t - 1 others it reads.
+    let obtained = report.requests.saturating_sub(refused);
+    if obtained + 1 >= u64::from(pinned.committee().t()) {
+        sealed.read_early = victims.len();
     }
     let control = control(pinned.definition().n(), f, traders, seed)?;
     Ok(Comparison {
@@ -141,9 +151,8 @@ fn control(n: u16, f: usize, traders: &Traders, seed: u64) -> Result<Arm, LocalE
         }
         list.push(victim);
     }
-    let fragments: Vec<_> = (1..=n).map(|sequencer| {
-        json!({ "sequencer": sequencer, "ids": [] })
-    }).collect();
+    let fragments: Vec<_> =
+        (1..=n).map(|sequencer| json!({ "sequencer": sequencer, "ids": [] })).collect();
     let scenario = json!({
         "name": "plaintext under a leader", "n": n, "f": f, "g": 0, "mode": "leader",
         "blocks": [{ "fragments": fragments, "list": list }],
@@ -197,11 +206,8 @@ impl Comparison {
     }
 
     pub(crate) fn checks(&self) -> Vec<Check> {
-        let check = |name: &str, passed: bool, detail: String| Check {
-            name: name.into(),
-            passed,
-            detail,
-        };
+        let check =
+            |name: &str, passed: bool, detail: String| Check { name: name.into(), passed, detail };
         vec![
             check(
                 "the front-runner gains nothing",

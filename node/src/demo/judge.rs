@@ -7,16 +7,15 @@ use std::{
     time::Duration,
 };
 
-use fairveil_client::{
-    Endpoint, PinnedNetwork,
-    document::ending,
-    rpc::State,
-};
+use fairveil_client::{Endpoint, PinnedNetwork, document::ending, rpc::State};
 use fairveil_release::document::{BatchDocument, BundleDocument, ReleaseDocument};
 use serde_json::Value;
 
 use super::{Check, observer::Observer, traders::Traders};
-use crate::{dev::ROLLUPS, local::{LocalError, LocalNetwork}};
+use crate::{
+    dev::ROLLUPS,
+    local::{LocalError, LocalNetwork},
+};
 
 /// How long all sequencers may take to certify what is released.
 const CERTIFIED: Duration = Duration::from_secs(30);
@@ -226,7 +225,8 @@ fn subsequences(batches: &Batches, observer: &Observer) -> Check {
         passed &= places.iter().all(Option::is_some);
         passed &= places.windows(2).all(|pair| pair[0] < pair[1]);
     }
-    let detail = format!("{released} legs on {} rollups, {} ordered ids", batches.len(), order.len());
+    let detail =
+        format!("{released} legs on {} rollups, {} ordered ids", batches.len(), order.len());
     check("every rollup follows the fair order", passed && released > 0, detail)
 }
 
@@ -289,10 +289,7 @@ fn write_files(
 }
 
 /// A fresh process judges the files, with nothing but the transcript and the network id.
-async fn verified_offline(
-    network: &LocalNetwork,
-    files: &[PathBuf],
-) -> Result<Check, LocalError> {
+async fn verified_offline(network: &LocalNetwork, files: &[PathBuf]) -> Result<Check, LocalError> {
     let program = std::env::current_exe()
         .map_err(|source| LocalError::Io { what: "this program".into(), source })?;
     let output = tokio::process::Command::new(program)

@@ -153,18 +153,18 @@ fn committee(shared: &Shared) -> rpc::CommitteeInfo {
     let (overview, definition) = (shared.handle.overview(), &shared.definition);
     let connected = (shared.connected)();
     let committee = shared.handle.committee();
-    let members = definition.members().iter().enumerate().map(|(position, member)| {
-        rpc::MemberInfo {
+    let members =
+        definition.members().iter().enumerate().map(|(position, member)| rpc::MemberInfo {
             index: position as u64 + 1,
             name: member.name.clone(),
             consensus_key: member.consensus.to_string(),
             connected: connected.get(position).copied().unwrap_or(false),
-        }
-    });
-    let rollups = definition.proposal().rollups.iter().map(|rollup| rpc::RollupInfo {
-        chain_id: rollup.chain_id,
-        name: rollup.name.clone(),
-    });
+        });
+    let rollups = definition
+        .proposal()
+        .rollups
+        .iter()
+        .map(|rollup| rpc::RollupInfo { chain_id: rollup.chain_id, name: rollup.name.clone() });
     rpc::CommitteeInfo {
         network_id: definition.network_id().to_string(),
         epoch: overview.epoch,

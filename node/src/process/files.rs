@@ -168,7 +168,8 @@ impl KeystoreFile {
 pub(super) fn approved(config: &Config) -> Result<ApprovedDefinition, NodeError> {
     let path = config.path("definition").unwrap_or_default();
     let text = String::from_utf8_lossy(&read("definition", &path)?).into_owned();
-    let unusable = |why: String| NodeError::Unusable { what: "definition", path: path.clone(), why };
+    let unusable =
+        |why: String| NodeError::Unusable { what: "definition", path: path.clone(), why };
     let definition = Definition::from_toml(&text).map_err(|error| unusable(error.to_string()))?;
     let folder = config.path("approvals").unwrap_or_default();
     let fault = |source| NodeError::File { what: "approvals", path: folder.clone(), source };
@@ -180,9 +181,10 @@ pub(super) fn approved(config: &Config) -> Result<ApprovedDefinition, NodeError>
         .map_err(fault)?;
     files.sort();
     for path in files.into_iter().filter(|path| path.extension().is_some_and(|e| e == "json")) {
-        let approval: Approval = serde_json::from_slice(&read("approval", &path)?).map_err(|error| {
-            NodeError::Unusable { what: "approval", path: path.clone(), why: error.to_string() }
-        })?;
+        let approval: Approval =
+            serde_json::from_slice(&read("approval", &path)?).map_err(|error| {
+                NodeError::Unusable { what: "approval", path: path.clone(), why: error.to_string() }
+            })?;
         approvals.push(approval);
     }
     Ok(ApprovedDefinition::new(definition, approvals)?)

@@ -79,7 +79,8 @@ fn peers(text: &mut String, observer: &Observer) {
                 })
                 .sum();
             let channel = channel.name();
-            let _ = writeln!(text, "fairveil_channel_{name}_total{{channel=\"{channel}\"}} {total}");
+            let _ =
+                writeln!(text, "fairveil_channel_{name}_total{{channel=\"{channel}\"}} {total}");
         }
     }
     for (reason, count) in &snapshot.refused {

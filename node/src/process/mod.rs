@@ -89,10 +89,12 @@ fn start_log(config: &Config) -> Result<(), ConfigError> {
     let quiet = ["commonware_consensus=warn", "commonware_p2p=warn", "commonware_storage=warn"];
     let filter = quiet.iter().filter_map(|directive| directive.parse().ok()).fold(
         filter,
-        |filter, directive| if config.text("log").contains("commonware") {
-            filter
-        } else {
-            filter.add_directive(directive)
+        |filter, directive| {
+            if config.text("log").contains("commonware") {
+                filter
+            } else {
+                filter.add_directive(directive)
+            }
         },
     );
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);

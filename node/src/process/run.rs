@@ -10,7 +10,9 @@ use std::{
 
 use commonware_p2p::Manager as _;
 use commonware_parallel::Sequential;
-use commonware_runtime::{Metrics as _, Runner as _, Spawner as _, Supervisor as _, tokio as runtime};
+use commonware_runtime::{
+    Metrics as _, Runner as _, Spawner as _, Supervisor as _, tokio as runtime,
+};
 use commonware_utils::ordered::Set;
 use fairveil_consensus::{
     network::{Channels, Network as EngineNetwork},
@@ -101,11 +103,9 @@ impl Node {
             consensus_seed: self.keys.consensus.expose_seed(),
             key_share: membership.share,
         };
-        let executor = Executor::pools(
-            self.threads("admission_threads")?,
-            self.threads("opening_threads")?,
-        )
-        .map_err(|error| NodeError::Start { what: "threads", why: error.to_string() })?;
+        let executor =
+            Executor::pools(self.threads("admission_threads")?, self.threads("opening_threads")?)
+                .map_err(|error| NodeError::Start { what: "threads", why: error.to_string() })?;
         let running = fairveil_sequencer::start(
             context.child("sequencer"),
             sequencer,
@@ -185,9 +185,7 @@ impl Node {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let keys: Vec<_> = members.iter().map(|member| member.key().clone()).collect();
-        directory
-            .learn(members)
-            .map_err(|error| failed("members", error.to_string()))?;
+        directory.learn(members).map_err(|error| failed("members", error.to_string()))?;
         directory.track(definition.epoch().get(), Set::from_iter_dedup(keys));
         Ok(network)
     }
@@ -199,10 +197,9 @@ impl Node {
         definition: &Definition,
     ) -> Result<NodeEngine, NodeError> {
         let take = |channel| {
-            network.channel(channel).map_err(|error| NodeError::Start {
-                what: "channel",
-                why: error.to_string(),
-            })
+            network
+                .channel(channel)
+                .map_err(|error| NodeError::Start { what: "channel", why: error.to_string() })
         };
         let _ = definition;
         let channels = Channels {
@@ -286,9 +283,8 @@ impl Node {
         let seed = |key: &fairveil_crypto::ConsensusSecret| {
             fairveil_crypto::ConsensusSecret::from_seed(*key.expose_seed())
         };
-        let dealing =
-            fairveil_keygen::DealingSecret::from_bytes(&self.keys.dealing.expose_bytes())
-                .map_err(|error| NodeError::Start { what: "keystore", why: error.to_string() })?;
+        let dealing = fairveil_keygen::DealingSecret::from_bytes(&self.keys.dealing.expose_bytes())
+            .map_err(|error| NodeError::Start { what: "keystore", why: error.to_string() })?;
         Ok(SequencerKeys {
             network: seed(&self.keys.network),
             consensus: seed(&self.keys.consensus),
@@ -432,8 +428,11 @@ impl Node {
         info!(index = endpoints.index, http = endpoints.http, "listening");
         let path = self.data.join("endpoints.json");
         let text = serde_json::to_vec_pretty(&endpoints).unwrap_or_default();
-        files::write_public(&path, &text)
-            .map_err(|source| NodeError::File { what: "endpoints", path, source })
+        files::write_public(&path, &text).map_err(|source| NodeError::File {
+            what: "endpoints",
+            path,
+            source,
+        })
     }
 
     fn network_secret(&self) -> Result<NetworkSecret, NodeError> {
@@ -486,11 +485,8 @@ fn peer_channels(
 
 /// A second instance of a membership: the share is read from its encoding.
 fn copied(membership: &Membership) -> Result<Membership, NodeError> {
-    let share = KeyShare::decode(
-        membership.share.index(),
-        &membership.share.expose_encoding()[..],
-    )
-    .map_err(|error| NodeError::Start { what: "key share", why: error.to_string() })?;
+    let share = KeyShare::decode(membership.share.index(), &membership.share.expose_encoding()[..])
+        .map_err(|error| NodeError::Start { what: "key share", why: error.to_string() })?;
     Ok(Membership { network_id: membership.network_id, epoch: membership.epoch, share })
 }
 

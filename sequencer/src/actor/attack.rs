@@ -115,12 +115,7 @@ where
     }
 
     /// An equivocator's second version of a piece: the same length, another last entry.
-    pub(super) fn forked(
-        &self,
-        from: u64,
-        head: &LogHead,
-        ids: &[BundleId],
-    ) -> Option<LogMessage> {
+    pub(super) fn forked(&self, from: u64, head: &LogHead, ids: &[BundleId]) -> Option<LogMessage> {
         if self.adversary.behaviour != Behaviour::Equivocator || ids.len() < 2 {
             return None;
         }

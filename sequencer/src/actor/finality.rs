@@ -81,10 +81,13 @@ where
     }
 
     /// The final order that a certificate proves; the only source of one here.
-    pub(crate) fn verified(&self, certificate: &OrderCertificate) -> Result<FinalOrder, StopReason> {
-        certificate
-            .verify(&self.config.network_id, &self.config.committee)
-            .map_err(|error| StopReason::Inconsistent(format!("a final block's certificate: {error}")))
+    pub(crate) fn verified(
+        &self,
+        certificate: &OrderCertificate,
+    ) -> Result<FinalOrder, StopReason> {
+        certificate.verify(&self.config.network_id, &self.config.committee).map_err(|error| {
+            StopReason::Inconsistent(format!("a final block's certificate: {error}"))
+        })
     }
 
     fn own_committed(&self) -> u64 {

@@ -41,9 +41,7 @@ where
     /// Entries are durable: they stand in the log from now on.
     pub(super) fn logged(&mut self, ids: &[BundleId]) -> Result<(), StopReason> {
         for id in ids {
-            self.log
-                .append(*id)
-                .map_err(|error| StopReason::Inconsistent(error.to_string()))?;
+            self.log.append(*id).map_err(|error| StopReason::Inconsistent(error.to_string()))?;
         }
         self.head_due = true;
         Ok(())
@@ -165,10 +163,8 @@ where
 
     /// Keeps a proof under its digest.
     pub(super) fn write_evidence(&mut self, bytes: Vec<u8>) {
-        let key = fairveil_crypto::domain::hash(
-            fairveil_crypto::domain::Tag::EvidenceFile,
-            &[&bytes],
-        );
+        let key =
+            fairveil_crypto::domain::hash(fairveil_crypto::domain::Tag::EvidenceFile, &[&bytes]);
         self.outbox.write(Write::put(Table::Evidence, *key.as_bytes(), bytes));
     }
 }

@@ -154,7 +154,9 @@ fn a_resolver_fetches_and_blocks_a_liar() {
         let truth = BTreeMap::from([(U64::new(7), value_of(7))]);
         let lie = BTreeMap::from([(U64::new(8), Bytes::from_static(b"a lie"))]);
         let shelves = [BTreeMap::new(), lie, truth, BTreeMap::new()];
-        let mut fetched = None;
+        // An engine ends with its last mailbox.
+        let mut mailboxes = Vec::new();
+        let mut deliveries = Vec::new();
         let mut handles = Vec::new();
         for (at, (node, shelf)) in nodes.iter_mut().zip(shelves).enumerate() {
             let (results, receiver) = mpsc::unbounded_channel();
@@ -173,16 +175,13 @@ fn a_resolver_fetches_and_blocks_a_liar() {
             let context = context.child("resolver").with_attribute("node", at);
             let (engine, mailbox) = p2p::Engine::new(context, config);
             handles.push(engine.start(node.take(Channel::Backfill)));
-            if at == 0 {
-                fetched = Some((mailbox, receiver));
-            }
+            mailboxes.push(mailbox);
+            deliveries.push(receiver);
         }
-        let (mut mailbox, mut results) = fetched.unwrap();
+        let (mailbox, results) = (&mut mailboxes[0], &mut deliveries[0]);
         let liar = nodes[1].identity;
         // Only the liar answers for 8, and is blocked for what it says.
         assert!(mailbox.fetch(U64::new(8)).accepted());
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        for node in &nodes { for peer in node.snapshot().peers { eprintln!("{:?} {:?}", peer.state, peer.channel(Channel::Backfill)); } }
         until(|| nodes[0].peer(liar).state == PeerState::Blocked).await;
         until(|| nodes[0].snapshot().closed_for(CloseReason::Blocked) == 1).await;
         nodes[0].connected(2).await;

@@ -1,0 +1,379 @@
+//! The judge: what the design promises, checked against what the disks hold and the wire carried.
+//!
+//! Nothing here asks a sequencer for its opinion. Blocks, emissions, releases, order logs and
+//! evidence are read from the databases; receipts are the traders'; votes and shares are the
+//! wire's. The rules are those of [`crate::committee`], by number.
+
+mod order;
+mod release;
+mod shares;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fairveil_crypto::certificate::{BlockHeader, Emission, OrderCertificate, Placement};
+use fairveil_crypto::encoding::decode;
+use fairveil_crypto::share::ShareEvidence;
+use fairveil_crypto::{BlockDigest, BundleId, SequencerIndex};
+use fairveil_mempool::pool::LogEntry;
+use fairveil_ordering::Equivocation;
+use fairveil_release::release::Release;
+use fairveil_release::tree::Outcome;
+use fairveil_sequencer::store::{Store, Table};
+use fairveil_sequencer::{Behaviour, Overview};
+
+use super::Report;
+use super::keys::{EPOCH, Keys};
+use super::plan::{Kind, Plan};
+use super::trace::Sent;
+use super::traders::{Purpose, Submission};
+
+/// Blocks within which an honest bundle must be out after a splitting trader (issue of the suite).
+const SPLITTER_BLOCKS: u64 = 20;
+const MAX_VALUE_BYTES: usize = 16 << 20;
+
+/// What the judge is given.
+pub(super) struct Evidence<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) keys: &'a Keys,
+    /// Whether all went quiet in time.
+    pub(super) finished: bool,
+    /// Sequencers that stopped by themselves.
+    pub(super) stops: Vec<String>,
+    pub(super) trace: Vec<(usize, Sent)>,
+    pub(super) submissions: Vec<Submission>,
+    pub(super) stores: Vec<Option<Store>>,
+    pub(super) overviews: Vec<Option<Overview>>,
+}
+
+/// What one sequencer's disk holds.
+pub(super) struct View {
+    position: usize,
+    blocks: BTreeMap<u64, (BlockHeader, Emission)>,
+    releases: BTreeMap<u64, (Vec<u8>, Release)>,
+    log: Vec<BundleId>,
+    evidence: Vec<Vec<u8>>,
+}
+
+/// Where an id came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Spot {
+    height: u64,
+    cohort: usize,
+    index: usize,
+}
+
+/// One chain that all honest sequencers agree on, and everything that is judged by it.
+pub(super) struct Case<'a> {
+    given: &'a Evidence<'a>,
+    /// Honest views.
+    honest: Vec<View>,
+    /// The adversary's.
+    adversary: Option<View>,
+    /// Heights that every honest sequencer has.
+    common: u64,
+    /// Headers of all heights that any honest sequencer has.
+    headers: BTreeMap<u64, (BlockDigest, BlockHeader)>,
+    emissions: BTreeMap<u64, Emission>,
+    spots: BTreeMap<BundleId, (Spot, Placement)>,
+    /// What became of ids, and in which release.
+    outcomes: BTreeMap<BundleId, (u64, Outcome)>,
+    violations: Vec<String>,
+    counts: BTreeMap<String, u64>,
+}
+
+/// Judges a run.
+pub(super) fn judge(given: &Evidence<'_>) -> Report {
+    let mut case = Case::open(given);
+    case.agreement();
+    case.lost();
+    case.windows_and_nonces();
+    case.fairness();
+    case.releases();
+    case.shares();
+    case.blame();
+    case.liveness();
+    case.count();
+    Report {
+        violations: case.violations,
+        height: case.common,
+        counts: case.counts,
+        ..Report::default()
+    }
+}
+
+impl<'a> Case<'a> {
+    fn open(given: &'a Evidence<'a>) -> Self {
+        let mut violations = given.stops.clone();
+        let (mut honest, mut adversary) = (Vec::new(), None);
+        let honest_positions = given.plan.honest();
+        for (position, store) in given.stores.iter().enumerate() {
+            let view = store.as_ref().ok_or("it has no power".to_owned());
+            match view.and_then(|store| View::read(position, store, given)) {
+                Ok(view) if honest_positions.contains(&position) => honest.push(view),
+                Ok(view) => adversary = Some(view),
+                Err(why) => violations.push(format!("sequencer {}: {why}", position + 1)),
+            }
+        }
+        let common = honest.iter().map(|view| view.blocks.len() as u64).min().unwrap_or(0);
+        let longest = honest.iter().max_by_key(|view| view.blocks.len());
+        let mut case = Self {
+            given,
+            common,
+            headers: BTreeMap::new(),
+            emissions: BTreeMap::new(),
+            spots: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
+            violations,
+            counts: BTreeMap::new(),
+            adversary,
+            honest: Vec::new(),
+        };
+        if let Some(view) = longest {
+            case.learn(view);
+        }
+        case.honest = honest;
+        case
+    }
+
+    fn learn(&mut self, view: &View) {
+        for (height, (header, emission)) in &view.blocks {
+            self.headers.insert(*height, (header.digest(), header.clone()));
+            self.emissions.insert(*height, emission.clone());
+            let mut index = 0;
+            for (cohort, entries) in emission.cohorts.iter().enumerate() {
+                for entry in entries {
+                    let spot = Spot { height: *height, cohort, index };
+                    index += 1;
+                    let before = self.spots.insert(entry.id, (spot, entry.placement));
+                    if before.is_some() {
+                        self.violations.push(format!("{} is emitted twice", entry.id));
+                    }
+                }
+            }
+        }
+        for (height, (_, release)) in &view.releases {
+            for leaf in &release.leaves {
+                if leaf.outcome != Outcome::Carried {
+                    self.outcomes.insert(leaf.id, (*height, leaf.outcome.clone()));
+                }
+            }
+        }
+    }
+
+    fn wrong(&mut self, what: String) {
+        // One sort of fault says it all: a broken chain would fill the report.
+        if self.violations.len() < 32 {
+            self.violations.push(what);
+        }
+    }
+
+    /// Rules 1 and 2.
+    fn agreement(&mut self) {
+        let mut wrong = Vec::new();
+        for view in &self.honest {
+            let who = view.position + 1;
+            for (height, (header, emission)) in &view.blocks {
+                let agreed = self.headers.get(height).map(|(digest, _)| *digest);
+                if agreed != Some(header.digest()) || self.emissions.get(height) != Some(emission) {
+                    wrong.push(format!("sequencer {who} has another block at height {height}"));
+                    break;
+                }
+                let parent = height.checked_sub(1).and_then(|below| self.headers.get(&below));
+                if parent.is_some_and(|(digest, _)| *digest != header.parent) {
+                    wrong.push(format!("block {height} is no child of the one below"));
+                }
+            }
+            for (height, (bytes, _)) in &view.releases {
+                let others = self.honest.iter().filter_map(|other| other.releases.get(height));
+                if others.into_iter().any(|(other, _)| other != bytes) {
+                    wrong.push(format!("sequencer {who} has another release at height {height}"));
+                    break;
+                }
+            }
+        }
+        wrong.into_iter().for_each(|what| self.wrong(what));
+    }
+
+    /// Rule 3.
+    fn lost(&mut self) {
+        let least = usize::from(self.given.plan.f) + 1;
+        let mut wrong = Vec::new();
+        for submission in &self.given.submissions {
+            let keys = self.given.keys.committee().consensus_keys();
+            let network = &self.given.keys.network_id;
+            let signers: BTreeSet<SequencerIndex> = submission
+                .receipts
+                .iter()
+                .filter(|receipt| receipt.body.id == submission.id)
+                .filter(|receipt| receipt.verify_member(network, EPOCH, keys).is_ok())
+                .map(|receipt| receipt.sequencer)
+                .collect();
+            if signers.len() != submission.receipts.len() {
+                wrong.push(format!("{} has a receipt that does not verify", submission.id));
+            }
+            if signers.len() < least {
+                continue;
+            }
+            let outcome = self.outcomes.get(&submission.id).map(|(_, outcome)| outcome);
+            let gone =
+                !self.spots.contains_key(&submission.id) && self.common > submission.expires_at;
+            match (submission.purpose, outcome) {
+                (Purpose::Honest, Some(Outcome::Released { .. })) => {}
+                (Purpose::Hostile, Some(_)) => {}
+                (Purpose::Hostile, None) if gone => {}
+                (_, outcome) => wrong.push(format!(
+                    "{} with {} receipts ended {outcome:?}",
+                    submission.id,
+                    signers.len()
+                )),
+            }
+        }
+        wrong.into_iter().for_each(|what| self.wrong(what));
+    }
+
+    /// Rule 9.
+    fn blame(&mut self) {
+        let committee = self.given.keys.committee();
+        let network = &self.given.keys.network_id;
+        let adversary = self.given.plan.adversary.map(|(position, _)| position);
+        let (mut wrong, mut named) = (Vec::new(), 0);
+        for bytes in self.honest.iter().flat_map(|view| &view.evidence) {
+            let culprit = if let Ok(share) = decode::<ShareEvidence>(bytes, MAX_VALUE_BYTES) {
+                share.verify(committee).map(|(culprit, _)| culprit).map_err(|e| e.to_string())
+            } else if let Ok(logs) = decode::<Equivocation>(bytes, MAX_VALUE_BYTES) {
+                let key = committee.consensus_key(logs.one.sequencer);
+                let verified = key.map(|key| logs.verify(network, &key));
+                match verified {
+                    Some(Ok(_)) => Ok(logs.one.sequencer),
+                    _ => Err("two heads that prove nothing".to_owned()),
+                }
+            } else {
+                Err("evidence that nobody can read".to_owned())
+            };
+            match culprit {
+                Ok(culprit) if Some(culprit.position()) == adversary => named += 1,
+                Ok(culprit) => wrong.push(format!("sequencer {culprit} is named, and is honest")),
+                Err(why) => wrong.push(format!("evidence proves nothing: {why}")),
+            }
+        }
+        self.counts.insert("evidence".into(), named);
+        wrong.into_iter().for_each(|what| self.wrong(what));
+    }
+
+    /// Rule 10.
+    fn liveness(&mut self) {
+        if !self.given.finished && self.given.stops.is_empty() {
+            self.wrong(format!("not quiet in time; {}", self.unfinished()));
+        }
+        if self.given.plan.kind != Kind::Splitter {
+            return;
+        }
+        let mut wrong = Vec::new();
+        for submission in &self.given.submissions {
+            let Some((spot, _)) = self.spots.get(&submission.id) else { continue };
+            let blocks = spot.height.saturating_sub(submission.sealed_at);
+            if submission.purpose == Purpose::Honest && blocks > SPLITTER_BLOCKS {
+                let id = submission.id;
+                wrong.push(format!("{id} came out after {blocks} blocks, not {SPLITTER_BLOCKS}"));
+            }
+        }
+        wrong.into_iter().for_each(|what| self.wrong(what));
+    }
+
+    /// What a run that isn't quiet still waits for.
+    fn unfinished(&self) -> String {
+        let open = self.given.submissions.iter().filter(|submission| {
+            !submission.receipts.is_empty() && !self.outcomes.contains_key(&submission.id)
+        });
+        let heights: Vec<_> = self
+            .given
+            .overviews
+            .iter()
+            .map(|overview| overview.as_ref().map(|overview| (overview.height, overview.released)))
+            .collect();
+        let open: Vec<_> = open.map(|submission| submission.id.to_string()).collect();
+        format!("(height, released) {heights:?}, waiting for {open:?}")
+    }
+
+    fn count(&mut self) {
+        let mut counts = BTreeMap::new();
+        let mut add = |name: &str, more: u64| *counts.entry(name.to_owned()).or_insert(0) += more;
+        for submission in &self.given.submissions {
+            add("bundles", 1);
+            add("receipts", submission.receipts.len() as u64);
+            for code in &submission.rejections {
+                add(&format!("rejected_{code}"), 1);
+            }
+        }
+        for (_, outcome) in self.outcomes.values() {
+            match outcome {
+                Outcome::Released { .. } => add("released", 1),
+                Outcome::Failed(failed) => add(&format!("failed_{}", failed.code()), 1),
+                Outcome::Expired => add("expired", 1),
+                Outcome::Carried => add("carried", 1),
+            }
+        }
+        let heights = self.emissions.values();
+        let largest = heights.flat_map(|emission| &emission.cohorts).map(Vec::len).max();
+        add("largest_cohort", largest.unwrap_or(0) as u64);
+        for overview in self.given.overviews.iter().flatten() {
+            for (name, value) in &overview.counters {
+                if COUNTED.contains(name) {
+                    add(name, *value);
+                }
+            }
+            if let Some(attack) = &overview.attack {
+                add("attack_pairs", attack.pairs.len() as u64);
+                add("attack_requests", attack.requests);
+            }
+        }
+        self.counts.append(&mut counts);
+    }
+}
+
+/// Counters of the sequencers that go into a report.
+const COUNTED: [&str; 5] =
+    ["bad_shares", "equivocations", "share_requests_refused", "refused_pieces", "invalid_relays"];
+
+impl View {
+    fn read(position: usize, store: &Store, given: &Evidence<'_>) -> Result<Self, String> {
+        let all = |table| store.range(table, &[], usize::MAX).map_err(|error| error.to_string());
+        let (network, committee) = (&given.keys.network_id, given.keys.committee());
+        let mut blocks = BTreeMap::new();
+        for (key, bytes) in all(Table::Orders)? {
+            let height = number(&key)?;
+            let certificate: OrderCertificate =
+                decode(&bytes, MAX_VALUE_BYTES).map_err(|error| error.to_string())?;
+            let verified = certificate.verify(network, committee);
+            verified.map_err(|error| format!("certificate of height {height}: {error}"))?;
+            let header = certificate.headers.last().ok_or("a certificate without headers")?;
+            if header.height.get() != height || height != blocks.len() as u64 + 1 {
+                return Err(format!("a gap before height {height}"));
+            }
+            blocks.insert(height, (header.clone(), certificate.emission));
+        }
+        let mut releases = BTreeMap::new();
+        for (key, bytes) in all(Table::Releases)? {
+            let release = Release::decode(&bytes).map_err(|error| error.to_string())?;
+            releases.insert(number(&key)?, (bytes, release));
+        }
+        let mut log = Vec::new();
+        for (_, bytes) in all(Table::Log)? {
+            let entry: LogEntry =
+                decode(&bytes, MAX_VALUE_BYTES).map_err(|error| error.to_string())?;
+            log.push(entry.id);
+        }
+        let evidence = all(Table::Evidence)?.into_iter().map(|(_, bytes)| bytes).collect();
+        Ok(Self { position, blocks, releases, log, evidence })
+    }
+}
+
+fn number(key: &[u8]) -> Result<u64, String> {
+    let bytes = key.try_into().map_err(|_| format!("a key of {} bytes", key.len()))?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+/// Whether the adversary's own log on its disk is not the one that it shows.
+fn shows_another_log(behaviour: Behaviour) -> bool {
+    behaviour == Behaviour::Equivocator
+}

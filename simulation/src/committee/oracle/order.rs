@@ -1,0 +1,92 @@
+//! Rules 7 and 8: what the fair order promises about any two bundles, and about one.
+
+use std::collections::BTreeMap;
+
+use fairveil_crypto::BundleId;
+use fairveil_crypto::certificate::Placement;
+
+use super::{Case, View, shows_another_log};
+
+impl Case<'_> {
+    /// Rule 7. The premise: no honest order log has `late` before `early`, where a log that has
+    /// `early` not at all has it after everything.
+    pub(super) fn fairness(&mut self) {
+        let honest: Vec<Positions> = self.honest.iter().map(positions).collect();
+        let liar = self.adversary.as_ref().map(positions);
+        let shown = self.given.plan.adversary.is_none_or(|(_, how)| !shows_another_log(how));
+        let ids: Vec<BundleId> = self.spots.keys().copied().collect();
+        let (mut wrong, mut pairs) = (Vec::new(), 0);
+        for early in &ids {
+            for late in ids.iter().filter(|late| *late != early) {
+                if !honest.iter().all(|log| first(log, early, late)) {
+                    continue;
+                }
+                // With g = 0 an inversion takes a faulty log that has it the other way round; with
+                // one, `late` may come first if few had it when it was proposed.
+                let lied = liar.as_ref().is_some_and(|log| !(shown && first(log, early, late)));
+                let ((one, _), (other, _)) = (self.spots[early], self.spots[late]);
+                let inverted = (other.height, other.cohort) < (one.height, one.cohort);
+                pairs += 1;
+                if inverted && !(lied && self.was_rare(late, one.height)) {
+                    wrong.push(format!(
+                        "{late} at height {}.{} is before {early} at height {}.{}, against all \
+                         honest logs",
+                        other.height, other.cohort, one.height, one.cohort
+                    ));
+                }
+            }
+        }
+        self.counts.insert("premise_pairs".into(), pairs);
+        wrong.into_iter().for_each(|what| self.wrong(what));
+    }
+
+    /// Whether the exception of part (2) of the promise may have applied: `late` was proposed while
+    /// at most 2(g+f) logs had it, which takes that it left before the other one did.
+    fn was_rare(&self, late: &BundleId, other_height: u64) -> bool {
+        self.spots[late].0.height < other_height
+    }
+
+    /// Rule 8, from the traders' own knowledge of what they sealed.
+    pub(super) fn windows_and_nonces(&mut self) {
+        let mut wrong = Vec::new();
+        let known: BTreeMap<BundleId, (([u8; 20], u64), u64)> = self
+            .given
+            .submissions
+            .iter()
+            .map(|submission| (submission.id, (submission.nonce, submission.expires_at)))
+            .collect();
+        let mut used = BTreeMap::new();
+        for (height, emission) in &self.emissions {
+            for entry in emission.ids() {
+                let Some((nonce, expires_at)) = known.get(&entry.id) else { continue };
+                let first = *used.entry(*nonce).or_insert(entry.id) == entry.id;
+                let right = match (*height > *expires_at, first) {
+                    (true, _) => Placement::Expired,
+                    (false, false) => Placement::NonceUsed,
+                    (false, true) => Placement::Open,
+                };
+                if entry.placement != right {
+                    let (id, found) = (entry.id, entry.placement);
+                    wrong.push(format!("{id} at height {height} is {found:?}, not {right:?}"));
+                }
+            }
+        }
+        wrong.into_iter().for_each(|what| self.wrong(what));
+    }
+}
+
+type Positions = BTreeMap<BundleId, usize>;
+
+fn positions(view: &View) -> Positions {
+    view.log.iter().enumerate().map(|(position, id)| (*id, position)).collect()
+}
+
+/// Whether this log has `early` before `late`, or neither.
+fn first(log: &Positions, early: &BundleId, late: &BundleId) -> bool {
+    match (log.get(early), log.get(late)) {
+        (Some(early), Some(late)) => early < late,
+        (Some(_), None) => true,
+        (None, Some(_)) => false,
+        (None, None) => false,
+    }
+}

@@ -1,0 +1,69 @@
+//! Rule 6: what left about decryption shares, against the votes that had left before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fairveil_crypto::certificate::batch_id;
+use fairveil_crypto::{BatchId, BlockDigest, Height};
+
+use super::Case;
+use crate::committee::trace::Sent;
+
+impl Case<'_> {
+    /// Rule 6. A height is final no sooner than a quorum has sent its votes to finalize its block
+    /// or a later one.
+    pub(super) fn shares(&mut self) {
+        let quorum = usize::from(self.given.keys.committee().quorum());
+        let heights: BTreeMap<BlockDigest, u64> =
+            self.headers.iter().map(|(height, (digest, _))| (*digest, *height)).collect();
+        let batches = self.batches();
+        let honest = self.given.plan.honest();
+        let mut votes: BTreeMap<BlockDigest, BTreeSet<usize>> = BTreeMap::new();
+        let (mut final_height, mut shares) = (0, 0);
+        let mut wrong = Vec::new();
+        for (member, sent) in &self.given.trace {
+            let who = member + 1;
+            match sent {
+                Sent::Finalize(block) => {
+                    let voters = votes.entry(*block).or_default();
+                    voters.insert(*member);
+                    if voters.len() >= quorum
+                        && let Some(height) = heights.get(block)
+                    {
+                        final_height = final_height.max(*height);
+                    }
+                }
+                Sent::Share { height, batch } if honest.contains(member) => {
+                    shares += 1;
+                    if *height > final_height {
+                        wrong.push(format!(
+                            "sequencer {who} sent a share of height {height} when {final_height} \
+                             was final"
+                        ));
+                    }
+                    if batches.get(height) != Some(batch) {
+                        wrong.push(format!(
+                            "sequencer {who} sent a share of another order than that of {height}"
+                        ));
+                    }
+                }
+                Sent::Unreadable => wrong.push(format!("sequencer {who} sent what nobody reads")),
+                Sent::Share { .. } | Sent::Request => {}
+            }
+        }
+        self.counts.insert("shares_sent".into(), shares);
+        wrong.into_iter().for_each(|what| self.wrong(what));
+    }
+
+    /// What may be opened at each height.
+    fn batches(&self) -> BTreeMap<u64, BatchId> {
+        let network = &self.given.keys.network_id;
+        self.emissions
+            .iter()
+            .filter_map(|(height, emission)| {
+                let (block, _) = self.headers.get(height)?;
+                let ids = emission.to_open();
+                Some((*height, batch_id(network, Height::new(*height), block, &ids)))
+            })
+            .collect()
+    }
+}

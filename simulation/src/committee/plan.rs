@@ -1,0 +1,194 @@
+//! What a suite's seed decides: the committee, its links, who cheats, who crashes, who trades what.
+
+use std::time::Duration;
+
+use commonware_utils::{Probability, probability};
+use fairveil_mempool::Limits;
+use fairveil_sequencer::Behaviour;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha20Rng;
+
+/// What a suite is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Nobody cheats, nothing is lost.
+    Honest,
+    /// Messages are lost and links differ.
+    Lossy,
+    /// Sequencers lose their power, at random instants or at every k-th durable write.
+    Crashes,
+    /// One sequencer cheats.
+    Adversary(Behaviour),
+    /// A trader splits conflicting, expiring and limit-hitting bundles over the sequencers.
+    Splitter,
+}
+
+/// The links of a committee.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Links {
+    /// Least and most mean latency of a link, in milliseconds.
+    pub(crate) latency_ms: (u64, u64),
+    /// Standard deviation of a message's latency, in milliseconds.
+    pub(crate) jitter_ms: u64,
+    /// Probability that a message arrives.
+    pub(crate) success_rate: Probability,
+}
+
+/// A loss of power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outage {
+    /// Who.
+    pub(crate) member: usize,
+    /// When.
+    pub(crate) begins: Begins,
+    /// How long the sequencer stays down.
+    pub(crate) lasts: Duration,
+}
+
+/// When a power loss happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begins {
+    /// So long after the start.
+    At(Duration),
+    /// During this durable write after its last start.
+    AtWrite(u64),
+}
+
+/// An ordinary bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Order {
+    /// When it is sealed, after the start.
+    pub(crate) at: Duration,
+    /// To whom it goes, and how much later.
+    pub(crate) to: Vec<(usize, Duration)>,
+}
+
+/// Everything that follows from a suite and a seed.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) kind: Kind,
+    pub(crate) n: u16,
+    pub(crate) f: u16,
+    pub(crate) links: Links,
+    pub(crate) adversary: Option<(usize, Behaviour)>,
+    pub(crate) outages: Vec<Outage>,
+    pub(crate) orders: Vec<Order>,
+    pub(crate) limits: Limits,
+}
+
+/// Streams of randomness that depend on the seed alone.
+pub(crate) fn stream(seed: u64, number: u64) -> ChaCha20Rng {
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    rng.set_stream(number);
+    rng
+}
+
+impl Plan {
+    pub(crate) fn new(kind: Kind, seed: u64) -> Self {
+        let mut rng = stream(seed, 0);
+        let (n, f) = size(kind, &mut rng);
+        let members = usize::from(n);
+        let adversary = match kind {
+            Kind::Adversary(behaviour) => Some((rng.random_range(0..members), behaviour)),
+            _ => None,
+        };
+        let outages = match kind {
+            Kind::Crashes => outages(members, &mut rng),
+            _ => Vec::new(),
+        };
+        let mut limits = Limits::DEFAULT;
+        if kind == Kind::Splitter {
+            limits.payer_bundles = SPLITTER_PAYER_BUNDLES;
+        }
+        let orders = orders(kind, n, f, &mut rng);
+        Self { kind, n, f, links: links(kind, &mut rng), adversary, outages, orders, limits }
+    }
+
+    /// Positions of the members that follow the protocol.
+    pub(crate) fn honest(&self) -> Vec<usize> {
+        let adversary = self.adversary.map(|(member, _)| member);
+        (0..usize::from(self.n)).filter(|member| Some(*member) != adversary).collect()
+    }
+}
+
+/// Bundles of one payer that a sequencer admits in suite `splitter`.
+pub(crate) const SPLITTER_PAYER_BUNDLES: u64 = 6;
+/// Ordinary bundles of a seed.
+const ORDERS: usize = 12;
+/// When the last of them is sealed, at the latest.
+const ORDERS_UNTIL_MS: u64 = 2_500;
+/// When the first is sealed, at the earliest.
+const ORDERS_FROM_MS: u64 = 300;
+
+fn size(kind: Kind, rng: &mut ChaCha20Rng) -> (u16, u16) {
+    let draw = rng.random_range(0..8);
+    match kind {
+        Kind::Honest | Kind::Lossy if draw < 2 => (4, 0),
+        _ if draw == 7 => (7, 1),
+        _ => (5, 1),
+    }
+}
+
+fn links(kind: Kind, rng: &mut ChaCha20Rng) -> Links {
+    let far = rng.random_range(5..40);
+    match kind {
+        Kind::Lossy => Links {
+            latency_ms: (5, far + 40),
+            jitter_ms: rng.random_range(0..20),
+            success_rate: *[probability!(0.99), probability!(0.97), probability!(0.95)]
+                .get(rng.random_range(0..3))
+                .expect("one of three"),
+        },
+        _ => Links {
+            latency_ms: (2, far),
+            jitter_ms: rng.random_range(0..5),
+            success_rate: probability!(1.0),
+        },
+    }
+}
+
+/// At most one sequencer is without power at a time: a committee of five goes on without one.
+fn outages(members: usize, rng: &mut ChaCha20Rng) -> Vec<Outage> {
+    let lasts = |rng: &mut ChaCha20Rng| Duration::from_millis(rng.random_range(30..900));
+    if rng.random_bool(0.5) {
+        let (member, every) = (rng.random_range(0..members), rng.random_range(1..24));
+        return (0..4)
+            .map(|_| Outage { member, begins: Begins::AtWrite(every), lasts: lasts(rng) })
+            .collect();
+    }
+    let mut at = Duration::from_millis(200);
+    (0..3)
+        .map(|_| {
+            at += Duration::from_millis(rng.random_range(50..800));
+            let member = rng.random_range(0..members);
+            let outage = Outage { member, begins: Begins::At(at), lasts: lasts(rng) };
+            at += outage.lasts + Duration::from_millis(200);
+            outage
+        })
+        .collect()
+}
+
+fn orders(kind: Kind, n: u16, f: u16, rng: &mut ChaCha20Rng) -> Vec<Order> {
+    let from = if kind == Kind::Splitter { ORDERS_UNTIL_MS } else { ORDERS_FROM_MS };
+    let count = if kind == Kind::Splitter { ORDERS / 2 } else { ORDERS };
+    let mut orders: Vec<Order> = (0..count)
+        .map(|_| {
+            let at = Duration::from_millis(rng.random_range(from..from + ORDERS_UNTIL_MS));
+            Order { at, to: addressees(n, f, rng) }
+        })
+        .collect();
+    orders.sort_by_key(|order| order.at);
+    orders
+}
+
+/// All sequencers for half of the bundles, else at least f+1 of them.
+fn addressees(n: u16, f: u16, rng: &mut ChaCha20Rng) -> Vec<(usize, Duration)> {
+    let least = usize::from(f) + 1;
+    let mut members: Vec<usize> = (0..usize::from(n)).collect();
+    rand::seq::SliceRandom::shuffle(members.as_mut_slice(), rng);
+    if rng.random_bool(0.5) {
+        members.truncate(rng.random_range(least..=members.len()));
+    }
+    let delay = |rng: &mut ChaCha20Rng| Duration::from_millis(rng.random_range(0..60));
+    members.into_iter().map(|member| (member, delay(rng))).collect()
+}

@@ -1,0 +1,301 @@
+//! One run: members start, traders trade, power fails and returns, until all is quiet.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use commonware_p2p::simulated::{self, Link};
+use commonware_runtime::{Clock, Spawner, Supervisor as _, deterministic};
+use commonware_utils::NZUsize;
+use fairveil_consensus::committee::public_key;
+use fairveil_crypto::BundleId;
+use rand::Rng;
+use rand_chacha::ChaCha20Rng;
+
+use super::Report;
+use super::keys::Keys;
+use super::member::{Member, Stop, World};
+use super::oracle::{self, Evidence};
+use super::plan::{Begins, Kind, Outage, Plan, stream};
+use super::splitter;
+use super::trace::Trace;
+use super::traders::{Market, Purpose, Wish, lock, payer};
+
+/// A run that is not quiet by then has failed.
+const DEADLINE: Duration = Duration::from_secs(15);
+/// How often the scene looks around.
+const STEP: Duration = Duration::from_millis(20);
+/// How long everything must stand still before it counts as quiet.
+const QUIET: Duration = Duration::from_millis(600);
+/// Largest message of the simulated network.
+const MAX_MESSAGE_BYTES: u32 = 8 << 20;
+/// Heights for which an ordinary bundle may be ordered: longer than any run.
+const WINDOW: u64 = 2_000;
+
+struct Scene {
+    world: World,
+    members: Vec<Member>,
+    market: Market,
+    rng: ChaCha20Rng,
+    started: SystemTime,
+    outages: Vec<Outage>,
+    /// Members without power, and when it comes back.
+    dark: BTreeMap<usize, SystemTime>,
+    /// Members whose sequencer stopped by itself for another reason than its disk.
+    stops: Vec<(usize, Stop)>,
+    crashes: u64,
+}
+
+/// Plays a plan to its end and has it judged.
+pub(super) async fn play(context: deterministic::Context, plan: Plan, seed: u64) -> Report {
+    let mut scene = Scene::new(context, plan, seed).await;
+    scene.arm();
+    for position in 0..scene.members.len() {
+        scene.power(position).await;
+    }
+    scene.trade(seed);
+    let finished = scene.until_quiet().await;
+    let ended = scene.world.context.current();
+    let virtual_ms = since(scene.started, ended);
+    let evidence = scene.evidence(finished);
+    let mut report = oracle::judge(&evidence);
+    report.virtual_ms = virtual_ms;
+    report.counts.insert("crashes".into(), scene.crashes);
+    report
+}
+
+impl Scene {
+    async fn new(context: deterministic::Context, plan: Plan, seed: u64) -> Self {
+        let keys = Keys::new(seed, plan.n);
+        let identities = keys.committee().consensus_keys().to_vec();
+        let peers: Vec<_> =
+            identities.iter().map(|key| public_key(key).expect("a dealt key")).collect();
+        let config = simulated::Config {
+            max_size: MAX_MESSAGE_BYTES,
+            max_peers_per_set: NZUsize!(16),
+            disconnect_on_block: true,
+            tracked_peer_sets: NZUsize!(1),
+        };
+        let network = context.child("network");
+        let (network, oracle) =
+            simulated::Network::new_with_peers(network, config, peers.clone()).await;
+        network.start();
+        let mut rng = stream(seed, 1);
+        for one in &peers {
+            for other in peers.iter().filter(|other| *other != one) {
+                let (least, most) = plan.links.latency_ms;
+                let link = Link {
+                    latency: Duration::from_millis(rng.random_range(least..=most)),
+                    jitter: Duration::from_millis(plan.links.jitter_ms),
+                    success_rate: plan.links.success_rate,
+                };
+                let added = oracle.add_link(one.clone(), other.clone(), link).await;
+                added.expect("every link once");
+            }
+        }
+        let members: Vec<_> = (0..peers.len()).map(Member::new).collect();
+        let handles = Arc::new(Mutex::new(vec![None; members.len()]));
+        let market = Market::new(keys.network_id, keys.committee().key().clone(), handles);
+        let started = context.current();
+        let outages = plan.outages.clone();
+        let up = Arc::new(Mutex::new(vec![false; members.len()]));
+        let context = Arc::new(context);
+        let world = World { context, oracle, keys, plan, trace: Trace::default(), up };
+        Self {
+            world,
+            members,
+            market,
+            rng,
+            started,
+            outages,
+            dark: BTreeMap::new(),
+            stops: Vec::new(),
+            crashes: 0,
+        }
+    }
+
+    /// Power is on: the sequencer starts. If its disk fails meanwhile, power is off again.
+    async fn power(&mut self, position: usize) {
+        match self.members[position].start(&self.world).await {
+            Ok(()) => {
+                let handle = self.members[position].live.as_ref().map(|live| live.handle.clone());
+                lock(&self.market.handles)[position] = handle;
+            }
+            Err(stop) if stop.disk => self.disk_failed(position).await,
+            Err(stop) => self.stops.push((position, stop)),
+        }
+    }
+
+    /// Power failed at a write.
+    async fn disk_failed(&mut self, position: usize) {
+        let due = self.outages.iter().position(|outage| outage.begins_at_write() == Some(position));
+        let lasts = due.map(|at| self.outages.remove(at).lasts);
+        self.cut(position, lasts.unwrap_or(STEP)).await;
+    }
+
+    /// Power is off.
+    async fn cut(&mut self, position: usize, lasts: Duration) {
+        let seed = self.rng.random();
+        lock(&self.market.handles)[position] = None;
+        self.members[position].crash(&self.world, seed).await;
+        self.dark.insert(position, self.world.context.current() + lasts);
+        self.crashes += 1;
+    }
+
+    /// Sets the next failing write of those members that have one coming.
+    fn arm(&self) {
+        if let Some(Outage { member, begins: Begins::AtWrite(number), .. }) = self.outages.first() {
+            let disk = &self.members[*member].disk;
+            disk.fail_at_sync(disk.syncs() + number);
+        }
+    }
+
+    /// All traders begin.
+    fn trade(&self, seed: u64) {
+        let mut rng = stream(seed, 2);
+        let context = &self.world.context;
+        for (number, order) in (0u64..).zip(&self.world.plan.orders) {
+            let wish = Wish {
+                purpose: Purpose::Honest,
+                payer: payer(&mut rng),
+                payer_nonce: rng.random_range(0..1_000),
+                window: WINDOW,
+                to: order.to.clone(),
+            };
+            let (market, at) = (self.market.clone(), order.at);
+            let own = stream(seed, 1_000 + number);
+            market.begins();
+            context.child("trader").spawn(move |context| async move {
+                context.sleep(at).await;
+                market.trade(Arc::new(context), wish, own).await;
+            });
+        }
+        if self.world.plan.kind == Kind::Splitter {
+            splitter::begin(context, &self.market, &self.world.plan, seed);
+        }
+    }
+
+    /// Lets time pass until nothing is left to happen; false if that takes too long.
+    async fn until_quiet(&mut self) -> bool {
+        let deadline = self.started + DEADLINE;
+        let mut quiet_since = None;
+        loop {
+            self.world.context.sleep(STEP).await;
+            self.look().await;
+            let now = self.world.context.current();
+            if now >= deadline || !self.stops.is_empty() {
+                return false;
+            }
+            if !self.is_quiet() {
+                quiet_since = None;
+                continue;
+            }
+            if now >= *quiet_since.get_or_insert(now) + QUIET {
+                return true;
+            }
+        }
+    }
+
+    /// Carries out what is due: power losses, restarts.
+    async fn look(&mut self) {
+        let now = self.world.context.current();
+        for position in 0..self.members.len() {
+            let Some(stop) = self.members[position].stop() else { continue };
+            if stop.disk {
+                self.disk_failed(position).await;
+            } else {
+                self.stops.push((position, stop));
+                return;
+            }
+        }
+        if let Some(outage) = self.outages.first().copied()
+            && let Begins::At(at) = outage.begins
+            && now >= self.started + at
+        {
+            self.outages.remove(0);
+            if self.dark.is_empty() {
+                self.cut(outage.member, outage.lasts).await;
+            }
+        }
+        let due: Vec<usize> =
+            self.dark.iter().filter(|(_, at)| now >= **at).map(|(member, _)| *member).collect();
+        for position in due {
+            self.dark.remove(&position);
+            self.arm();
+            self.power(position).await;
+        }
+    }
+
+    /// Whether every submission is answered and every admitted bundle has ended everywhere.
+    fn is_quiet(&self) -> bool {
+        let outages = self.outages.iter().any(|outage| outage.begins_at_write().is_none());
+        if outages || !self.dark.is_empty() || !self.market.is_quiet() {
+            return false;
+        }
+        let submissions = self.market.submissions();
+        let honest = self.world.plan.honest();
+        let ended = |member: &usize, id: BundleId, expires_at: u64| {
+            let Some(live) = &self.members[*member].live else { return false };
+            match live.handle.place(id) {
+                Ok(Some(place)) => place.end.is_some(),
+                Ok(None) => live.handle.overview().height > expires_at,
+                Err(_) => false,
+            }
+        };
+        let admitted = submissions.iter().filter(|submission| !submission.receipts.is_empty());
+        let all_ended = admitted.into_iter().all(|submission| {
+            honest.iter().all(|member| ended(member, submission.id, submission.expires_at))
+        });
+        all_ended && self.is_caught_up(&honest)
+    }
+
+    /// Whether all honest members are near one tip and have released it.
+    fn is_caught_up(&self, honest: &[usize]) -> bool {
+        let overviews: Vec<_> = honest
+            .iter()
+            .filter_map(|member| self.members[*member].live.as_ref())
+            .map(|live| live.handle.overview())
+            .collect();
+        let tip = overviews.iter().map(|overview| overview.height).max().unwrap_or(0);
+        overviews.len() == honest.len()
+            && overviews.iter().all(|overview| overview.height + 2 >= tip && overview.height > 0)
+    }
+
+    /// Everything that the oracle judges from.
+    fn evidence(&self, finished: bool) -> Evidence<'_> {
+        Evidence {
+            plan: &self.world.plan,
+            keys: &self.world.keys,
+            finished,
+            stops: self
+                .stops
+                .iter()
+                .map(|(member, stop)| format!("sequencer {} stopped: {}", member + 1, stop.why))
+                .collect(),
+            trace: self.world.trace.taken(),
+            submissions: self.market.submissions(),
+            stores: self
+                .members
+                .iter()
+                .map(|member| member.live.as_ref().map(|live| live.store.clone()))
+                .collect(),
+            overviews: self
+                .members
+                .iter()
+                .map(|member| member.live.as_ref().map(|live| live.handle.overview()))
+                .collect(),
+        }
+    }
+}
+
+impl Outage {
+    /// The member whose write fails, if this outage begins so.
+    fn begins_at_write(&self) -> Option<usize> {
+        matches!(self.begins, Begins::AtWrite(_)).then_some(self.member)
+    }
+}
+
+fn since(from: SystemTime, to: SystemTime) -> u64 {
+    let elapsed = to.duration_since(from).unwrap_or_default();
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+}

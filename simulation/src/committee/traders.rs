@@ -1,0 +1,268 @@
+//! Traders: they sign transactions, seal bundles, submit the same bytes until they have receipts.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope, TxLegacy};
+use alloy_eips::eip2718::Encodable2718;
+use alloy_primitives::{Address, B256, Signature, TxKind, U256};
+use commonware_runtime::{Clock, deterministic};
+use fairveil_crypto::committee::CommitteeKey;
+use fairveil_crypto::envelope::PayerSecret;
+use fairveil_crypto::seal::SealRandomness;
+use fairveil_crypto::{BundleId, Height, NetworkId};
+use fairveil_mempool::{Bundle, Leg, Policy, Receipt, RejectionCode, SealTerms, seal_bundle};
+use fairveil_sequencer::Handle;
+use rand::seq::IndexedRandom;
+use rand::{Rng, RngCore};
+use rand_chacha::ChaCha20Rng;
+use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
+use secp256k1::{Message, SecretKey};
+
+/// Rollups of a simulated network.
+pub(crate) const ROLLUPS: [u64; 3] = [901, 902, 903];
+/// How long a trader waits before it tries again.
+const RETRY: Duration = Duration::from_millis(150);
+/// How often it tries.
+const ATTEMPTS: u32 = 40;
+
+/// Why a bundle is sent: what it must come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// An ordinary bundle: once admitted it must be released.
+    Honest,
+    /// Sent by an attacking trader: it must end, whatever way.
+    Hostile,
+}
+
+/// A bundle that was sealed, and what became of its submission.
+#[derive(Clone, Debug)]
+pub(crate) struct Submission {
+    /// Its id.
+    pub(crate) id: BundleId,
+    /// Why it was sent.
+    pub(crate) purpose: Purpose,
+    /// The pair that it consumes.
+    pub(crate) nonce: ([u8; 20], u64),
+    /// The end of its window.
+    pub(crate) expires_at: u64,
+    /// The highest final height known to any sequencer when it was sealed.
+    pub(crate) sealed_at: u64,
+    /// What is inside: raw transactions by rollup.
+    pub(crate) legs: BTreeMap<u64, Vec<Vec<u8>>>,
+    /// Receipts that it got.
+    pub(crate) receipts: Vec<Receipt>,
+    /// Rejections that it got.
+    pub(crate) rejections: Vec<RejectionCode>,
+}
+
+/// Handles of the sequencers that run now, by position.
+pub(crate) type Handles = Arc<Mutex<Vec<Option<Handle>>>>;
+
+/// What all traders know.
+#[derive(Clone)]
+pub(crate) struct Market {
+    pub(crate) network_id: NetworkId,
+    pub(crate) key: CommitteeKey,
+    pub(crate) handles: Handles,
+    submissions: Arc<Mutex<Vec<Submission>>>,
+    /// Submissions that still wait for an answer.
+    open: Arc<Mutex<usize>>,
+}
+
+/// What one trader wants.
+pub(crate) struct Wish {
+    pub(crate) purpose: Purpose,
+    pub(crate) payer: PayerSecret,
+    pub(crate) payer_nonce: u64,
+    /// How many heights after the present one the window ends.
+    pub(crate) window: u64,
+    /// To whom it goes, and how much later than to the first.
+    pub(crate) to: Vec<(usize, Duration)>,
+}
+
+impl Market {
+    pub(crate) fn new(network_id: NetworkId, key: CommitteeKey, handles: Handles) -> Self {
+        Self { network_id, key, handles, submissions: Arc::default(), open: Arc::default() }
+    }
+
+    /// All submissions so far.
+    pub(crate) fn submissions(&self) -> Vec<Submission> {
+        lock(&self.submissions).clone()
+    }
+
+    /// Whether no submission waits for an answer.
+    pub(crate) fn is_quiet(&self) -> bool {
+        *lock(&self.open) == 0
+    }
+
+    /// Registers that a trader begins.
+    pub(crate) fn begins(&self) {
+        *lock(&self.open) += 1;
+    }
+
+    /// The highest final height that any running sequencer has committed.
+    pub(crate) fn height(&self) -> u64 {
+        let handles = lock(&self.handles);
+        handles.iter().flatten().map(|handle| handle.overview().height).max().unwrap_or(0)
+    }
+
+    /// Seals one bundle and submits it to everybody whom the wish names. [`Self::begins`] comes
+    /// before it.
+    pub(crate) async fn trade(
+        self,
+        clock: Arc<deterministic::Context>,
+        wish: Wish,
+        mut rng: ChaCha20Rng,
+    ) {
+        let legs = legs(&mut rng);
+        let bundle = legs
+            .iter()
+            .map(|(chain_id, transactions)| Leg {
+                chain_id: *chain_id,
+                transactions: transactions.iter().map(|raw| raw.clone().into()).collect(),
+            })
+            .collect();
+        let bundle = Bundle::new(Policy::Include, bundle).expect("three small legs are a bundle");
+        let sealed_at = self.height();
+        let terms = SealTerms {
+            network_id: self.network_id,
+            valid_from: Height::new(sealed_at),
+            expires_at: Height::new(sealed_at + wish.window),
+            payer_nonce: wish.payer_nonce,
+            class: None,
+        };
+        let mut uniform = [0; SealRandomness::UNIFORM_BYTES];
+        rng.fill_bytes(&mut uniform);
+        let randomness = SealRandomness::from_uniform(&uniform).expect("not one in 2^255");
+        let sealed = seal_bundle(&self.key, &terms, &wish.payer, &bundle, randomness)
+            .expect("a small bundle is sealed");
+        let number = {
+            let mut submissions = lock(&self.submissions);
+            submissions.push(Submission {
+                id: sealed.id(),
+                purpose: wish.purpose,
+                nonce: (*sealed.header().payer.as_bytes(), wish.payer_nonce),
+                expires_at: terms.expires_at.get(),
+                sealed_at,
+                legs,
+                receipts: Vec::new(),
+                rejections: Vec::new(),
+            });
+            submissions.len() - 1
+        };
+        let bytes = sealed.encode();
+        let sends = wish.to.into_iter().map(|(member, delay)| {
+            let (market, clock, bytes) = (self.clone(), Arc::clone(&clock), bytes.clone());
+            async move {
+                clock.sleep(delay).await;
+                market.submit(&clock, number, member, bytes).await;
+            }
+        });
+        futures::future::join_all(sends).await;
+        *lock(&self.open) -= 1;
+    }
+
+    /// Sends the same bytes until the sequencer answers.
+    async fn submit(
+        &self,
+        clock: &deterministic::Context,
+        number: usize,
+        member: usize,
+        bytes: Vec<u8>,
+    ) {
+        let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+        for _ in 0..ATTEMPTS {
+            let handle = lock(&self.handles)[member].clone();
+            if let Some(handle) = handle {
+                let answer = handle.submit(bytes.clone(), address).await;
+                let mut submissions = lock(&self.submissions);
+                match answer {
+                    Ok(Ok(receipt)) => return submissions[number].receipts.push(receipt),
+                    Ok(Err(rejection)) if rejection.code != RejectionCode::Syncing => {
+                        return submissions[number].rejections.push(rejection.code);
+                    }
+                    // Not ready, or it died before it answered: the same bytes again.
+                    Ok(Err(_)) | Err(_) => {}
+                }
+            }
+            clock.sleep(RETRY).await;
+        }
+    }
+}
+
+/// A payer from a seed.
+pub(crate) fn payer(rng: &mut ChaCha20Rng) -> PayerSecret {
+    loop {
+        if let Ok(secret) = PayerSecret::from_bytes(rng.random()) {
+            return secret;
+        }
+    }
+}
+
+/// One to three legs of one or two signed transactions of a fresh account.
+fn legs(rng: &mut ChaCha20Rng) -> BTreeMap<u64, Vec<Vec<u8>>> {
+    let mut chains = ROLLUPS.to_vec();
+    chains.retain(|_| rng.random_bool(0.6));
+    if chains.is_empty() {
+        chains.extend(ROLLUPS.choose(rng));
+    }
+    let secret = loop {
+        if let Ok(secret) = SecretKey::from_secret_bytes(rng.random()) {
+            break secret;
+        }
+    };
+    chains
+        .into_iter()
+        .map(|chain_id| {
+            let count = rng.random_range(1..=2);
+            (chain_id, (0..count).map(|nonce| transaction(rng, &secret, chain_id, nonce)).collect())
+        })
+        .collect()
+}
+
+fn transaction(rng: &mut ChaCha20Rng, secret: &SecretKey, chain_id: u64, nonce: u64) -> Vec<u8> {
+    let to = TxKind::Call(Address::from(rng.random::<[u8; 20]>()));
+    let value = U256::from(rng.random_range(1..1_000_000u64));
+    let signed: TxEnvelope = if rng.random_bool(0.5) {
+        let transaction = TxEip1559 {
+            chain_id,
+            nonce,
+            gas_limit: 21_000,
+            max_fee_per_gas: 2_000_000_000,
+            max_priority_fee_per_gas: 1_000_000_000,
+            to,
+            value,
+            ..TxEip1559::default()
+        };
+        let signature = sign(secret, transaction.signature_hash().0);
+        transaction.into_signed(signature).into()
+    } else {
+        let transaction = TxLegacy {
+            chain_id: Some(chain_id),
+            nonce,
+            gas_price: 2_000_000_000,
+            gas_limit: 21_000,
+            to,
+            value,
+            ..TxLegacy::default()
+        };
+        let signature = sign(secret, transaction.signature_hash().0);
+        transaction.into_signed(signature).into()
+    };
+    signed.encoded_2718()
+}
+
+fn sign(secret: &SecretKey, hash: [u8; 32]) -> Signature {
+    let signed = RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(hash), secret);
+    let (recovery, compact) = signed.serialize_compact();
+    let (r, s) = compact.split_at(32);
+    let odd = matches!(recovery, RecoveryId::One | RecoveryId::Three);
+    Signature::from_scalars_and_parity(B256::from_slice(r), B256::from_slice(s), odd)
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

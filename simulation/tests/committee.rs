@@ -1,0 +1,110 @@
+//! Suites of whole committees, judged by the oracle; `FAIRVEIL_SEEDS` sets the seeds per suite.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use fairveil_simulation::committee::{Report, run, suite, suites};
+
+/// Seeds per suite, unless the environment says otherwise.
+const SEEDS: u64 = 60;
+
+fn seeds() -> u64 {
+    std::env::var("FAIRVEIL_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS)
+}
+
+/// Runs a suite; what was counted over all seeds.
+fn judged(name: &str) -> BTreeMap<String, u64> {
+    let suite = suite(name).unwrap();
+    let reports: Vec<Report> = (0..seeds()).map(|seed| run(suite, seed)).collect();
+    let mut counts = BTreeMap::new();
+    for (count, value) in reports.iter().flat_map(|report| &report.counts) {
+        *counts.entry(count.clone()).or_insert(0) += value;
+    }
+    println!("{name}: {} seeds, {counts:?}", reports.len());
+    let failed: Vec<&Report> = reports.iter().filter(|report| !report.passed()).collect();
+    for report in &failed {
+        println!("{}", report.command);
+        report.violations.iter().for_each(|violation| println!("    {violation}"));
+    }
+    assert!(failed.is_empty(), "{} of {} seeds failed", failed.len(), reports.len());
+    counts
+}
+
+fn happened(counts: &BTreeMap<String, u64>, names: &[&str]) {
+    for name in names {
+        assert!(counts.get(*name).is_some_and(|count| *count > 0), "no {name} in {counts:?}");
+    }
+}
+
+#[test]
+fn honest() {
+    happened(&judged("honest"), &["released", "premise_pairs", "shares_sent"]);
+}
+
+#[test]
+fn lossy() {
+    happened(&judged("lossy"), &["released", "premise_pairs"]);
+}
+
+#[test]
+fn crashes() {
+    happened(&judged("crashes"), &["released", "crashes"]);
+}
+
+#[test]
+fn equivocator() {
+    happened(&judged("equivocator"), &["released", "equivocations", "evidence"]);
+}
+
+#[test]
+fn reverser() {
+    happened(&judged("reverser"), &["released", "premise_pairs"]);
+}
+
+#[test]
+fn phantom() {
+    happened(&judged("phantom"), &["released"]);
+}
+
+#[test]
+fn bad_sharer() {
+    happened(&judged("bad-sharer"), &["released", "bad_shares", "evidence"]);
+}
+
+#[test]
+fn share_withholder() {
+    happened(&judged("share-withholder"), &["released"]);
+}
+
+#[test]
+fn censor() {
+    happened(&judged("censor"), &["released"]);
+}
+
+#[test]
+fn front_runner() {
+    let counts = judged("front-runner");
+    happened(&counts, &["released", "attack_pairs", "attack_requests", "share_requests_refused"]);
+}
+
+#[test]
+fn splitter() {
+    let counts = judged("splitter");
+    happened(&counts, &["released", "failed_nonce_used", "rejected_nonce", "rejected_payer_limit"]);
+}
+
+#[test]
+fn same_seed_same_bytes() {
+    for suite in suites() {
+        for seed in 0..seeds().div_ceil(30) {
+            assert_eq!(run(suite, seed), run(suite, seed), "{} {seed}", suite.name);
+        }
+    }
+}
+
+#[test]
+fn other_seeds_are_other_runs() {
+    let suite = suite("honest").unwrap();
+    assert_ne!(run(suite, 1).audit, run(suite, 2).audit);
+}
