@@ -141,7 +141,7 @@ pub struct Culprit {
 /// What became of a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reception {
-    /// It is used, or kept for later.
+    /// It is used, or kept for later. It may still be named when its proof is looked at.
     Kept,
     /// Everything was opened before it came.
     Late,
@@ -155,8 +155,8 @@ pub enum Reception {
 
 /// A batch that is being opened.
 ///
-/// Heavy work happens in [`Self::add_share`], [`Self::want`] and [`Self::new`]'s caller's pool;
-/// run it where blocking is allowed.
+/// [`Self::add_share`] and [`Self::want`] do heavy work on the pool that they are given, and wait
+/// for it: call them where that is allowed.
 #[derive(Debug)]
 pub struct Opening {
     committee: Committee,
