@@ -72,10 +72,15 @@ pub enum SubmitError {
         actual: usize,
     },
     /// This member's room is used up.
-    #[error("{actual} entries were submitted, the limit is {MAX_LEADER_ENTRIES}")]
+    #[error(
+        "{entries} entries of {bytes} bytes, the limits are {MAX_LEADER_ENTRIES} \
+         and {MAX_LEADER_BYTES}"
+    )]
     Full {
-        /// Entries submitted.
-        actual: usize,
+        /// Entries submitted, with this one.
+        entries: u32,
+        /// Their bytes.
+        bytes: u64,
     },
 }
 
@@ -110,11 +115,14 @@ impl Room {
 /// The entries that a block added, in order.
 pub type CeremonyOutput = Arc<Vec<Vec<u8>>>;
 
+/// An entry with its hash.
+type Submitted = (Digest, Vec<u8>);
+
 /// A handle to one sequencer's side of a ceremony's chain.
 #[derive(Clone)]
 pub struct CeremonyChain {
     id: ChainId,
-    submitted: Arc<Mutex<Vec<(Digest, Vec<u8>)>>>,
+    submitted: Arc<Mutex<Vec<Submitted>>>,
     changed: Arc<Notify>,
 }
 
@@ -128,7 +136,7 @@ impl CeremonyChain {
     }
 
     /// Posts an entry as soon as this sequencer leads a view; the same entry counts once. To be
-    /// repeated after a restart, since the engine stores final entries only.
+    /// repeated after a restart: nothing is stored here.
     ///
     /// # Errors
     ///
@@ -138,14 +146,16 @@ impl CeremonyChain {
             return Err(SubmitError::Long { actual: entry.len() });
         }
         let mut submitted = self.submitted.lock();
-        let actual = submitted.len();
-        if actual >= MAX_LEADER_ENTRIES as usize {
-            return Err(SubmitError::Full { actual });
-        }
         let digest = entry_digest(&entry);
-        if submitted.iter().all(|(held, _)| *held != digest) {
-            submitted.push((digest, entry));
+        if submitted.iter().any(|(held, _)| *held == digest) {
+            return Ok(());
         }
+        let held = submitted.iter().map(|(_, entry)| entry.as_slice());
+        let room = held.chain([entry.as_slice()]).fold(Room::default(), Room::with);
+        if !room.suffices() {
+            return Err(SubmitError::Full { entries: room.entries, bytes: room.bytes });
+        }
+        submitted.push((digest, entry));
         drop(submitted);
         self.changed.notify_waiters();
         Ok(())
@@ -179,35 +189,37 @@ impl CeremonyChain {
         Ok((block, state))
     }
 
+    fn has_unposted(&self, state: &CeremonyState) -> bool {
+        self.submitted.lock().iter().any(|(digest, _)| !state.entries.contains(digest))
+    }
+
     fn unposted(&self, state: &CeremonyState) -> Vec<Vec<u8>> {
         let submitted = self.submitted.lock();
         let fresh = submitted.iter().filter(|(digest, _)| !state.entries.contains(digest));
         fresh.map(|(_, entry)| entry.clone()).collect()
     }
 
+    /// The state after these entries of a leader; its tip is still the parent's.
     fn extend(
         parent: &CeremonyState,
         leader: ConsensusPublicKey,
         entries: &[Vec<u8>],
-    ) -> Result<
-        (Arc<BTreeSet<Digest>>, Arc<BTreeMap<ConsensusPublicKey, Room>>, Digest),
-        CeremonyFault,
-    > {
-        let (mut known, mut rooms) = (parent.entries.clone(), parent.room.clone());
-        let mut history = parent.history;
+    ) -> Result<CeremonyState, CeremonyFault> {
+        let mut state = parent.clone();
         for bytes in entries {
             let entry = entry_digest(bytes);
-            if !Arc::make_mut(&mut known).insert(entry) {
+            if !Arc::make_mut(&mut state.entries).insert(entry) {
                 return Err(CeremonyFault::Repeated { entry });
             }
-            let room = Arc::make_mut(&mut rooms).entry(leader).or_default();
+            let room = Arc::make_mut(&mut state.room).entry(leader).or_default();
             *room = room.with(bytes);
             if !room.suffices() {
                 return Err(CeremonyFault::Room { entries: room.entries, bytes: room.bytes });
             }
-            history = hash(Tag::CeremonyHistory, &[history.as_bytes(), entry.as_bytes()]);
+            let items: [&[u8]; 2] = [state.history.as_bytes(), entry.as_bytes()];
+            state.history = hash(Tag::CeremonyHistory, &items);
         }
-        Ok((known, rooms, history))
+        Ok(state)
     }
 
     /// As many of the entries as fit into a block and into the leader's room.
@@ -250,13 +262,13 @@ impl CeremonyChain {
                 _ => Err(CeremonyFault::Foreign),
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let (known, room, history) = Self::extend(parent, header.leader, &entries)?;
-        let expected = result_root(&history);
+        let extended = Self::extend(parent, header.leader, &entries)?;
+        let expected = result_root(&extended.history);
         if header.result_root != expected {
             let actual = header.result_root;
             return Err(HeaderFault::ResultRoot { actual, expected }.into());
         }
-        let state = CeremonyState { tip: Tip::of(header), history, entries: known, room };
+        let state = CeremonyState { tip: Tip::of(header), ..extended };
         Ok(Executed { block: block.clone(), state, output: Arc::new(entries) })
     }
 }
@@ -277,7 +289,7 @@ impl Chain for CeremonyChain {
     async fn work(&self, parent: &CeremonyState) {
         loop {
             let changed = self.changed.notified();
-            if !self.unposted(parent).is_empty() {
+            if self.has_unposted(parent) {
                 return;
             }
             changed.await;
@@ -290,7 +302,8 @@ impl Chain for CeremonyChain {
         parent: &CeremonyState,
     ) -> impl Future<Output = Option<Executed<Self>>> + Send {
         let entries = Self::fitting(parent, &slot.leader, self.unposted(parent));
-        let built = Self::extend(parent, slot.leader, &entries).ok().and_then(|(.., history)| {
+        let extended = Self::extend(parent, slot.leader, &entries).ok();
+        let built = extended.and_then(|CeremonyState { history, .. }| {
             let system = entries.into_iter().map(SystemEntry::CeremonyEntry).collect();
             let body = Body { system, ..Body::default() };
             let time_ms = parent.tip.time_ms + 1;

@@ -114,8 +114,9 @@ impl Chain for Member {
         parent: &ChainState,
         block: &Block,
     ) -> Result<Executed<Self>, BlockFault> {
-        let result = self.note(self.honest.execute(parent, block).await);
-        result.map(|Executed { block, state, output }| Executed { block, state, output })
+        let executed = self.note(self.honest.execute(parent, block).await)?;
+        let Executed { block, state, output } = executed;
+        Ok(Executed { block, state, output })
     }
 
     async fn approve(&self, parent: &ChainState, block: &Block) -> Result<(), BlockFault> {
