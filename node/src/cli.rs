@@ -59,6 +59,9 @@ pub(crate) enum Top {
     /// Seeded, replayable scenarios.
     #[command(subcommand)]
     Simulate(Simulate),
+    /// Prints docs/cli.md.
+    #[command(hide = true)]
+    Reference,
     /// Prints completions for a shell.
     Completions {
         /// The shell.

@@ -1,6 +1,7 @@
 //! The one binary of Fairveil: sequencers, ceremonies, traders' commands, and the demo.
 
 mod cli;
+mod cli_reference;
 mod command;
 mod config;
 mod demo;
@@ -49,12 +50,18 @@ fn run(cli: Cli) -> u8 {
         Top::Bundle(args) => ended(command::bundle::run(&args, json)),
         Top::Verify(args) => ended(command::verify::run(&args, json)),
         Top::Simulate(Simulate::Ordering { input }) => command::simulate::ordering(&input),
+        Top::Simulate(Simulate::Committee { suite, seed, seeds }) => {
+            command::simulate::committee(suite.as_deref(), seed, seeds, json)
+        }
+        Top::Reference => {
+            print!("{}", cli_reference::reference());
+            cli::exit::OK
+        }
         Top::Completions { shell } => {
             let mut command = Cli::command();
             clap_complete::generate(shell, &mut command, "fairveil", &mut std::io::stdout());
             cli::exit::OK
         }
-        _ => cli::exit::USAGE,
     }
 }
 

@@ -112,7 +112,8 @@ async fn invariant_2_one_honest_sequencer_is_enough_among_liars() {
     let liar: &[(&str, Says)] = &[(STATUS, says("expired", 9)), (RELEASE, released(2))];
     let honest: &[(&str, Says)] = &[(STATUS, says("released", 9)), (RELEASE, released(0))];
     let status = asked(subject(0), &[liar, liar, honest]).await;
-    assert_eq!((status.state, status.doubts.len()), (State::Released, 2));
+    assert_eq!(status.state, State::Released);
+    assert!(status.doubts.iter().all(|doubt| doubt.why.contains("the document is of bundle")));
 }
 
 #[tokio::test]
@@ -121,7 +122,8 @@ async fn invariant_4_who_never_answers_delays_nobody() {
     let stalling: &[(&str, Says)] = &[(STATUS, says("released", 9)), (RELEASE, Says::Nothing)];
     let honest: &[(&str, Says)] = &[(STATUS, says("released", 9)), (RELEASE, released(0))];
     for slow in [silent, stalling] {
-        let round = asked(subject(0), &[slow, honest, honest]);
+        let endpoints = [slow, honest, honest];
+        let round = asked(subject(0), &endpoints);
         let status = tokio::time::timeout(crate::network::fake::CALL / 2, round).await;
         assert_eq!(status.unwrap().state, State::Released);
     }
@@ -188,9 +190,9 @@ async fn the_tip_is_the_median_of_this_network() {
         }))
     };
     let ours = WORLD.network.network_id().to_string();
+    let ours = ours.as_str();
     let mut endpoints = Vec::new();
-    for (height, network) in
-        [(100, &ours[..]), (102, &ours), (u64::MAX, &ours), (7, "0x00"), (101, &ours)]
+    for (height, network) in [(100, ours), (102, ours), (u64::MAX, ours), (7, "0x00"), (101, ours)]
     {
         endpoints.push(serve(&[("fairveil_committee", committee(height, network))]).await);
     }

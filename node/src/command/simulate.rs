@@ -26,3 +26,39 @@ pub(crate) fn ordering(input: &Path) -> u8 {
         }
     }
 }
+
+/// Whole committees on a simulated network: one suite or all, `seeds` seeds from `first` on.
+pub(crate) fn committee(name: Option<&str>, first: u64, seeds: u64, json: bool) -> u8 {
+    use fairveil_simulation::committee::{run, suite, suites};
+    let chosen: Vec<_> = match name {
+        None => suites().iter().collect(),
+        Some(name) => match suite(name) {
+            Some(found) => vec![found],
+            None => {
+                let known: Vec<_> = suites().iter().map(|suite| suite.name).collect();
+                eprintln!("fairveil: no suite {name:?}; there are {}", known.join(", "));
+                return exit::USAGE;
+            }
+        },
+    };
+    let mut failed = 0_u64;
+    for suite in chosen {
+        for seed in first..first.saturating_add(seeds) {
+            let report = run(suite, seed);
+            failed += u64::from(!report.passed());
+            if json {
+                println!("{}", serde_json::to_string(&report).unwrap_or_default());
+                continue;
+            }
+            let verdict = if report.passed() { "ok" } else { "FAILED" };
+            println!("{verdict:7} {:17} seed {seed}  {} virtual ms", suite.name, report.virtual_ms);
+            for violation in &report.violations {
+                println!("        {violation}");
+            }
+            if !report.passed() {
+                println!("        {}", report.command);
+            }
+        }
+    }
+    if failed == 0 { exit::OK } else { exit::CHECK }
+}
