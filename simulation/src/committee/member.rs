@@ -6,6 +6,7 @@ use std::time::Duration;
 use commonware_p2p::simulated::{self, Oracle};
 use commonware_parallel::Sequential;
 use commonware_runtime::{Handle as Task, Quota, Spawner, Supervisor as _, deterministic};
+use commonware_utils::NZU32;
 use fairveil_consensus::committee::{PublicKey, public_key};
 use fairveil_consensus::{Channels, Network, Timing};
 use fairveil_crypto::{Digest, SequencerIndex};
@@ -22,8 +23,9 @@ use super::trace::{Listens, Tap, Trace};
 use super::traders::{ROLLUPS, lock};
 use crate::disk::Disk;
 
-/// Messages a second that a peer may send on a channel: never the bottleneck.
-const QUOTA: Quota = Quota::per_second(std::num::NonZeroU32::MAX);
+/// Messages a second that a peer may send on a channel: never the bottleneck. Receivers reserve as
+/// many slots for each possible peer.
+const QUOTA: Quota = Quota::per_second(NZU32!(1_000));
 
 /// Durations that let a view fail and recover within a few virtual seconds.
 pub(crate) const TIMING: Timing = Timing {

@@ -377,3 +377,6 @@ fn number(key: &[u8]) -> Result<u64, String> {
 fn shows_another_log(behaviour: Behaviour) -> bool {
     behaviour == Behaviour::Equivocator
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,6 +48,16 @@ struct Scene {
 
 /// Plays a plan to its end and has it judged.
 pub(super) async fn play(context: deterministic::Context, plan: Plan, seed: u64) -> Report {
+    play_with(context, plan, seed, |_| ()).await
+}
+
+/// Plays a plan to its end; `tamper` changes what the oracle is shown.
+pub(super) async fn play_with(
+    context: deterministic::Context,
+    plan: Plan,
+    seed: u64,
+    tamper: impl FnOnce(&mut Evidence<'_>),
+) -> Report {
     let mut scene = Scene::new(context, plan, seed).await;
     scene.arm();
     for position in 0..scene.members.len() {
@@ -55,9 +65,9 @@ pub(super) async fn play(context: deterministic::Context, plan: Plan, seed: u64)
     }
     scene.trade(seed);
     let finished = scene.until_quiet().await;
-    let ended = scene.world.context.current();
-    let virtual_ms = since(scene.started, ended);
-    let evidence = scene.evidence(finished);
+    let virtual_ms = since(scene.started, scene.world.context.current());
+    let mut evidence = scene.evidence(finished);
+    tamper(&mut evidence);
     let mut report = oracle::judge(&evidence);
     report.virtual_ms = virtual_ms;
     report.counts.insert("crashes".into(), scene.crashes);
@@ -72,7 +82,7 @@ impl Scene {
             identities.iter().map(|key| public_key(key).expect("a dealt key")).collect();
         let config = simulated::Config {
             max_size: MAX_MESSAGE_BYTES,
-            max_peers_per_set: NZUsize!(16),
+            max_peers_per_set: NZUsize!(8),
             disconnect_on_block: true,
             tracked_peer_sets: NZUsize!(1),
         };
