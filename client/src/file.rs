@@ -10,14 +10,22 @@
 //! | `batch` | a rollup's batch | those of [`BatchDocument`] |
 //! | `evidence` | a proof of a sequencer's fault | `evidence` |
 //!
-//! What a sequencer serves has no `kind`: an order certificate, a bundle or batch document and a
-//! list of receipts are recognised by their fields, a transcript too. A list of batch documents is
-//! what `GET /batches` answers. Anything that is not JSON is read as encoded evidence.
+//! What a sequencer serves has no `kind`: an order certificate and a bundle or batch document are
+//! recognised by their fields, a transcript too. A list of batch documents is what `GET /batches`
+//! answers. Anything that is not JSON is read as encoded evidence.
 //!
 //! # Invariants
 //!
 //! 1. Reading a file believes nothing of it: [`crate::verify`] judges.
 //! 2. A file that was written reads back as the same value.
+//! 3. Nothing stands in a file beside what is read out of it: no unknown or repeated key, no other
+//!    form of a value (upper-case hex), no byte after the end. Only space between JSON's tokens,
+//!    the order of keys and escapes are free, and the hex in a bundle in the clear, which people
+//!    write by hand.
+//! 4. Bytes, values and bytes per kind are bounded ([`MAX_FILE_BYTES`], [`MAX_VALUES`], [`limit`]).
+//! 5. A reason for a refusal is one line, whatever the file holds.
+
+mod json;
 
 use fairveil_crypto::certificate::OrderCertificate;
 use fairveil_crypto::encoding::DecodeError;
@@ -28,12 +36,27 @@ use fairveil_mempool::{Bundle, BundleError, Bytes, Leg, Policy, Receipt};
 use fairveil_release::document::{BatchDocument, BundleDocument, DocumentLeg};
 use fairveil_release::evidence::Evidence;
 use fairveil_release::transaction::RawTransaction;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use json::MAX_VALUES;
+
+use crate::receipts::printable;
+use json::{Difference, shortened};
+
 /// The longest file that is read, in bytes.
 pub const MAX_FILE_BYTES: usize = 256 << 20;
+
+/// The longest file of a kind, in bytes: what its content can take, and room.
+#[must_use]
+pub fn limit(kind: &str) -> usize {
+    match kind {
+        "unsealed" | "sealed" | "receipts" => 1 << 20,
+        "transcript" => fairveil_keygen::transcript::MAX_BYTES,
+        "order" | "bundle" => 64 << 20,
+        _ => MAX_FILE_BYTES,
+    }
+}
 
 /// A file of any kind, unjudged.
 #[derive(Clone, Debug)]
@@ -104,11 +127,21 @@ pub enum FileError {
     /// Empty.
     #[error("file is empty")]
     Empty,
-    /// Begins as JSON and is none.
-    #[error("not JSON: {0}")]
+    /// Too long for its kind.
+    #[error("a file of kind {kind:?} has {actual} bytes, the limit is {limit}")]
+    KindTooLong {
+        /// The kind.
+        kind: &'static str,
+        /// Bytes found.
+        actual: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Begins as JSON and is none, or repeats a key, or has too many values.
+    #[error("not JSON that is judged here: {}", printable(&.0.to_string()))]
     Json(serde_json::Error),
     /// A kind that this program does not know.
-    #[error("no such kind of file: {actual:?}")]
+    #[error("no such kind of file: {actual}")]
     Kind {
         /// The kind given.
         actual: String,
@@ -117,16 +150,31 @@ pub enum FileError {
     #[error("no kind, and not the fields of anything that is judged here")]
     Unrecognised,
     /// Not the fields of its kind.
-    #[error("not a file of kind {kind:?}: {error}")]
+    #[error("not a file of kind {kind:?}: {}", printable(&.error.to_string()))]
     Fields {
         /// The kind.
         kind: &'static str,
         /// What is wrong.
         error: serde_json::Error,
     },
+    /// Something stands there beside what was read, or in another form.
+    #[error("`{path}` is {actual}, a file of kind {kind:?} has {expected} there")]
+    Form {
+        /// The kind.
+        kind: &'static str,
+        /// Where.
+        path: String,
+        /// What stands there.
+        actual: String,
+        /// How it is written.
+        expected: String,
+    },
     /// Not the encoding of evidence.
-    #[error("neither JSON nor evidence: {0}")]
+    #[error("neither JSON nor evidence: {}", printable(&.0.to_string()))]
     Evidence(DecodeError),
+    /// JSON whose hex is not the encoding of evidence.
+    #[error("the hex is no evidence: {}", printable(&.0.to_string()))]
+    EvidenceFields(DecodeError),
     /// The hex of evidence is none.
     #[error("the evidence is not 0x and hex")]
     EvidenceHex,
@@ -136,7 +184,7 @@ pub enum FileError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealedFileError {
     /// Not hex.
-    #[error("`sealed` is not 0x and hex")]
+    #[error("`sealed` is not 0x and lower-case hex")]
     Hex,
     /// Not a sealed bundle.
     #[error(transparent)]
@@ -173,8 +221,8 @@ impl File {
             None => Err(FileError::Empty),
             Some(b'{' | b'[') => {
                 // A binary file may begin with the same byte; it is no JSON then.
-                match serde_json::from_slice(bytes) {
-                    Ok(value) => Self::of_value(value),
+                match json::read(bytes, MAX_VALUES) {
+                    Ok(value) => Self::of_value(value, bytes.len()),
                     Err(error) => match Evidence::decode(bytes) {
                         Ok(evidence) => Ok(Self::Evidence(Box::new(evidence))),
                         Err(_) => Err(FileError::Json(error)),
@@ -188,31 +236,33 @@ impl File {
         }
     }
 
-    fn of_value(mut value: Value) -> Result<Self, FileError> {
-        if value.is_array() {
-            return fields("batches", value).map(Self::Batches);
+    fn of_value(mut value: Value, length: usize) -> Result<Self, FileError> {
+        let kind = kind_of(&mut value)?;
+        let (actual, limit) = (length, limit(kind));
+        if actual > limit {
+            return Err(FileError::KindTooLong { kind, actual, limit });
         }
-        let Some(object) = value.as_object_mut() else { return Err(FileError::Unrecognised) };
-        let kind = match object.remove("kind") {
-            Some(Value::String(kind)) => kind,
-            Some(other) => return Err(FileError::Kind { actual: other.to_string() }),
-            None => guess(object).ok_or(FileError::Unrecognised)?.to_owned(),
-        };
-        match kind.as_str() {
-            "unsealed" => fields("unsealed", value).map(Self::Unsealed),
-            "sealed" => fields("sealed", value).map(Self::Sealed),
-            "receipts" => fields("receipts", value).map(Self::Receipts),
-            "order" => fields("order", value).map(Self::Order),
-            "bundle" => fields("bundle", value).map(Self::Bundle),
-            "batch" => fields("batch", value).map(Self::Batch),
-            "transcript" => fields("transcript", value).map(Self::Transcript),
-            "evidence" => {
-                let EvidenceFields { evidence } = fields("evidence", value)?;
+        let file = match kind {
+            "unsealed" => Self::Unsealed(fields(kind, &value)?),
+            "sealed" => Self::Sealed(fields(kind, &value)?),
+            "receipts" => Self::Receipts(fields(kind, &value)?),
+            "order" => Self::Order(fields(kind, &value)?),
+            "bundle" => Self::Bundle(fields(kind, &value)?),
+            "batch" => Self::Batch(fields(kind, &value)?),
+            "batches" => Self::Batches(fields(kind, &value)?),
+            "transcript" => Self::Transcript(fields(kind, &value)?),
+            _ => {
+                let EvidenceFields { evidence } = fields(kind, &value)?;
                 let bytes = hex_bytes(&evidence).ok_or(FileError::EvidenceHex)?;
-                let evidence = Evidence::decode(&bytes).map_err(FileError::Evidence)?;
-                Ok(Self::Evidence(Box::new(evidence)))
+                let evidence = Evidence::decode(&bytes).map_err(FileError::EvidenceFields)?;
+                Self::Evidence(Box::new(evidence))
             }
-            _ => Err(FileError::Kind { actual: kind }),
+        };
+        match json::difference(&value, &file.content()) {
+            Some(Difference { path, actual, expected }) if kind != "unsealed" => {
+                Err(FileError::Form { kind, path, actual, expected })
+            }
+            _ => Ok(file),
         }
     }
 
@@ -232,10 +282,29 @@ impl File {
         }
     }
 
-    /// The file's text. A list of batches is written as what it is, without a kind, and so is a
-    /// transcript.
+    /// The file's text.
     #[must_use]
     pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(&self.to_value()).expect("a value is JSON");
+        text.push('\n');
+        text
+    }
+
+    /// The file as JSON. A list of batches is written as what it is, without a kind, and so is a
+    /// transcript.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        let mut value = self.content();
+        if let (Value::Object(object), false) = (&mut value, matches!(self, Self::Transcript(_))) {
+            let fields = std::mem::take(object);
+            object.insert("kind".into(), self.kind().into());
+            object.extend(fields);
+        }
+        value
+    }
+
+    /// The file's JSON without a kind.
+    fn content(&self) -> Value {
         let value = match self {
             Self::Unsealed(file) => serde_json::to_value(file),
             Self::Sealed(file) => serde_json::to_value(file),
@@ -250,15 +319,7 @@ impl File {
                 serde_json::to_value(EvidenceFields { evidence })
             }
         };
-        let mut value = value.expect("no value here has a failing Serialize");
-        if let (Value::Object(object), false) = (&mut value, matches!(self, Self::Transcript(_))) {
-            let fields = std::mem::take(object);
-            object.insert("kind".into(), self.kind().into());
-            object.extend(fields);
-        }
-        let mut text = serde_json::to_string_pretty(&value).expect("a value is JSON");
-        text.push('\n');
-        text
+        value.expect("no value here has a failing Serialize")
     }
 }
 
@@ -304,7 +365,8 @@ impl SealedFile {
     ///
     /// If the file holds none, or says something else about it.
     pub fn bundle(&self) -> Result<SealedBundle, SealedFileError> {
-        let bytes = hex_bytes(&self.sealed).ok_or(SealedFileError::Hex)?;
+        let lower_case = !self.sealed.bytes().any(|byte| byte.is_ascii_uppercase());
+        let bytes = hex_bytes(&self.sealed).filter(|_| lower_case).ok_or(SealedFileError::Hex)?;
         let sealed = SealedBundle::decode(&bytes)?;
         let (actual, expected) = (self.id, sealed.id());
         if actual != expected {
@@ -344,8 +406,25 @@ struct EvidenceFields {
     evidence: String,
 }
 
-fn fields<T: DeserializeOwned>(kind: &'static str, value: Value) -> Result<T, FileError> {
-    serde_json::from_value(value).map_err(|error| FileError::Fields { kind, error })
+fn fields<'a, T: Deserialize<'a>>(kind: &'static str, value: &'a Value) -> Result<T, FileError> {
+    T::deserialize(value).map_err(|error| FileError::Fields { kind, error })
+}
+
+/// The kinds of files that are objects.
+const KINDS: [&str; 8] =
+    ["unsealed", "sealed", "receipts", "order", "bundle", "batch", "transcript", "evidence"];
+
+/// The kind of a file, which is taken out of it.
+fn kind_of(value: &mut Value) -> Result<&'static str, FileError> {
+    if value.is_array() {
+        return Ok("batches");
+    }
+    let Some(object) = value.as_object_mut() else { return Err(FileError::Unrecognised) };
+    let Some(given) = object.remove("kind") else {
+        return guess(object).ok_or(FileError::Unrecognised);
+    };
+    let known = KINDS.into_iter().find(|kind| given == *kind);
+    known.ok_or_else(|| FileError::Kind { actual: shortened(&given.to_string()) })
 }
 
 /// The kind of what sequencers serve without one.

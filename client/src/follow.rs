@@ -26,6 +26,7 @@ use fairveil_release::failed::Failed;
 use fairveil_release::tree::Position;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use hyper::StatusCode;
 use serde_json::Value;
 
 use crate::document::{DisbeliefReason, Ending, ending};
@@ -338,6 +339,10 @@ impl<'a> Follower<'a> {
         while let Some((url, place, answer)) = asked.next().await {
             let proven = match answer {
                 Ok(bytes) => self.ordered_at(&bytes, place),
+                // It knows the place a moment before its certificate is durable: no fault.
+                Err(HttpError::Status { status, .. }) if status == StatusCode::NOT_FOUND => {
+                    continue;
+                }
                 Err(error) => Err(error.to_string()),
             };
             match proven {

@@ -238,10 +238,16 @@ impl std::fmt::Display for Answer {
 /// The longest text of a sequencer that is shown, in characters.
 const MAX_SHOWN_CHARACTERS: usize = 400;
 
-/// Text that a sequencer sent, fit for a terminal: no control characters, and bounded.
+/// Text that somebody else wrote, fit for a line on a terminal: bounded, without control
+/// characters, and without those that are not seen or turn the direction of the text.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(MAX_SHOWN_CHARACTERS).collect()
+    // Escaped is what is not printable, and quotes, which are.
+    let is_shown = |character: &char| match character {
+        '"' | '\'' | '\\' => true,
+        character => character.escape_debug().len() == 1,
+    };
+    text.chars().filter(is_shown).take(MAX_SHOWN_CHARACTERS).collect()
 }
 
 #[cfg(test)]

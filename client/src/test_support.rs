@@ -10,24 +10,32 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, TxKind};
 use fairveil_crypto::certificate::body::body_digest;
 use fairveil_crypto::certificate::{
-    BLOCK_VERSION, BlockHeader, Emission, Emitted, OrderCertificate, Placement, result_root,
+    BLOCK_VERSION, BlockHeader, Emission, Emitted, FinalOrder, OrderCertificate, Placement,
+    result_root,
 };
+use fairveil_crypto::committee::KeyShare;
 use fairveil_crypto::dealer::{Dealt, Polynomial};
-use fairveil_crypto::envelope::{PayerSecret, SealedBundle};
+use fairveil_crypto::domain::Tag;
+use fairveil_crypto::encoding::{decode, encode};
+use fairveil_crypto::envelope::{PayerSecret, SealedBundle, VerifiedBundle};
 use fairveil_crypto::seal::SealRandomness;
+use fairveil_crypto::share::{PreparedShares, ShareEvidence, ShareFreshness, SignedShare};
 use fairveil_crypto::{
     BlockDigest, BundleId, ConsensusSecret, Digest, Epoch, Height, SequencerIndex, View,
 };
 use fairveil_keygen::definition::{Blocks, Deadlines, Ordering, Rollup};
 use fairveil_keygen::{
     Approval, ApprovedDefinition, Ceremony, CeremonyContext, DealingSecret, Definition, Input,
-    Member, NetworkPublicKey, Output, Proposal, Transcript,
+    Member, NetworkPublicKey, Output, Proposal, Record, Transcript,
 };
+use fairveil_mempool::receipt::{BrokenReceipt, ConflictingReceipts};
 use fairveil_mempool::{Bundle, Bytes, Leg, Place, Policy, Receipt, ReceiptBody};
+use fairveil_ordering::{Equivocation, LogHead, LogName, OrderLog};
 use fairveil_release::batch::Judged;
 use fairveil_release::certificate::{ListedRelease, ReleaseCertificate};
 use fairveil_release::chain::{JudgedOrder, ReleaseChain};
 use fairveil_release::document::{BatchDocument, BundleDocument, DocumentLeg};
+use fairveil_release::evidence::{Evidence, PrematureShare};
 use fairveil_release::proof::{BatchProof, BundleProof};
 use fairveil_release::registry::{Registry, Rollup as RegistryRollup};
 use fairveil_release::release::Release;
@@ -38,8 +46,10 @@ use crate::seal::{Terms, seal};
 use crate::trust::PinnedNetwork;
 
 /// Five members, f = 1.
-pub(crate) static WORLD: LazyLock<World> = LazyLock::new(World::new);
-/// What they released.
+pub(crate) static WORLD: LazyLock<World> = LazyLock::new(|| World::new(0));
+/// Another network, with other members.
+pub(crate) static STRANGERS: LazyLock<World> = LazyLock::new(|| World::new(40));
+/// What the first network released.
 pub(crate) static SCENE: LazyLock<Scene> = LazyLock::new(|| Scene::new(&WORLD));
 
 const MEMBERS: u8 = 5;
@@ -48,8 +58,11 @@ pub(crate) const CHAINS: [u64; 3] = [901, 902, 903];
 pub(crate) struct World {
     pub(crate) transcript: Transcript,
     pub(crate) network: PinnedNetwork,
-    dealt: Dealt,
+    pub(crate) dealt: Dealt,
 }
+
+/// The liar of [`Scene::evidence`].
+pub(crate) const CULPRIT: u16 = 2;
 
 /// Two heights: released, failed, expired; then released.
 pub(crate) struct Scene {
@@ -57,7 +70,7 @@ pub(crate) struct Scene {
     pub(crate) sealed: Vec<SealedBundle>,
     pub(crate) orders: Vec<OrderCertificate>,
     releases: Vec<(Release, Tree)>,
-    certificate: ReleaseCertificate,
+    pub(crate) certificate: ReleaseCertificate,
 }
 
 pub(crate) fn index(number: u16) -> SequencerIndex {
@@ -72,15 +85,15 @@ fn dealing(k: u8) -> DealingSecret {
     DealingSecret::from_seed(&[k; 32])
 }
 
-fn proposal() -> Proposal {
-    let members = (1..=MEMBERS).map(|k| Member {
+fn proposal(members: &[u8]) -> Proposal {
+    let members = members.iter().copied().map(|k| Member {
         name: format!("member-{k}"),
         consensus: consensus(k).public_key(),
         network: NetworkPublicKey::from_bytes(consensus(k + 100).public_key().to_bytes()),
         dealing: dealing(k).public_key(),
-        peer_address: format!("127.0.0.1:400{k}").parse().unwrap(),
-        trader_address: format!("127.0.0.1:500{k}").parse().unwrap(),
-        rpc_address: format!("127.0.0.1:600{k}").parse().unwrap(),
+        peer_address: format!("127.0.0.1:{}", 4_000 + u16::from(k)).parse().unwrap(),
+        trader_address: format!("127.0.0.1:{}", 5_000 + u16::from(k)).parse().unwrap(),
+        rpc_address: format!("127.0.0.1:{}", 6_000 + u16::from(k)).parse().unwrap(),
     });
     let rollup = |chain_id| Rollup { chain_id, name: format!("rollup-{chain_id}") };
     Proposal {
@@ -99,15 +112,17 @@ fn proposal() -> Proposal {
 }
 
 /// A ceremony in one process, with a list in the place of its chain.
-fn ceremony(round: u64) -> Transcript {
-    let definition = Definition::new(proposal()).unwrap();
+fn ceremony(members: &[u8]) -> (Transcript, Vec<KeyShare>) {
+    let definition = Definition::new(proposal(members)).unwrap();
     let approvals: Vec<_> =
-        (1..=MEMBERS).map(|k| Approval::new(&definition, &consensus(k))).collect();
+        members.iter().map(|k| Approval::new(&definition, &consensus(*k))).collect();
     let approved = ApprovedDefinition::new(definition, approvals).unwrap();
-    let context = CeremonyContext::new(approved, round);
-    let start = |k| Ceremony::start(context.clone(), consensus(k), dealing(k), [k; 32]).unwrap();
-    let mut machines: Vec<_> = (1..=MEMBERS).map(start).collect();
+    let context = CeremonyContext::new(approved, 1);
+    let start =
+        |k: &u8| Ceremony::start(context.clone(), consensus(*k), dealing(*k), [*k; 32]).unwrap();
+    let mut machines: Vec<_> = members.iter().map(start).collect();
     let (mut chain, mut done) = (Vec::<Vec<u8>>::new(), 0);
+    let mut key_shares = Vec::new();
     while done < chain.len() || chain.is_empty() {
         let input = match chain.get(done) {
             None => Input::Wake,
@@ -116,25 +131,30 @@ fn ceremony(round: u64) -> Transcript {
         done += usize::from(!chain.is_empty());
         for machine in &mut machines {
             for output in machine.handle(Duration::ZERO, input.clone()) {
-                if let Output::Post(entry) = output {
-                    chain.push(entry.encode());
+                match output {
+                    Output::Post(entry) => chain.push(entry.encode()),
+                    Output::Persist(Record::Membership(member)) => key_shares.push(member.share),
+                    _ => {}
                 }
             }
         }
     }
-    machines[0].transcript().unwrap()
+    key_shares.sort_by_key(KeyShare::index);
+    (machines[0].transcript().unwrap(), key_shares)
 }
 
 impl World {
-    fn new() -> Self {
-        let transcript = ceremony(1);
+    /// A network whose members have the seeds from `first` on.
+    fn new(first: u8) -> Self {
+        let members: Vec<u8> = (1..=MEMBERS).map(|k| first + k).collect();
+        let (transcript, key_shares) = ceremony(&members);
         let network_id = transcript.verify().unwrap().network_id();
         let network = PinnedNetwork::from_transcript(&transcript.to_json(), &network_id).unwrap();
-        let mut consensus_secrets: Vec<_> = (1..=MEMBERS).map(consensus).collect();
+        let mut consensus_secrets: Vec<_> = members.into_iter().map(consensus).collect();
         consensus_secrets.sort_by_key(ConsensusSecret::public_key);
         let dealt = Dealt {
             committee: network.committee().clone(),
-            key_shares: Vec::new(),
+            key_shares,
             consensus_secrets,
             polynomial: Polynomial::from_seed(4, &[1; 32]),
         };
@@ -168,12 +188,40 @@ impl World {
         self.sign(sequencer, body)
     }
 
+    /// The culprit's log with these ids.
+    pub(crate) fn log(&self, ids: &[u8]) -> OrderLog {
+        let (network_id, sequencer) = (self.network.network_id(), index(CULPRIT));
+        let mut log = OrderLog::new(LogName { network_id, epoch: Epoch::new(1), sequencer });
+        for byte in ids {
+            log.append(BundleId::from_bytes([*byte; 32])).unwrap();
+        }
+        log
+    }
+
+    /// The signed head of such a log.
+    pub(crate) fn log_head(&self, ids: &[u8]) -> LogHead {
+        let secret = &self.dealt.consensus_secrets[index(CULPRIT).position()];
+        self.log(ids).sign(Height::new(3), 1_000, secret)
+    }
+
+    /// A share that its signer signs again after it was changed.
+    pub(crate) fn sign_share(&self, mut share: SignedShare) -> SignedShare {
+        let secret = &self.dealt.consensus_secrets[share.index.position()];
+        let number = share.index.to_be_bytes();
+        let mut items: Vec<&[u8]> = vec![&number, share.batch.as_bytes()];
+        items.extend(share.points.iter().map(|point| &point.as_bytes()[..]));
+        items.extend([&share.challenge.as_bytes()[..], &share.response.as_bytes()[..]]);
+        let signature = secret.sign(Tag::ShareMessage, &items);
+        share.signature = signature;
+        share
+    }
+
     pub(crate) fn sign(&self, sequencer: u16, body: ReceiptBody) -> Receipt {
         let sequencer = index(sequencer);
         body.sign(sequencer, &self.dealt.consensus_secrets[sequencer.position()])
     }
 
-    fn header(&self, height: u64, parent: BlockDigest) -> BlockHeader {
+    pub(crate) fn header(&self, height: u64, parent: BlockDigest) -> BlockHeader {
         BlockHeader {
             version: BLOCK_VERSION,
             network_id: self.network.network_id(),
@@ -304,6 +352,69 @@ impl Scene {
             proof,
             order: Some(self.orders[height].clone()),
         }
+    }
+
+    /// A proof of each kind against the culprit.
+    pub(crate) fn evidence(&self, world: &World) -> [Evidence; 5] {
+        let order = self.final_order(world);
+        let mut bad = self.share(world, &order);
+        bad.points.swap(0, 1);
+        let bad = ShareEvidence::new(world.sign_share(bad), &order, &self.opened(world, &order));
+        // The same ids in a block that another one won against.
+        let mut fork = world.header(1, BlockDigest::from_bytes([9; 32]));
+        let OrderCertificate { emission, state_digest, .. } = self.orders[0].clone();
+        fork.result_root = result_root(&emission, &state_digest);
+        let fork = world.dealt.certify(vec![fork], emission, state_digest);
+        let fork = fork.verify(&world.network.network_id(), world.network.committee()).unwrap();
+        let premature = PrematureShare {
+            share: self.share(world, &fork),
+            height: fork.height(),
+            block: fork.block(),
+            ids: fork.to_open().to_vec(),
+            certificate: self.orders[0].clone(),
+        };
+        let forked = Equivocation { one: world.log_head(&[1, 2]), other: world.log_head(&[1, 3]) };
+        let id = |byte| BundleId::from_bytes([byte; 32]);
+        let receipt = |byte, place| world.receipt(CULPRIT, id(byte), Place::Position(place));
+        let head = world.log_head(&[1, 2, 3]);
+        let broken = BrokenReceipt {
+            receipt: receipt(9, 1),
+            head: decode(&encode(&head), 1_024).unwrap(),
+            before: world.log(&[1]).tip().head,
+            ids: vec![id(2), id(3)],
+        };
+        let conflicting = ConflictingReceipts::new(receipt(9, 1), receipt(9, 2));
+        [
+            Evidence::BadShare(bad.unwrap()),
+            Evidence::PrematureShare(Box::new(premature)),
+            Evidence::ForkedLog(forked),
+            Evidence::BrokenReceipt(broken),
+            Evidence::ConflictingReceipts(conflicting.unwrap()),
+        ]
+    }
+
+    /// The final order of the first height.
+    pub(crate) fn final_order(&self, world: &World) -> FinalOrder {
+        self.orders[0].verify(&world.network.network_id(), world.network.committee()).unwrap()
+    }
+
+    /// The bundles that an order opens, verified.
+    pub(crate) fn opened(&self, world: &World, order: &FinalOrder) -> Vec<VerifiedBundle> {
+        let sealed = self.sealed.iter().filter(|sealed| order.to_open().contains(&sealed.id()));
+        let (network_id, key) = (world.network.network_id(), world.network.committee().key());
+        sealed.map(|sealed| sealed.clone().verify(&network_id, key).unwrap()).collect()
+    }
+
+    /// The culprit's own share of an order, as it should be.
+    pub(crate) fn share(&self, world: &World, order: &FinalOrder) -> SignedShare {
+        let place = index(CULPRIT).position();
+        let key_share = &world.dealt.key_shares[place];
+        let mut prepared = PreparedShares::new(key_share);
+        for bundle in self.opened(world, order) {
+            prepared.prepare(key_share, &bundle).unwrap();
+        }
+        let consensus = &world.dealt.consensus_secrets[place];
+        prepared.for_order(order, key_share, consensus, ShareFreshness::new([3; 32])).unwrap()
     }
 
     pub(crate) fn batch(&self, height: usize, chain_id: u64) -> BatchDocument {

@@ -6,11 +6,13 @@
 //!    clock, no consensus engine.
 //! 2. Every way to fail has a reason of its own, with both values where there are two.
 //! 3. A file that claims nothing (a bundle in the clear) is refused rather than passed.
+//! 4. A judgement and a refusal are one line each, whatever the file holds.
 
 use fairveil_crypto::certificate::{CertificateError, OrderCertificate};
 use fairveil_crypto::envelope::EnvelopeError;
 use fairveil_crypto::{BlockDigest, BundleId, Digest, Height, KeyId, NetworkId, SequencerIndex};
 use fairveil_keygen::{Transcript, TranscriptError};
+use fairveil_mempool::Place;
 use fairveil_release::document::{
     AcceptError, BatchDocument, BundleDocument, Cursor, DocumentError, accept_batch,
 };
@@ -21,7 +23,7 @@ use serde_json::{Value, json};
 
 use crate::document::{DisbeliefReason, Ending, ending};
 use crate::file::{File, FileError, ReceiptsFile, SealedFile, SealedFileError};
-use crate::receipts::{Answer, ReceiptFault, Receipts};
+use crate::receipts::{Answer, ReceiptFault, Receipts, printable};
 use crate::trust::PinnedNetwork;
 
 /// What a file proves.
@@ -131,12 +133,19 @@ pub enum Refusal {
         sequencer: SequencerIndex,
     },
     /// Two receipts of one sequencer that can't both be true.
-    #[error("receipt {number} contradicts another one of sequencer {sequencer}: it is a cheat")]
+    #[error(
+        "receipt {number} has the bundle {second}, another one of sequencer {sequencer} has it \
+         {first}: it is a cheat"
+    )]
     Conflict {
         /// Which, from 1.
         number: usize,
         /// The sequencer.
         sequencer: SequencerIndex,
+        /// Where the earlier receipt places the bundle.
+        first: Place,
+        /// Where this one does.
+        second: Place,
     },
     /// Too few receipts.
     #[error("{actual} receipts, {needed} of distinct sequencers admit a bundle")]
@@ -167,7 +176,7 @@ pub enum Refusal {
         error: AcceptError,
     },
     /// The transcript proves nothing.
-    #[error("the transcript: {0}")]
+    #[error("the transcript: {}", printable(&.0.to_string()))]
     Transcript(#[from] TranscriptError),
     /// The evidence proves nothing.
     #[error("the evidence: {0}")]
@@ -217,12 +226,13 @@ fn judge_receipts(network: &PinnedNetwork, file: &ReceiptsFile) -> Result<Judgem
     }
     let mut receipts = Receipts::new(network, file.id);
     for (number, receipt) in (1..).zip(&file.receipts) {
-        let conflicts = receipts.conflicts().len();
+        let known = receipts.conflicts().len();
         let answer = receipts.add(*receipt);
         let answer = answer.map_err(|fault| Refusal::Receipt { number, fault })?;
         let sequencer = receipt.sequencer;
-        if receipts.conflicts().len() > conflicts {
-            return Err(Refusal::Conflict { number, sequencer });
+        if let Some(conflict) = receipts.conflicts().get(known) {
+            let (first, second) = (conflict.first.body.place, conflict.second.body.place);
+            return Err(Refusal::Conflict { number, sequencer, first, second });
         }
         if let Answer::Repeated(sequencer) = answer {
             return Err(Refusal::RepeatedReceipt { number, sequencer });

@@ -42,6 +42,7 @@ pub const MAX_HEADERS: usize = 256;
 
 /// What the digest of a block covers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BlockHeader {
     /// [`BLOCK_VERSION`].
     pub version: u8,
@@ -108,6 +109,7 @@ impl BlockHeader {
 /// Its views are those of the round that finalized the block. A block that was proposed again in a
 /// later view keeps its header, so they need not be the header's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Finalization {
     /// The epoch.
     pub epoch: Epoch,
@@ -149,6 +151,7 @@ impl Placement {
 
 /// One id at its place in the fair order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Emitted {
     /// The bundle.
     pub id: BundleId,
@@ -158,6 +161,7 @@ pub struct Emitted {
 
 /// What a block emits: cohorts in the fair order, ids in their order within each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Emission {
     /// The height.
     pub height: Height,
@@ -257,9 +261,24 @@ pub enum CertificateError {
         /// The digest of the first header.
         expected: BlockDigest,
     },
-    /// A header is not the parent of the one before it.
-    #[error("header at height {0} is not the parent of the one before it")]
-    Broken(Height),
+    /// A header is not the parent that the one before it names.
+    #[error("header at height {height} has digest {actual}, the one before it names {expected}")]
+    Parent {
+        /// Where.
+        height: Height,
+        /// The header's digest.
+        actual: BlockDigest,
+        /// The parent of the header before it.
+        expected: BlockDigest,
+    },
+    /// A header does not stand one height below the one before it.
+    #[error("a header of height {actual} follows one of height {previous}")]
+    Gap {
+        /// The header's height.
+        actual: Height,
+        /// That of the header before it.
+        previous: Height,
+    },
     /// Signers and signatures differ in number.
     #[error("{signatures} signatures of {signers} signers")]
     Count {
@@ -276,12 +295,40 @@ pub enum CertificateError {
         /// Signers needed.
         expected: usize,
     },
-    /// A signer is no member, or not above the one before it.
-    #[error("signer {0} is no member, or stands in the wrong place")]
-    Signer(SequencerIndex),
+    /// A signer is no member.
+    #[error("signer {actual} is no member, the committee has {members}")]
+    Member {
+        /// The signer.
+        actual: SequencerIndex,
+        /// Members of the committee.
+        members: u16,
+    },
+    /// A signer is not above the one before it: it stands there twice, or in the wrong place.
+    #[error("signer {actual} stands after signer {previous}: they ascend, each one once")]
+    SignerOrder {
+        /// The signer before.
+        previous: SequencerIndex,
+        /// The signer.
+        actual: SequencerIndex,
+    },
     /// A signature does not verify.
     #[error("signature of sequencer {0} does not verify")]
     Signature(SequencerIndex),
+    /// None of several signatures verifies: they are over something else.
+    #[error(
+        "none of the {signers} signatures is over block {block}, view {view}, \
+         parent view {parent_view} of this network"
+    )]
+    Unsigned {
+        /// Signatures given.
+        signers: usize,
+        /// The block that is said to be finalized.
+        block: BlockDigest,
+        /// The view that is said.
+        view: View,
+        /// The parent's view that is said.
+        parent_view: View,
+    },
     /// The emission is of another height than the last header.
     #[error("emission is of height {actual}, the last header of height {expected}")]
     Height {
@@ -302,6 +349,7 @@ pub enum CertificateError {
 
 /// Proof that the last of its headers is final, and of what that block emitted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OrderCertificate {
     /// The quorum's word on the first header.
     pub finalization: Finalization,
@@ -372,8 +420,12 @@ pub fn final_header<'a>(
     }
     for pair in headers.windows(2) {
         let (child, parent) = (&pair[0], &pair[1]);
-        if child.parent != parent.digest() || child.height.previous() != Some(parent.height) {
-            return Err(CertificateError::Broken(parent.height));
+        let (height, actual, expected) = (parent.height, parent.digest(), child.parent);
+        if actual != expected {
+            return Err(CertificateError::Parent { height, actual, expected });
+        }
+        if child.height.previous() != Some(height) {
+            return Err(CertificateError::Gap { actual: height, previous: child.height });
         }
     }
     finalization.verify(network_id, committee)?;
@@ -404,19 +456,26 @@ impl Finalization {
             return Err(CertificateError::Quorum { actual: signers, expected });
         }
         let mut entries = Vec::with_capacity(signers);
-        let mut previous = None;
+        let mut before = None;
         for (signer, signature) in self.signers.iter().zip(&self.signatures) {
-            let key = committee.consensus_key(*signer);
-            match key {
-                Some(key) if previous < Some(*signer) => entries.push((key, *signature)),
-                _ => return Err(CertificateError::Signer(*signer)),
+            let (actual, members) = (*signer, committee.n());
+            let key = committee.consensus_key(actual);
+            let key = key.ok_or(CertificateError::Member { actual, members })?;
+            if let Some(previous) = before.filter(|previous| *previous >= actual) {
+                return Err(CertificateError::SignerOrder { previous, actual });
             }
-            previous = Some(*signer);
+            entries.push((key, *signature));
+            before = Some(actual);
         }
         let message = self.signed_message(network_id);
-        match invalid_signatures(&entries, &|_| message.clone()).first() {
-            Some(position) => Err(CertificateError::Signature(self.signers[*position])),
+        let invalid = invalid_signatures(&entries, &|_| message.clone());
+        match invalid.first() {
             None => Ok(()),
+            Some(_) if invalid.len() == signers && signers > 1 => {
+                let Self { block, view, parent_view, .. } = *self;
+                Err(CertificateError::Unsigned { signers, block, view, parent_view })
+            }
+            Some(position) => Err(CertificateError::Signature(self.signers[*position])),
         }
     }
 

@@ -95,6 +95,9 @@ pub struct Limits {
     pub fetch_timeout_ms: u64,
     /// The longest such time.
     pub fetch_timeout_max_ms: u64,
+    /// Heights for which a bundle stays in the pool's store after it left the order; later it is in
+    /// the archive.
+    pub retained_heights: u64,
     /// Bytes of bundles that one peer may fetch at once.
     pub served_burst_bytes: u64,
     /// Bytes of bundles per second that one peer may keep fetching.
@@ -134,6 +137,7 @@ impl Limits {
         announced_grace_ms: 100,
         fetch_timeout_ms: 500,
         fetch_timeout_max_ms: 4_000,
+        retained_heights: RETAINED_HEIGHTS,
         served_burst_bytes: 16 << 20,
         served_bytes_per_second: 16 << 20,
     };

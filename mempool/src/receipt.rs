@@ -51,8 +51,18 @@ impl Place {
     }
 }
 
+impl std::fmt::Display for Place {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Held => out.write_str("held back"),
+            Self::Position(position) => write!(out, "at position {position}"),
+        }
+    }
+}
+
 /// What a receipt says, before it is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ReceiptBody {
     /// The network.
     pub network_id: NetworkId,
@@ -90,6 +100,7 @@ impl ReceiptBody {
 
 /// A sequencer's signed admission of a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Receipt {
     /// What it says.
     pub body: ReceiptBody,
@@ -130,7 +141,9 @@ impl Receipt {
         }
         let key = member(keys, self.sequencer)
             .ok_or(ReceiptError::Member { actual: self.sequencer, members: keys.len() })?;
-        self.verify(key).map_err(|_| ReceiptError::Signature { sequencer: self.sequencer })
+        let ReceiptBody { place, height, time_ms, .. } = self.body;
+        let sequencer = self.sequencer;
+        self.verify(key).map_err(|_| ReceiptError::Signature { sequencer, place, height, time_ms })
     }
 }
 
@@ -169,11 +182,17 @@ pub enum ReceiptError {
         /// Members of the committee.
         members: usize,
     },
-    /// The signature does not hold.
-    #[error("the receipt's signature is not sequencer {sequencer}'s")]
+    /// The signature does not hold: its bytes were changed, or what it is said to be under.
+    #[error("sequencer {sequencer} did not sign this: {place}, height {height}, time {time_ms} ms")]
     Signature {
         /// Who is said to have signed.
         sequencer: SequencerIndex,
+        /// Where the bundle is said to stand.
+        place: Place,
+        /// The height that is said.
+        height: Height,
+        /// The time that is said.
+        time_ms: u64,
     },
 }
 
@@ -210,10 +229,10 @@ impl ReceiptSet {
     ///
     /// [`ReceiptError`] if it does not count.
     pub fn add(&mut self, receipt: Receipt) -> Result<Option<ConflictingReceipts>, ReceiptError> {
-        receipt.verify_member(&self.network_id, self.epoch, &self.keys)?;
         if receipt.body.id != self.id {
             return Err(ReceiptError::Id { actual: receipt.body.id, expected: self.id });
         }
+        receipt.verify_member(&self.network_id, self.epoch, &self.keys)?;
         let first = *self.receipts.entry(receipt.sequencer).or_insert(receipt);
         Ok(ConflictingReceipts::new(first, receipt))
     }

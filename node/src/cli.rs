@@ -57,6 +57,7 @@ pub(crate) enum Top {
     /// Judges receipts, certificates, releases, transcripts and evidence, offline.
     Verify(Verify),
     /// Seeded, replayable scenarios.
+    #[cfg(feature = "simulate")]
     #[command(subcommand)]
     Simulate(Simulate),
     /// Prints docs/cli.md.
@@ -78,6 +79,12 @@ pub(crate) struct Demo {
     /// Sealed bundles that the traders submit in the first part.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(10..=500))]
     pub(crate) bundles: u64,
+    /// Times that an honest sequencer is killed in the second part.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=50))]
+    pub(crate) crashes: u64,
+    /// Sealed bundles a second while sequencers are killed.
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u64).range(1..=200))]
+    pub(crate) rate: u64,
     /// Keep the network's folder, the batches and the certificates here.
     #[arg(long, value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,
@@ -370,6 +377,7 @@ pub(crate) struct Verify {
     pub(crate) files: Vec<PathBuf>,
 }
 
+#[cfg(feature = "simulate")]
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Simulate {
     /// One ordering scenario: logs in, cohorts out.

@@ -51,6 +51,8 @@ pub(crate) fn dev(args: &cli::Dev, json: bool) -> Result<(), LocalError> {
             println!("  export FAIRVEIL_TRANSCRIPT={}", transcript.display());
             println!("  export FAIRVEIL_NETWORK={}", network.network_id());
             println!("  export FAIRVEIL_SEQUENCERS={}", urls.join(","));
+            println!("\nto start a sequencer again that you killed:\n");
+            println!("  fairveil node --config {}/NAME/node.toml", dir.display());
             println!("\nCtrl-C ends it.");
         }
         // Without the signal nothing ends it but the end of this process.

@@ -25,6 +25,9 @@ use crate::{
     process::{Endpoints, NodeError, keep_secret, random},
 };
 
+/// Name of the file with the passphrase of all keystores of a local network: it protects nothing
+/// that matters, and lets anybody who may read the folder start a sequencer again.
+const PASSPHRASE: &str = "passphrase";
 /// How long a call to a local sequencer may take.
 const CALL: Duration = Duration::from_secs(5);
 /// How often a starting sequencer is looked at.
@@ -58,9 +61,7 @@ fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> LocalError {
 
 /// The network's folder and what it was made from.
 pub(crate) struct LocalNetwork {
-    pub(crate) dir: PathBuf,
     pub(crate) definition: Definition,
-    passphrase: String,
     pub(crate) sequencers: Vec<Sequencer>,
 }
 
@@ -82,6 +83,8 @@ impl LocalNetwork {
         std::fs::create_dir_all(dir).map_err(io(dir.display().to_string()))?;
         let passphrase =
             random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let file = dir.join(PASSPHRASE);
+        keep_secret(&file, passphrase.as_bytes()).map_err(io(file.display().to_string()))?;
         let mut members = Vec::new();
         let mut ports = free_ports(sequencers)?.into_iter();
         for name in NAMES.iter().take(usize::from(sequencers)) {
@@ -103,7 +106,7 @@ impl LocalNetwork {
             let name = member.name.clone();
             started.push(Sequencer { name, folder, byzantine: None, child: None });
         }
-        Ok(Self { dir: dir.to_path_buf(), definition, passphrase, sequencers: started })
+        Ok(Self { definition, sequencers: started })
     }
 
     /// Makes the sequencer at this position an adversary from its next start on.
@@ -130,9 +133,8 @@ impl LocalNetwork {
         command
             .arg("node")
             .arg("--config")
-            .arg(sequencer.folder.join("node.toml"))
+            .arg(sequencer.config_file())
             .arg("--end-with-stdin")
-            .env("FAIRVEIL_PASSPHRASE", &self.passphrase)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log);
@@ -224,9 +226,9 @@ impl Drop for LocalNetwork {
 }
 
 impl Sequencer {
-    /// The process id, while it runs.
-    pub(crate) fn pid(&self) -> Option<u32> {
-        self.child.as_ref().map(Child::id)
+    /// The configuration that it is started from.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.folder.join("node.toml")
     }
 
     /// Its log file.
@@ -340,9 +342,10 @@ fn approve(
 fn node_toml(folder: &Path, network: &Path) -> String {
     let text = |path: PathBuf| toml::Value::String(path.display().to_string()).to_string();
     format!(
-        "data_dir = {}\nkeystore = {}\ndefinition = {}\napprovals = {}\n",
+        "data_dir = {}\nkeystore = {}\npassphrase_file = {}\ndefinition = {}\napprovals = {}\n",
         text(folder.join("data")),
         text(folder.join("keystore.json")),
+        text(network.join(PASSPHRASE)),
         text(network.join("definition.toml")),
         text(network.join("approvals")),
     )

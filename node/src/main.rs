@@ -14,7 +14,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::cli::{Cli, ConfigCommand, Simulate, Top};
+#[cfg(feature = "simulate")]
+use crate::cli::Simulate;
+use crate::cli::{Cli, ConfigCommand, Top};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -49,7 +51,9 @@ fn run(cli: Cli) -> u8 {
         Top::Keygen(args) => ended(command::keygen::run(&args, json)),
         Top::Bundle(args) => ended(command::bundle::run(&args, json)),
         Top::Verify(args) => ended(command::verify::run(&args, json)),
+        #[cfg(feature = "simulate")]
         Top::Simulate(Simulate::Ordering { input }) => command::simulate::ordering(&input),
+        #[cfg(feature = "simulate")]
         Top::Simulate(Simulate::Committee { suite, seed, seeds }) => {
             command::simulate::committee(suite.as_deref(), seed, seeds, json)
         }

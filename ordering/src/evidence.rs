@@ -183,8 +183,13 @@ pub enum EquivocationError {
         head: Digest,
     },
     /// One is not signed by the sequencer.
-    #[error("a head is not signed by its sequencer")]
-    Signature,
+    #[error("the signature of head {head} is not sequencer {sequencer}'s")]
+    Signature {
+        /// Who is said to have signed.
+        sequencer: SequencerIndex,
+        /// The chain that the head names.
+        head: Digest,
+    },
 }
 
 impl Equivocation {
@@ -210,8 +215,11 @@ impl Equivocation {
         if one.head == other.head {
             return Err(EquivocationError::SameChain { head: one.head });
         }
-        let unsigned = |_: SignatureError| EquivocationError::Signature;
-        one.verify(network_id, key).map_err(unsigned)?;
-        other.verify(network_id, key).map_err(unsigned)
+        for signed in [one, other] {
+            let (sequencer, head) = (signed.sequencer, signed.head);
+            let unsigned = |_: SignatureError| EquivocationError::Signature { sequencer, head };
+            signed.verify(network_id, key).map_err(unsigned)?;
+        }
+        Ok(())
     }
 }

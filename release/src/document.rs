@@ -40,6 +40,7 @@ pub enum ReleaseDocument {
 
 /// What became of a bundle in one release, with everything that proves it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BundleDocument {
     /// What the release root is the hash of.
     pub release: ReleaseHeader,
@@ -66,6 +67,7 @@ pub struct DocumentLeg {
 
 /// The batch of a rollup in one release, with everything that proves it complete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BatchDocument {
     /// What the release root is the hash of.
     pub release: ReleaseHeader,
@@ -89,7 +91,7 @@ pub enum DocumentError {
         expected: NetworkId,
     },
     /// The certificate proves nothing.
-    #[error(transparent)]
+    #[error("the release certificate: {0}")]
     Certificate(#[from] ReleaseCertificateError),
     /// The certified block does not list the release's height.
     #[error("the certified block does not list height {height}")]
@@ -106,7 +108,7 @@ pub enum DocumentError {
         expected: Digest,
     },
     /// The Merkle proof shows nothing.
-    #[error(transparent)]
+    #[error("the proof: {0}")]
     Proof(#[from] ProofError),
     /// Another bundle.
     #[error("the document is of bundle {actual}, expected {expected}")]
@@ -135,7 +137,7 @@ pub enum DocumentError {
         expected: Digest,
     },
     /// The batch is not the released one.
-    #[error(transparent)]
+    #[error("the batch: {0}")]
     Batch(#[from] BatchError),
     /// The order certificate proves nothing.
     #[error("the order certificate: {0}")]
@@ -287,6 +289,10 @@ impl BatchDocument {
         committee: &Committee,
         chain_id: u64,
     ) -> Result<&Batch, DocumentError> {
+        let (actual, expected) = (self.batch.chain_id, chain_id);
+        if actual != expected {
+            return Err(DocumentError::Batch(BatchError::Chain { actual, expected }));
+        }
         verify_release(&self.release, &self.certificate, network_id, committee)?;
         let leaves = self.proof.verify(&self.release.tree_root, chain_id)?;
         check_batch(&self.release, chain_id, &leaves, &self.batch)?;

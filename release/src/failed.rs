@@ -43,7 +43,7 @@ use thiserror::Error;
 
 /// Why an ordered bundle is not released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub enum Failed {
     /// The body does not open under the combined key.
     Aead,

@@ -10,12 +10,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod adoption;
 pub mod batch;
 pub mod certificate;
 pub mod chain;
 pub mod document;
 pub mod evidence;
 pub mod failed;
+pub mod message;
 pub mod opener;
 pub mod proof;
 pub mod registry;

@@ -137,6 +137,7 @@ pub struct Opener {
     kept: BTreeMap<Height, Kept>,
     suspects: BTreeSet<(Epoch, SequencerIndex)>,
     dropped: Dropped,
+    kept_heights: u64,
 }
 
 /// A height that is being opened.
@@ -177,7 +178,14 @@ impl Opener {
             kept: BTreeMap::new(),
             suspects: BTreeSet::new(),
             dropped: Dropped::default(),
+            kept_heights: KEPT_HEIGHTS,
         }
+    }
+
+    /// The same opener, which keeps own shares for another number of heights.
+    #[must_use]
+    pub fn keeping(self, heights: u64) -> Self {
+        Self { kept_heights: heights, ..self }
     }
 
     /// Takes what happened; returns what to do, in order.
@@ -404,7 +412,7 @@ impl Opener {
     fn keep_share(&mut self, height: Height, share: SignedShare) {
         self.kept.insert(height, Kept { share, answered_ms: BTreeMap::new() });
         let newest = self.kept.last_key_value().map_or(self.tip, |(height, _)| *height);
-        let oldest = newest.saturating_sub(KEPT_HEIGHTS - 1);
+        let oldest = newest.saturating_sub(self.kept_heights.saturating_sub(1));
         self.kept = self.kept.split_off(&oldest);
         let mut bytes: usize =
             self.kept.values().map(|kept| message::share_bytes(&kept.share)).sum();

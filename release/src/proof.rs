@@ -146,13 +146,13 @@ pub enum ProofError {
         part: usize,
     },
     /// Fewer parts than the tree needs.
-    #[error("the proof ends at part {parts}, before the tree does")]
+    #[error("it ends after {parts} parts, before the tree does")]
     TooShort {
         /// How many parts there are.
         parts: usize,
     },
     /// More parts than the tree needs.
-    #[error("{actual} parts, the tree ends after {used}")]
+    #[error("it has {actual} parts, the tree ends after {used}")]
     TooLong {
         /// How many parts there are.
         actual: usize,
@@ -160,7 +160,7 @@ pub enum ProofError {
         used: usize,
     },
     /// The proof leads to another root.
-    #[error("the proof leads to root {actual}, expected {expected}")]
+    #[error("it leads to root {actual}, expected {expected}")]
     Root {
         /// The root that it leads to.
         actual: Digest,

@@ -31,7 +31,7 @@ use thiserror::Error;
 
 use crate::batch::{Batch, CarryOver};
 use crate::registry::Registry;
-use crate::tree::{Leaf, LegDigest, Namespaces, NamespacesError, Tree, TreeError};
+use crate::tree::{Leaf, LegDigest, Namespaces, NamespacesError, Position, Tree, TreeError};
 
 /// The longest encoding of a release: what a height opens and what may wait, with room for the
 /// ranges and leaves.
@@ -156,7 +156,7 @@ pub enum BatchError {
         /// How many leaves touch the rollup.
         expected: usize,
     },
-    /// Another bundle, or another place in the fair order.
+    /// Another bundle.
     #[error("bundle {index} is {actual}, expected {expected} at its place in the fair order")]
     Bundle {
         /// Which one, from 0.
@@ -166,11 +166,32 @@ pub enum BatchError {
         /// The leaf's.
         expected: BundleId,
     },
+    /// Another place in the fair order.
+    #[error("bundle {index} is placed at {actual}, the fair order has it at {expected}")]
+    Position {
+        /// Which one, from 0.
+        index: usize,
+        /// The batch's place.
+        actual: Position,
+        /// The leaf's.
+        expected: Position,
+    },
     /// A range that leaves a gap, overlaps, is empty, or ends outside.
-    #[error("the transactions of bundle {index} do not follow those of the one before it")]
+    #[error(
+        "bundle {index} has {count} transactions from {first} on, \
+         expected at least 1 from {expected} on, of {transactions}"
+    )]
     Range {
         /// Which one, from 0.
         index: usize,
+        /// Where its transactions begin.
+        first: u32,
+        /// How many it has.
+        count: u32,
+        /// Where those of the one before it end.
+        expected: u32,
+        /// How many transactions the batch has.
+        transactions: usize,
     },
     /// Transactions that are not the committed leg.
     #[error("the leg of bundle {index} has digest {actual}, expected {expected}")]
@@ -278,14 +299,23 @@ pub(crate) fn check_batch(
     let mut used = 0u32;
     for (index, (range, leaf)) in batch.bundles.iter().zip(leaves).enumerate() {
         let (actual, expected) = (range.id, leaf.id);
-        if actual != expected || range.position != leaf.position {
-            return Err(BatchError::Bundle { index, actual, expected });
+        let other = BatchError::Bundle { index, actual, expected };
+        if actual != expected {
+            return Err(other);
+        }
+        let (actual, expected) = (range.position, leaf.position);
+        if actual != expected {
+            return Err(BatchError::Position { index, actual, expected });
         }
         let follows = range.first == used && range.count > 0;
-        let transactions = batch.leg(range).filter(|_| follows);
-        let transactions = transactions.ok_or(BatchError::Range { index })?;
-        let committed = leaf.leg(chain_id).map(|leg| leg.digest);
-        let expected = committed.ok_or(BatchError::Bundle { index, actual, expected })?;
+        let transactions = batch.leg(range).filter(|_| follows).ok_or(BatchError::Range {
+            index,
+            first: range.first,
+            count: range.count,
+            expected: used,
+            transactions: batch.transactions.len(),
+        })?;
+        let expected = leaf.leg(chain_id).map(|leg| leg.digest).ok_or(other)?;
         let actual = LegDigest::new(chain_id, transactions).digest;
         if actual != expected {
             return Err(BatchError::Leg { index, actual, expected });

@@ -50,6 +50,7 @@ use crate::transaction::RawTransaction;
 
 /// Where an id stands in the network's fair order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Position {
     /// The height that emitted it.
     pub height: Height,
@@ -59,7 +60,7 @@ pub struct Position {
 
 /// What became of an ordered id in a release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub enum Outcome {
     /// All of its legs are in this release's batches.
     Released {
@@ -76,6 +77,7 @@ pub enum Outcome {
 
 /// One leg of a released bundle, by digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LegDigest {
     /// The rollup.
     pub chain_id: u64,
@@ -85,6 +87,7 @@ pub struct LegDigest {
 
 /// One id of a release and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Leaf {
     /// The sealed bundle.
     pub id: BundleId,
@@ -101,6 +104,7 @@ pub struct NamespaceSet(u64);
 
 /// A subtree: its digest and the rollups that it touches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Node {
     /// The digest of the subtree.
     pub digest: Digest,
@@ -172,6 +176,13 @@ impl Position {
         bytes[..8].copy_from_slice(&self.height.get().to_be_bytes());
         bytes[8..].copy_from_slice(&self.index.to_be_bytes());
         bytes
+    }
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { height, index } = self;
+        write!(out, "height {height} position {index}")
     }
 }
 

@@ -17,6 +17,7 @@
 //! 4. All inputs are bounded; what doesn't fit is refused or dropped by its own queue.
 
 mod admission;
+mod adoption;
 mod attack;
 mod finality;
 mod logs;
@@ -67,6 +68,8 @@ use crate::{
 const TICK: Duration = Duration::from_millis(25);
 /// Ticks between two looks at who is connected, and between heartbeats of an idle chain.
 const SLOW_TICKS: u64 = 10;
+
+pub(crate) use adoption::Served;
 
 /// The channels of a sequencer beside the engine's.
 pub struct PeerChannels<S, R> {
@@ -149,6 +152,7 @@ pub(crate) struct Actor<E, S> {
     pub(crate) snapshot: Height,
     pub(crate) progress: Progress,
     pub(crate) openings: Openings,
+    pub(crate) served: Served,
     /// Final places whose bundles have not ended yet.
     pub(crate) places: BTreeMap<BundleId, Place>,
     /// Release roots that final blocks list.
@@ -324,8 +328,10 @@ where
 
     fn tick(&mut self) -> Result<(), StopReason> {
         self.ticks += 1;
+        self.attack_on_tick();
         let slow = self.ticks.is_multiple_of(SLOW_TICKS);
         if slow {
+            self.served.renew();
             self.look_at_peers()?;
         }
         if self.pool.wake_at_ms().is_some_and(|at| at <= self.now_ms()) {

@@ -33,6 +33,10 @@ pub(crate) struct Adversary {
     pub(crate) report: AttackReport,
     own: BTreeSet<BundleId>,
     next_position: u64,
+    /// Entries that a reversing sequencer gathers.
+    gathered: Vec<LogEntry>,
+    /// Gathered entries, turned around.
+    turned: Vec<LogEntry>,
 }
 
 impl Adversary {
@@ -44,18 +48,36 @@ impl Adversary {
             report: AttackReport::default(),
             own: BTreeSet::new(),
             next_position: log_length,
+            gathered: Vec::new(),
+            turned: Vec::new(),
         }
     }
 
-    /// The entries with the positions that they get, in the order of the log.
+    /// The entries that go into the log now, with the positions that they get: all of them, as
+    /// they came. A censor logs nothing; a reversing sequencer keeps them until
+    /// [`Self::turn_around`].
     pub(crate) fn arrange(&mut self, mut entries: Vec<LogEntry>) -> Vec<(u64, LogEntry)> {
+        if self.behaviour == Behaviour::Censor {
+            return Vec::new();
+        }
         if self.behaviour.reverses() {
-            entries.reverse();
-            entries.sort_by_key(|entry| !self.own.contains(&entry.id));
+            self.gathered.append(&mut entries);
+            entries = std::mem::take(&mut self.turned);
         }
         let first = self.next_position;
         self.next_position += entries.len() as u64;
         (first..).zip(entries).collect()
+    }
+
+    /// Turns around what was gathered, own bundles first; how many entries moved.
+    pub(crate) fn turn_around(&mut self) -> u64 {
+        let before: Vec<BundleId> = self.gathered.iter().map(|entry| entry.id).collect();
+        self.gathered.reverse();
+        self.gathered.sort_by_key(|entry| !self.own.contains(&entry.id));
+        let moved = self.gathered.iter().zip(&before).filter(|(now, then)| now.id != **then);
+        let moved = moved.count() as u64;
+        self.turned.append(&mut self.gathered);
+        moved
     }
 
     /// Whether a message about shares is kept back.

@@ -33,6 +33,9 @@ pub struct Config {
     pub transcript: Digest,
     /// Bounds of the pool.
     pub limits: Limits,
+    /// Heights for which own decryption shares are kept to answer requests: members that are
+    /// further behind take over certified releases.
+    pub kept_share_heights: u64,
     /// Durations of the consensus.
     pub timing: Timing,
     /// Prefix of everything in the consensus' storage.

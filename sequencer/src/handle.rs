@@ -19,6 +19,7 @@ use fairveil_mempool::{
 use fairveil_release::{
     certificate::ReleaseCertificate,
     document::{BatchDocument, BundleDocument, DocumentLeg},
+    evidence::Evidence,
     proof::{BatchProof, BundleProof},
     release::{Release, ReleaseError},
 };
@@ -35,7 +36,7 @@ use crate::{
 /// Calls that wait for the sequencer's task.
 pub(crate) const MAX_CALLS: usize = 4_096;
 /// Longest stored order certificate, in bytes.
-const MAX_CERTIFICATE_BYTES: usize = 8 << 20;
+pub(crate) const MAX_CERTIFICATE_BYTES: usize = 8 << 20;
 /// Proofs shown at once.
 const MAX_EVIDENCE: usize = 1_024;
 /// Final heights that a ready sequencer may not have committed yet.
@@ -252,13 +253,20 @@ impl Handle {
         Ok(Some(documents))
     }
 
-    /// Evidence of provable faults that this sequencer found: digest and bytes.
+    /// Proofs of the faults that this sequencer found: at most 1,024.
     ///
     /// # Errors
     ///
-    /// If the database failed.
-    pub fn evidence(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
-        self.store.range(Table::Evidence, &[], MAX_EVIDENCE)
+    /// If the database failed or one of them is damaged.
+    pub fn evidence(&self) -> Result<Vec<Evidence>, StoreError> {
+        let found = self.store.range(Table::Evidence, &[], MAX_EVIDENCE)?;
+        let read = |(_, bytes): &(Vec<u8>, Vec<u8>)| {
+            Evidence::decode(bytes).map_err(|error| StoreError::Damaged {
+                table: Table::Evidence,
+                why: error.to_string(),
+            })
+        };
+        found.iter().map(read).collect()
     }
 
     /// Every limit that can reject a submission: code, what, value, unit.

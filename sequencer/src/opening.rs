@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! final order ── own share ──> opener (shares of peers) ──> judged ──> cut in height order
+//!      └── not open in time, certified by a later block ──> adoption ──> taken over ──┘
 //! ```
 //!
 //! # Invariants
@@ -9,6 +10,9 @@
 //! 1. A share is made of a [`FinalOrder`] alone, so of a verified certificate.
 //! 2. Shares prepared ahead stay in memory and are wiped once their bundle is released or gone.
 //! 3. Heights are cut in order, each once, whatever order they were opened in.
+//! 4. A height that others have certified is taken over from them once it could not be opened here
+//!    for [`ADOPT_AFTER_MS`]; opening goes on meanwhile, and whichever is first counts: both give
+//!    the certified release.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,18 +20,23 @@ use std::{
 };
 
 use fairveil_crypto::{
-    BundleId, Height, SequencerIndex,
+    BundleId, Digest, Height, SequencerIndex,
     certificate::FinalOrder,
     envelope::VerifiedBundle,
     share::{PreparedShares, ShareError, ShareFreshness, SignedShare},
 };
 use fairveil_release::{
-    chain::{JudgedOrder, ReleaseChain},
-    opener::{FinalBatch, OpenJob, OpenedOrder, Opener, OwnShare, Worked},
+    adoption::{Adoption, MAX_WANTED},
+    chain::{ChainError, JudgedOrder, ReleaseChain},
+    opener::{FinalBatch, Input, OpenJob, OpenedOrder, Opener, OwnShare, Worked},
+    release::Release,
 };
 use rayon::ThreadPool;
 
 use crate::{actor::Done, config::Secrets};
+
+/// How long a final height may stay closed here before the certified release of others is asked for.
+pub(crate) const ADOPT_AFTER_MS: u64 = 2_000;
 
 /// A heavy step of an opening, done.
 pub(crate) enum OpeningDone {
@@ -50,6 +59,20 @@ pub(crate) struct Openings {
     /// Batches for which the opener had no room.
     postponed: BTreeMap<Height, FinalBatch>,
     judged: BTreeMap<Height, JudgedOrder>,
+    pub(crate) adoption: Adoption,
+    /// Certified releases of others, with their roots.
+    adopted: BTreeMap<Height, (Box<Release>, Digest)>,
+    /// When each unreleased height became final here.
+    final_since_ms: BTreeMap<Height, u64>,
+}
+
+/// Where a release came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// From shares, here.
+    Opened,
+    /// From a peer, certified.
+    Adopted,
 }
 
 struct WaitingOrder {
@@ -59,11 +82,21 @@ struct WaitingOrder {
 }
 
 impl Openings {
-    pub(crate) fn new(own: SequencerIndex, releases: ReleaseChain, secrets: Arc<Secrets>) -> Self {
+    /// The openings of member `own`, which keeps its shares for `kept_heights` heights.
+    pub(crate) fn new(
+        own: SequencerIndex,
+        peers: Vec<SequencerIndex>,
+        kept_heights: u64,
+        releases: ReleaseChain,
+        secrets: Arc<Secrets>,
+    ) -> Self {
         let released = releases.next().previous().unwrap_or(Height::ZERO);
         let prepared = PreparedShares::new(&secrets.key_share);
         Self {
-            opener: Opener::new(own, released),
+            opener: Opener::new(own, released).keeping(kept_heights),
+            adoption: Adoption::new(peers, releases.registry().clone()),
+            adopted: BTreeMap::new(),
+            final_since_ms: BTreeMap::new(),
             releases,
             prepared: Arc::new(Mutex::new(prepared)),
             secrets,
@@ -94,9 +127,11 @@ impl Openings {
     /// A final order, with those of its bundles that are held; the batch once all are.
     pub(crate) fn order(
         &mut self,
+        now_ms: u64,
         order: FinalOrder,
         held: impl Fn(&BundleId) -> Option<VerifiedBundle>,
     ) -> Option<FinalBatch> {
+        self.final_since_ms.insert(order.height(), now_ms);
         let mut waiting =
             WaitingOrder { missing: BTreeSet::new(), bundles: BTreeMap::new(), order };
         for id in waiting.order.to_open() {
@@ -195,9 +230,41 @@ impl Openings {
         }
     }
 
-    /// The judged order whose turn it is.
-    pub(crate) fn next_to_cut(&mut self) -> Option<JudgedOrder> {
-        self.judged.remove(&self.releases.next())
+    /// Heights whose certified release should be asked for now.
+    pub(crate) fn overdue(&self, now_ms: u64) -> Vec<Height> {
+        let late = |since: &u64| now_ms >= since.saturating_add(ADOPT_AFTER_MS);
+        let closed = self.final_since_ms.iter().take(MAX_WANTED).filter(|(height, since)| {
+            late(since) && !self.judged.contains_key(height) && !self.adopted.contains_key(height)
+        });
+        let wanted = closed.filter(|(height, _)| !self.adoption.wants(**height));
+        wanted.map(|(height, _)| *height).collect()
+    }
+
+    /// Keeps another sequencer's certified release until its turn.
+    pub(crate) fn adopted(&mut self, release: Box<Release>, root: Digest) {
+        let height = release.header.height;
+        if height >= self.releases.next() {
+            self.adopted.insert(height, (release, root));
+        }
+    }
+
+    /// Releases the next height, if what it holds is known; whence it came, and the release.
+    pub(crate) fn cut_next(&mut self) -> Option<Result<(Source, Release), ChainError>> {
+        let height = self.releases.next();
+        let cut = if let Some(order) = self.judged.remove(&height) {
+            self.releases.extend(order).map(|(release, _)| (Source::Opened, release))
+        } else {
+            let (release, root) = self.adopted.remove(&height)?;
+            self.releases.adopt(&release, &root).map(|_| (Source::Adopted, *release))
+        };
+        self.adopted.remove(&height);
+        self.final_since_ms.remove(&height);
+        self.waiting.remove(&height);
+        self.postponed.remove(&height);
+        // Neither has anything to say to that.
+        self.adoption.handle(0, fairveil_release::adoption::Input::Released(height));
+        self.opener.handle(0, Input::Released(height));
+        Some(cut)
     }
 
     fn complete(&mut self, order: WaitingOrder) -> Option<FinalBatch> {

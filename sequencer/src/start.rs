@@ -30,7 +30,7 @@ use fairveil_mempool::{
 };
 use fairveil_release::{
     chain::ReleaseChain,
-    opener::{KEPT_HEIGHTS, MAX_SHARE_MESSAGE_BYTES, OwnShare},
+    opener::{MAX_SHARE_MESSAGE_BYTES, OwnShare},
     release::Release,
 };
 use futures::stream::FuturesUnordered;
@@ -38,12 +38,12 @@ use rand_core_10::CryptoRng;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    actor::{Actor, PeerChannels, StopReason, engine_keys},
+    actor::{Actor, PeerChannels, Served, StopReason, engine_keys},
     adversary::Adversary,
     behaviour::Behaviour,
     config::{Config, Secrets},
     executor::{Executor, Lane},
-    handle::{Handle, MAX_CALLS, Overview, decoded},
+    handle::{Handle, MAX_CALLS, MAX_CERTIFICATE_BYTES, Overview, decoded},
     logs::KnownLogs,
     opening::Openings,
     outbox::Outbox,
@@ -53,8 +53,6 @@ use crate::{
     store::{Store, StoreError, Table},
 };
 
-/// Longest stored certificate, in bytes.
-const MAX_CERTIFICATE_BYTES: usize = 8 << 20;
 /// Longest stored bundle, in bytes.
 const MAX_BUNDLE_BYTES: usize = 1 << 20;
 
@@ -187,7 +185,14 @@ where
         chain,
         snapshot,
         progress: running.progress.clone(),
-        openings: Openings::new(config.index, releases, Arc::clone(&secrets)),
+        openings: Openings::new(
+            config.index,
+            config.committee.indices().filter(|index| *index != config.index).collect(),
+            config.kept_share_heights,
+            releases,
+            Arc::clone(&secrets),
+        ),
+        served: Served::default(),
         places: BTreeMap::new(),
         certified: certified(&store)?,
         outbox: Outbox::default(),
@@ -321,7 +326,9 @@ where
                     .iter()
                     .filter_map(|id| Some((*id, self.stored_bundle(id).ok()??)))
                     .collect();
-                if let Some(batch) = self.openings.order(order, |id| held.get(id).cloned()) {
+                let now = self.now_ms();
+                let batch = self.openings.order(now, order, |id| held.get(id).cloned());
+                if let Some(batch) = batch {
                     self.open_batch(batch)?;
                 }
             }
@@ -338,7 +345,7 @@ where
 
     /// Own shares of recent heights answer the requests of members that are behind.
     fn keep_own_shares(&mut self) -> Result<(), StopReason> {
-        let from = self.chain.tip().height.saturating_sub(KEPT_HEIGHTS);
+        let from = self.chain.tip().height.saturating_sub(self.config.kept_share_heights);
         for (key, bytes) in self.store.range(Table::Shares, &height_key(from), usize::MAX)? {
             let share = decoded(Table::Shares, &bytes, MAX_SHARE_MESSAGE_BYTES)?;
             let height = key.try_into().map(u64::from_be_bytes).unwrap_or(0);

@@ -29,8 +29,10 @@ const CACHE_BYTES: usize = 32 << 20;
 pub enum Table {
     /// Single values by name: layout, network, chain state, carry-over.
     Meta,
-    /// Sealed bundles by id.
+    /// Sealed bundles by id, while the pool keeps them.
     Bundles,
+    /// Sealed bundles by id that the pool let go and final blocks name: for members that catch up.
+    Archive,
     /// The own order log: (epoch, position) to id.
     Log,
     /// Own admission receipts by id.
@@ -58,9 +60,10 @@ pub enum Table {
 }
 
 impl Table {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Meta,
         Self::Bundles,
+        Self::Archive,
         Self::Log,
         Self::Receipts,
         Self::Ceremony,
@@ -79,6 +82,7 @@ impl Table {
         match self {
             Self::Meta => "meta",
             Self::Bundles => "bundles",
+            Self::Archive => "archive",
             Self::Log => "log",
             Self::Receipts => "receipts",
             Self::Ceremony => "ceremony",

@@ -71,6 +71,11 @@ const SUITES: &[Suite] = &[
         about: "sequencers lose power at random instants or at every k-th durable write",
         kind: Kind::Crashes,
     },
+    Suite {
+        name: "latecomer",
+        about: "one sequencer is away until nobody keeps shares and bundles for it any more",
+        kind: Kind::Latecomer,
+    },
     adversary("equivocator", "one sequencer signs two order logs", Behaviour::Equivocator),
     adversary("reverser", "one sequencer reverses its order log", Behaviour::Reverser),
     adversary("phantom", "one sequencer reports bundles that nobody has", Behaviour::Phantom),

@@ -124,7 +124,7 @@ fn text(path: &Path) -> String {
 pub fn bytes(value: &Value) -> Vec<u8> {
     let digits = value.as_str().and_then(|text| text.strip_prefix("0x"));
     let digits = digits.unwrap_or_else(|| panic!("not hex: {value}"));
-    assert!(digits.is_ascii() && digits.len() % 2 == 0, "not hex: {value}");
+    assert!(digits.is_ascii() && digits.len().is_multiple_of(2), "not hex: {value}");
     (0..digits.len() / 2)
         .map(|position| u8::from_str_radix(&digits[2 * position..2 * position + 2], 16))
         .collect::<Result<_, _>>()

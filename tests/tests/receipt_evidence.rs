@@ -62,8 +62,8 @@ proptest! {
             before,
             ids: (position..length).map(id).collect(),
         };
-        let expected =
-            if claimed == position { Err(EvidenceError::Consistent) } else { Ok(sequencer) };
+        let kept = EvidenceError::Kept { id: id(claimed), position: position.into() };
+        let expected = if claimed == position { Err(kept) } else { Ok(sequencer) };
         prop_assert_eq!(evidence.verify(&network_id, &keys), expected);
     }
 }

@@ -19,7 +19,7 @@ use std::{
 
 use quinn::{
     AsyncTimer, AsyncUdpSocket, EndpointConfig, IdleTimeout, Runtime, ServerConfig, TokioRuntime,
-    TransportConfig, VarInt, congestion::CubicConfig, crypto::rustls::QuicServerConfig, udp,
+    TransportConfig, VarInt, crypto::rustls::QuicServerConfig, udp,
 };
 use thiserror::Error;
 use tokio::{sync::mpsc, time::timeout};
@@ -27,6 +27,7 @@ use tokio::{sync::mpsc, time::timeout};
 use crate::{
     backoff::{FIRST_WAIT, LONGEST_WAIT},
     channel::{CONNECTION_WINDOW_BYTES, LARGE_STREAMS, STREAM_WINDOW_BYTES, UNI_STREAMS},
+    congestion::ClosableCubic,
     connection_id::MarkedConnectionIds,
     identity::EndpointSecret,
     tls::TlsError,
@@ -165,7 +166,7 @@ pub(crate) fn transport(
     transport
         .max_idle_timeout(Some(idle))
         .datagram_receive_buffer_size(None)
-        .congestion_controller_factory(Arc::new(CubicConfig::default()))
+        .congestion_controller_factory(Arc::new(ClosableCubic::default()))
         .enable_segmentation_offload(offload == SegmentationOffload::On);
     Ok(transport)
 }

@@ -39,7 +39,9 @@
 //! 5. **Isolated.** What one peer sends or leaves unread costs other peers and other channels
 //!    nothing: a violation closes one connection with a typed reason, a full queue stops one
 //!    channel of one peer, incoming queues are read in turn.
-//! 6. **Reconnecting.** While a peer is tracked, its dialler goes on, with waits that double until
+//! 6. **Heard.** Who is closed on learns of it and of the reason at once, also while data is on its
+//!    way to it.
+//! 7. **Reconnecting.** While a peer is tracked, its dialler goes on, with waits that double until
 //!    the peer has greeted. A restarted peer is recognized by a stateless reset at the next
 //!    packet, not by a timeout.
 //!
@@ -93,6 +95,7 @@
 
 mod backoff;
 mod channel;
+mod congestion;
 mod connection_id;
 mod directory;
 mod endpoint;

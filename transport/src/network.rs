@@ -32,6 +32,7 @@ use tracing::{debug, warn};
 use crate::{
     backoff::Backoff,
     channel::{CHANNELS, Channel},
+    congestion,
     directory::Directory,
     endpoint::{self, BindError, Running, SocketOptions, SocketReport, Timing},
     identity::{EndpointSecret, Member, NetworkPublicKey, NetworkSecret},
@@ -280,7 +281,7 @@ async fn accept(shared: &Shared, incoming: Incoming) -> Result<Session, Refusal>
         Some(_) => None,
     };
     if let Some((reason, refusal)) = refused {
-        connection.close(reason.code(), reason.to_string().as_bytes());
+        congestion::close(&connection, reason.code(), reason.to_string().as_bytes());
         return Err(refusal);
     }
     let peer = peer.ok_or(Refusal::NotMember)?;

@@ -26,6 +26,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     channel::{CHANNELS, Channel},
+    congestion,
     identity::{Member, NetworkPublicKey},
     inbox::Inbox,
     membership::{Membership, SharedNetworkKey},
@@ -53,7 +54,7 @@ pub(crate) fn close(
     reason: CloseReason,
 ) {
     if connection.close_reason().is_none() && closed_with.set(reason).is_ok() {
-        connection.close(reason.code(), reason.to_string().as_bytes());
+        congestion::close(connection, reason.code(), reason.to_string().as_bytes());
     }
 }
 

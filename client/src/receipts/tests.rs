@@ -87,7 +87,7 @@ fn invariant_4_every_receipt_that_does_not_count_has_its_own_reason() {
         (info(&WORLD.sign(1, ReceiptBody { epoch: Epoch::new(2), ..body })), "is of epoch 2"),
         (info(&WORLD.receipt(1, SCENE.id(1), Place::Held)), "receipt is for bundle"),
         (info(&stranger), "is of sequencer 9, the committee has 5"),
-        (info(&forged), "signature is not sequencer 2's"),
+        (info(&forged), "sequencer 2 did not sign this"),
     ];
     for (info, expected) in cases {
         let receipts = collected(&[info]);

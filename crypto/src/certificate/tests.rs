@@ -98,11 +98,13 @@ fn invariant_2_a_quorum_of_distinct_members_signs() {
     let mut twice = good.clone();
     twice.finalization.signers[2] = member(2);
     twice.finalization.signatures[2] = twice.finalization.signatures[1];
-    assert_eq!(refused(&twice), CertificateError::Signer(member(2)));
+    let (previous, actual) = (member(2), member(2));
+    assert_eq!(refused(&twice), CertificateError::SignerOrder { previous, actual });
 
     let mut stranger = good.clone();
     stranger.finalization.signers[2] = member(5);
-    assert_eq!(refused(&stranger), CertificateError::Signer(member(5)));
+    let stranger = refused(&stranger);
+    assert_eq!(stranger, CertificateError::Member { actual: member(5), members: 4 });
 
     let mut other_key = good.clone();
     other_key.finalization.signers[2] = member(4);
@@ -110,7 +112,10 @@ fn invariant_2_a_quorum_of_distinct_members_signs() {
 
     let mut other_view = good.clone();
     other_view.finalization.view = View::new(19);
-    assert_eq!(refused(&other_view), CertificateError::Signature(member(1)));
+    let block = other_view.finalization.block;
+    let (signers, view, parent_view) = (3, View::new(19), other_view.finalization.parent_view);
+    let unsigned = CertificateError::Unsigned { signers, block, view, parent_view };
+    assert_eq!(refused(&other_view), unsigned);
 
     let mut other_epoch = good;
     other_epoch.finalization.epoch = Epoch::new(2);
@@ -130,16 +135,27 @@ fn invariant_3_headers_are_a_chain_of_the_network() {
     let many = vec![good[0].clone(); MAX_HEADERS + 1];
     assert!(matches!(refused(many), CertificateError::Headers { actual: 257, .. }));
     assert!(matches!(refused(good[1..].to_vec()), CertificateError::Block { .. }));
+    let parent = |header: &BlockHeader, before: &BlockHeader| CertificateError::Parent {
+        height: header.height,
+        actual: header.digest(),
+        expected: before.parent,
+    };
     let gap = vec![good[0].clone(), good[2].clone()];
-    assert_eq!(refused(gap), CertificateError::Broken(Height::new(7)));
+    assert_eq!(refused(gap), parent(&good[2], &good[0]));
     let changed = |change: &dyn Fn(&mut BlockHeader)| {
         let mut headers = good.clone();
         change(&mut headers[2]);
         refused(headers)
     };
-    let broken = CertificateError::Broken(Height::new(7));
-    assert_eq!(changed(&|header| header.time_ms += 1), broken);
-    assert_eq!(changed(&|header| header.result_root = STATE), broken);
+    let other = |change: &dyn Fn(&mut BlockHeader)| {
+        let mut header = good[2].clone();
+        change(&mut header);
+        parent(&header, &good[1])
+    };
+    let later = |header: &mut BlockHeader| header.time_ms += 1;
+    assert_eq!(changed(&later), other(&later));
+    let root = |header: &mut BlockHeader| header.result_root = STATE;
+    assert_eq!(changed(&root), other(&root));
     assert!(matches!(
         changed(&|header| header.network_id = NetworkId::from_bytes([0; 32])),
         CertificateError::Network { .. }

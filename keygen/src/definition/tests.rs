@@ -93,7 +93,8 @@ fn parameters_are_limited() {
     assert_eq!(named(|p| p.blocks.minimum_interval_ms = 0), "minimum_interval_ms");
     assert_eq!(named(|p| p.blocks.idle_interval_ms = 99), "idle_interval_ms");
     assert_eq!(named(|p| p.deadlines.log_ms = 99), "log_ms");
-    assert_eq!(named(|p| p.ordering.freshness_window_heights = 0), "freshness_window_heights");
+    assert_eq!(named(|p| p.ordering.freshness_window_heights = 31), "freshness_window_heights");
+    assert_eq!(named(|p| p.ordering.freshness_window_heights = 33), "freshness_window_heights");
     assert_eq!(named(|p| p.rollups[0].chain_id = 0), "chain_id");
     assert!(matches!(
         refused(|p| p.rollups[0].chain_id = 901),

@@ -6,7 +6,7 @@ use super::admission::last_report;
 use super::fetch::Reason;
 use super::ids::{Demoted, Entry, Report};
 use super::{EmittedBundle, FinalizedBlock, LogEntry, Output, Pool, Step};
-use crate::limits::{NONCE_HEIGHTS, RETAINED_HEIGHTS};
+use crate::limits::NONCE_HEIGHTS;
 use crate::receipt::{Place, ReceiptBody};
 
 impl Pool {
@@ -40,7 +40,8 @@ impl Pool {
                 }
                 return;
             }
-            let gone = |settled: Height| height > settled.saturating_add(RETAINED_HEIGHTS);
+            let gone =
+                |settled: Height| height > settled.saturating_add(self.limits.retained_heights);
             if !stored && entry.emitted && entry.settled_at.is_some_and(gone) {
                 return;
             }
@@ -70,7 +71,7 @@ impl Pool {
             }
             None => self.ids.insert(*id, emitted_entry(emitted, height)),
         }
-        self.ids.recheck(*id, height.saturating_add(RETAINED_HEIGHTS).next());
+        self.ids.recheck(*id, height.saturating_add(self.limits.retained_heights).next());
         self.take_duty(step, id);
     }
 
@@ -201,12 +202,12 @@ impl Pool {
 
     /// Lets go of what nobody needs any more.
     fn forget(&mut self, step: &mut Step) {
-        for (id, settlement) in self.ids.settle(self.height) {
+        for (id, settlement) in self.ids.settle(self.height, self.limits.retained_heights) {
             if let Some(demoted) = settlement.demoted {
                 self.release(&id, demoted);
             }
-            if settlement.forget {
-                step.push(Output::Forget { id });
+            if let Some(remains) = settlement.forget {
+                step.push(Output::Forget { id, remains });
             }
         }
         let height = self.height;
@@ -222,7 +223,7 @@ impl Pool {
     /// After this long no peer can have the bundle, and the order cannot need it.
     fn end_old_duties(&mut self, step: &Step) {
         let height = self.height;
-        let old = |since: &Height| height > since.saturating_add(RETAINED_HEIGHTS);
+        let old = |since: &Height| height > since.saturating_add(self.limits.retained_heights);
         let ended: Vec<BundleId> =
             self.duty.iter().filter(|(_, since)| old(since)).map(|(id, _)| *id).collect();
         for id in ended {

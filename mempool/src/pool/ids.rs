@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use fairveil_crypto::envelope::{Payer, VerifiedBundle};
 use fairveil_crypto::{BundleId, Height};
 
+use super::interface::Remains;
 use super::quota::Source;
-use crate::limits::RETAINED_HEIGHTS;
 use crate::receipt::ReceiptBody;
 
 /// What is known of one id.
@@ -53,8 +53,8 @@ pub(crate) enum Report {
 pub(crate) struct Settlement {
     /// The bundle that left memory, because its window closed.
     pub(crate) demoted: Option<Demoted>,
-    /// The stored bytes are not needed any more.
-    pub(crate) forget: bool,
+    /// The pool does not need the stored bytes any more; what must stay of them.
+    pub(crate) forget: Option<Remains>,
 }
 
 /// A bundle that left memory.
@@ -145,40 +145,43 @@ impl Ids {
     }
 
     /// Looks at the entries whose time has come.
-    pub(crate) fn settle(&mut self, height: Height) -> Vec<(BundleId, Settlement)> {
+    pub(crate) fn settle(&mut self, height: Height, retained: u64) -> Vec<(BundleId, Settlement)> {
         let mut settlements = Vec::new();
         while let Some(&(due, id)) = self.checks.first() {
             if due > height {
                 break;
             }
             self.checks.pop_first();
-            if let Some(settlement) = self.settle_one(height, id) {
+            if let Some(settlement) = self.settle_one(height, retained, id) {
                 settlements.push((id, settlement));
             }
         }
         settlements
     }
 
-    fn settle_one(&mut self, height: Height, id: BundleId) -> Option<Settlement> {
+    fn settle_one(&mut self, height: Height, retained: u64, id: BundleId) -> Option<Settlement> {
         let expired = height > self.entries.get(&id)?.expires_at;
         let demoted = if expired { self.demote(&id) } else { None };
         let entry = self.entries.get_mut(&id)?;
         // Until a final block contains the own report, others may need the bundle for it.
         let waits = entry.report == Report::Appended && !entry.emitted;
-        let settled = entry.settled_at.map(|at| at.saturating_add(RETAINED_HEIGHTS));
+        let settled = entry.settled_at.map(|at| at.saturating_add(retained));
         let stored_until = match settled {
             Some(until) if entry.emitted => until,
             Some(until) => until.max(entry.expires_at),
             None => entry.expires_at,
         };
-        let forget = entry.stored_bytes.is_some() && !waits && height > stored_until;
-        if forget {
+        let leaves = entry.stored_bytes.is_some() && !waits && height > stored_until;
+        let named = entry.report != Report::No || entry.emitted;
+        let remains = if named { Remains::Archived } else { Remains::Nothing };
+        let forget = leaves.then_some(remains);
+        if leaves {
             entry.stored_bytes = None;
         }
         // What stands in the own log, or is ordered, must not be appended again.
         let remembered_until = match (entry.report, entry.emitted) {
             (Report::No, false) => entry.expires_at,
-            _ => entry.expires_at.saturating_add(RETAINED_HEIGHTS),
+            _ => entry.expires_at.saturating_add(retained),
         };
         let next = match entry.stored_bytes {
             _ if entry.held.is_some() => Some(entry.expires_at.next()),
@@ -195,7 +198,7 @@ impl Ids {
                 self.entries.remove(&id);
             }
         }
-        (demoted.is_some() || forget).then_some(Settlement { demoted, forget })
+        (demoted.is_some() || leaves).then_some(Settlement { demoted, forget })
     }
 
     /// Schedules a look at an entry that changed, at the latest when its bytes may go.

@@ -153,10 +153,20 @@ pub enum Output {
         /// The bundle.
         bundle: VerifiedBundle,
     },
-    /// Delete a stored bundle and the receipt stored beside it: nobody needs them any more.
+    /// A peer asked for bundles that the pool does not keep: send those that were archived, and
+    /// say of the others that they are absent.
+    ServeOld {
+        /// The peer.
+        to: SequencerIndex,
+        /// The bundles.
+        ids: Vec<BundleId>,
+    },
+    /// A stored bundle leaves the pool for good.
     Forget {
         /// Its id.
         id: BundleId,
+        /// What of it must stay.
+        remains: Remains,
     },
     /// A peer relayed what no honest sequencer relays.
     Fault {
@@ -176,6 +186,15 @@ impl Output {
             Self::Persist(_) | Self::PersistReceipt(_) | Self::Append(_) | Self::Forget { .. }
         )
     }
+}
+
+/// What stays of a bundle that left the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remains {
+    /// Nothing: no final block can name it.
+    Nothing,
+    /// The sealed bundle, in the archive: who applies the final blocks later needs it.
+    Archived,
 }
 
 /// The answer to a submission.

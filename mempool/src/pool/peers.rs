@@ -6,6 +6,9 @@ use super::fetch::Reason;
 use super::{Output, Pool, Step};
 use crate::message::{BundleMessage, MESSAGE_IDS};
 
+/// What a bundle that the pool does not keep is taken to weigh, in bytes.
+const OLD_BYTES: u64 = 8 << 10;
+
 impl Pool {
     pub(super) fn received(
         &mut self,
@@ -68,15 +71,16 @@ impl Pool {
     }
 
     fn serve(&mut self, step: &mut Step, peer: SequencerIndex, ids: &[BundleId]) {
-        let mut absent = Vec::new();
+        let mut old = Vec::new();
         for id in ids.iter().take(MESSAGE_IDS) {
-            let Some(bytes) = self.ids.get(id).and_then(|entry| entry.stored_bytes) else {
-                absent.push(*id);
-                continue;
-            };
+            let stored = self.ids.get(id).and_then(|entry| entry.stored_bytes);
             // Who asks for too much at once is not answered, and asks somebody else.
-            if self.served.take(step.now_ms, peer, bytes).is_err() {
+            if self.served.take(step.now_ms, peer, stored.unwrap_or(OLD_BYTES)).is_err() {
                 self.unserved += 1;
+                continue;
+            }
+            if stored.is_none() {
+                old.push(*id);
                 continue;
             }
             match self.ids.held(id) {
@@ -87,8 +91,8 @@ impl Pool {
                 None => step.push(Output::Serve { to: peer, id: *id }),
             }
         }
-        if !absent.is_empty() {
-            step.push(Output::Send { to: vec![peer], message: BundleMessage::Absent(absent) });
+        if !old.is_empty() {
+            step.push(Output::ServeOld { to: peer, ids: old });
         }
     }
 }

@@ -109,6 +109,7 @@ struct Bench {
     replies: BTreeMap<RequestId, Reply>,
     sent: Vec<(SequencerIndex, BundleMessage)>,
     served: Vec<(SequencerIndex, BundleId)>,
+    served_old: Vec<(SequencerIndex, Vec<BundleId>)>,
     log: Vec<LogEntry>,
     stored: BTreeMap<BundleId, StoredBundle>,
     receipts: BTreeMap<BundleId, ReceiptBody>,
@@ -134,6 +135,7 @@ impl Bench {
             replies: BTreeMap::new(),
             sent: Vec::new(),
             served: Vec::new(),
+            served_old: Vec::new(),
             log: Vec::new(),
             stored: BTreeMap::new(),
             receipts: BTreeMap::new(),
@@ -215,9 +217,13 @@ impl Bench {
                 assert!(self.stored.contains_key(&id));
                 self.held.insert(id);
             }
-            Output::Forget { id } => {
+            Output::ServeOld { to, ids } => self.served_old.push((to, ids)),
+            Output::Forget { id, remains } => {
                 assert!(self.stored.remove(&id).is_some());
-                if !self.logged().contains(&id) {
+                // Whatever a final block may name stays.
+                let logged = self.logged().contains(&id);
+                assert!(!logged || remains == Remains::Archived);
+                if !logged {
                     self.receipts.remove(&id);
                 }
             }

@@ -67,9 +67,36 @@ pub enum EvidenceError {
         /// The second receipt's.
         second: SequencerIndex,
     },
-    /// Both statements can be true.
-    #[error("the statements do not contradict each other")]
-    Consistent,
+    /// The two receipts are of different epochs, so of two logs.
+    #[error("receipts are of epochs {first} and {second}")]
+    Epochs {
+        /// The first receipt's.
+        first: Epoch,
+        /// The second receipt's.
+        second: Epoch,
+    },
+    /// Both receipts can be true.
+    #[error(
+        "{first_id}, {first_place}, and {second_id}, {second_place}, do not contradict each other"
+    )]
+    Consistent {
+        /// The first receipt's bundle.
+        first_id: BundleId,
+        /// Where it says that bundle stands.
+        first_place: Place,
+        /// The second receipt's bundle.
+        second_id: BundleId,
+        /// Where it says that bundle stands.
+        second_place: Place,
+    },
+    /// The log keeps what the receipt promised.
+    #[error("the log has bundle {id} at position {position}, as promised")]
+    Kept {
+        /// The bundle.
+        id: BundleId,
+        /// Its position.
+        position: u64,
+    },
     /// The log head's signature does not hold.
     #[error("the log head's signature is not sequencer {sequencer}'s")]
     HeadSignature {
@@ -77,8 +104,20 @@ pub enum EvidenceError {
         sequencer: SequencerIndex,
     },
     /// The log head is of another sequencer or epoch than the receipt.
-    #[error("the log head is of another sequencer or epoch than the receipt")]
-    OtherLog,
+    #[error(
+        "the log head is of sequencer {head} in epoch {head_epoch}, \
+         the receipt of sequencer {receipt} in epoch {receipt_epoch}"
+    )]
+    OtherLog {
+        /// The head's sequencer.
+        head: SequencerIndex,
+        /// The head's epoch.
+        head_epoch: Epoch,
+        /// The receipt's sequencer.
+        receipt: SequencerIndex,
+        /// The receipt's epoch.
+        receipt_epoch: Epoch,
+    },
     /// The receipt names no position, so no log contradicts it.
     #[error("the receipt names no position")]
     Held,
@@ -133,11 +172,22 @@ impl ConflictingReceipts {
         if first != second {
             return Err(EvidenceError::Sequencers { first, second });
         }
-        Self::new(self.first, self.second).ok_or(EvidenceError::Consistent)?;
-        for receipt in [&self.first, &self.second] {
-            receipt.verify_member(network_id, self.first.body.epoch, keys)?;
+        let sequencer = first;
+        let (one, other) = (&self.first.body, &self.second.body);
+        let (first, second) = (one.epoch, other.epoch);
+        if first != second {
+            return Err(EvidenceError::Epochs { first, second });
         }
-        Ok(first)
+        for receipt in [&self.first, &self.second] {
+            receipt.verify_member(network_id, first, keys)?;
+        }
+        Self::new(self.first, self.second).ok_or(EvidenceError::Consistent {
+            first_id: one.id,
+            first_place: one.place,
+            second_id: other.id,
+            second_place: other.place,
+        })?;
+        Ok(sequencer)
     }
 }
 
@@ -171,10 +221,18 @@ impl BrokenReceipt {
         let (receipt, head) = (&self.receipt, &self.head);
         receipt.verify_member(network_id, receipt.body.epoch, keys)?;
         let sequencer = receipt.sequencer;
-        if head.sequencer != sequencer || head.epoch != receipt.body.epoch {
-            return Err(EvidenceError::OtherLog);
+        let epoch = receipt.body.epoch;
+        if head.sequencer != sequencer || head.epoch != epoch {
+            return Err(EvidenceError::OtherLog {
+                head: head.sequencer,
+                head_epoch: head.epoch,
+                receipt: sequencer,
+                receipt_epoch: epoch,
+            });
         }
-        let key = member(keys, sequencer).ok_or(EvidenceError::OtherLog)?;
+        let members = keys.len();
+        let stranger = ReceiptError::Member { actual: sequencer, members };
+        let key = member(keys, sequencer).ok_or(stranger)?;
         if !head.verify(network_id, key) {
             return Err(EvidenceError::HeadSignature { sequencer });
         }
@@ -194,8 +252,9 @@ impl BrokenReceipt {
         if reached != head.head {
             return Err(EvidenceError::Chain { actual: reached, expected: head.head });
         }
-        if self.ids[0] == receipt.body.id {
-            return Err(EvidenceError::Consistent);
+        let id = receipt.body.id;
+        if self.ids[0] == id {
+            return Err(EvidenceError::Kept { id, position });
         }
         Ok(sequencer)
     }

@@ -37,6 +37,11 @@ fn receipt(number: u16, bundle: u8, place: Place) -> Receipt {
     body(id(bundle), place).sign(index(number), &secret(number))
 }
 
+fn unsigned(receipt: &Receipt) -> ReceiptError {
+    let ReceiptBody { place, height, time_ms, .. } = receipt.body;
+    ReceiptError::Signature { sequencer: receipt.sequencer, place, height, time_ms }
+}
+
 fn set() -> ReceiptSet {
     ReceiptSet::new(network(), Epoch::new(1), id(1), keys(), 1)
 }
@@ -64,10 +69,9 @@ fn invariant_1_any_other_field_breaks_the_signature() {
     assert!(receipt.verify(&secret(3).public_key()).is_err());
     let mut other = receipt;
     other.sequencer = index(3);
-    assert_eq!(
-        other.verify_member(&network(), Epoch::new(1), &keys()),
-        Err(ReceiptError::Signature { sequencer: index(3) })
-    );
+    assert_eq!(other.verify_member(&network(), Epoch::new(1), &keys()), Err(unsigned(&other)));
+    let text = "sequencer 3 did not sign this: at position 3, height 7, time 1000 ms";
+    assert_eq!(unsigned(&other).to_string(), text);
 }
 
 #[test]
@@ -100,7 +104,7 @@ fn invariant_2_f_plus_one_distinct_sequencers_make_a_set_complete() {
     assert_eq!(set.add(foreign), Err(ReceiptError::Id { actual: id(2), expected: id(1) }));
     let mut forged = receipt(4, 1, Place::Held);
     forged.signature = receipt(3, 1, Place::Held).signature;
-    assert_eq!(set.add(forged), Err(ReceiptError::Signature { sequencer: index(4) }));
+    assert_eq!(set.add(forged), Err(unsigned(&forged)));
     assert_eq!(set.count(), 1);
     assert_eq!(set.add(receipt(4, 1, Place::Position(0))), Ok(None));
     assert!(set.is_complete());
@@ -114,24 +118,27 @@ fn invariant_3_contradicting_receipts_convict() {
     let at = |bundle, position| receipt(2, bundle, Place::Position(position));
     assert_eq!(verdict(at(1, 5), at(2, 5)), Ok(index(2)));
     assert_eq!(verdict(at(1, 5), at(1, 6)), Ok(index(2)));
-    assert_eq!(verdict(at(1, 5), at(1, 5)), Err(EvidenceError::Consistent));
-    assert_eq!(verdict(at(1, 5), at(2, 6)), Err(EvidenceError::Consistent));
+    let consistent = |first: Receipt, second: Receipt| EvidenceError::Consistent {
+        first_id: first.body.id,
+        first_place: first.body.place,
+        second_id: second.body.id,
+        second_place: second.body.place,
+    };
     let held = receipt(2, 1, Place::Held);
-    assert_eq!(verdict(held, at(1, 5)), Err(EvidenceError::Consistent));
+    for (first, second) in [(at(1, 5), at(1, 5)), (at(1, 5), at(2, 6)), (held, at(1, 5))] {
+        assert_eq!(verdict(first, second), Err(consistent(first, second)));
+    }
     let other = receipt(3, 2, Place::Position(5));
     let (first, second) = (index(2), index(3));
     assert_eq!(verdict(at(1, 5), other), Err(EvidenceError::Sequencers { first, second }));
     let mut forged = at(2, 5);
     forged.signature = at(1, 5).signature;
-    let sequencer = index(2);
-    assert_eq!(
-        verdict(at(1, 5), forged),
-        Err(EvidenceError::Receipt(ReceiptError::Signature { sequencer }))
-    );
+    assert_eq!(verdict(at(1, 5), forged), Err(EvidenceError::Receipt(unsigned(&forged))));
     let mut next_epoch = at(2, 5).body;
     next_epoch.epoch = Epoch::new(2);
     let next_epoch = next_epoch.sign(index(2), &secret(2));
-    assert_eq!(verdict(at(1, 5), next_epoch), Err(EvidenceError::Consistent));
+    let (first, second) = (Epoch::new(1), Epoch::new(2));
+    assert_eq!(verdict(at(1, 5), next_epoch), Err(EvidenceError::Epochs { first, second }));
     let mut set = set();
     assert_eq!(set.add(at(1, 5)), Ok(None));
     let conflict = set.add(at(1, 6)).unwrap().unwrap();
@@ -189,7 +196,7 @@ fn invariant_3_evidence_that_proves_nothing_says_why() {
     };
     assert_eq!(
         verdict(|evidence| evidence.receipt = receipt(2, 6, Place::Position(2))),
-        EvidenceError::Consistent
+        EvidenceError::Kept { id: id(6), position: 2 }
     );
     assert_eq!(
         verdict(|evidence| evidence.receipt = receipt(2, 1, Place::Held)),
@@ -197,7 +204,12 @@ fn invariant_3_evidence_that_proves_nothing_says_why() {
     );
     assert_eq!(
         verdict(|evidence| evidence.receipt = receipt(3, 1, Place::Position(2))),
-        EvidenceError::OtherLog
+        EvidenceError::OtherLog {
+            head: index(2),
+            head_epoch: Epoch::new(1),
+            receipt: index(3),
+            receipt_epoch: Epoch::new(1),
+        }
     );
     assert!(matches!(
         verdict(|evidence| evidence.receipt.body.time_ms += 1),

@@ -6,5 +6,6 @@ mod disk;
 pub(crate) mod error;
 pub(crate) mod keygen;
 mod network;
+#[cfg(feature = "simulate")]
 pub(crate) mod simulate;
 pub(crate) mod verify;

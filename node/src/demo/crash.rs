@@ -1,28 +1,42 @@
-//! SIGKILL under load, twice: at a random moment, and while the victim leads.
+//! SIGKILL under load: honest sequencers die at random instants, and while they lead.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fairveil_client::Endpoint;
-use fairveil_crypto::certificate::OrderCertificate;
+use fairveil_client::{Endpoint, receipts, rpc::ReceiptInfo};
+use fairveil_crypto::{SequencerIndex, certificate::OrderCertificate};
+use fairveil_mempool::Receipt;
+use rand::{Rng, SeedableRng, seq::IndexedRandom as _};
+use rand_chacha::ChaCha20Rng;
 use serde::Serialize;
+use serde_json::Value;
 
-use super::{Check, Voice, figures::Clock};
+use super::{Check, Voice, figures::Clock, traders::Traders};
 use crate::local::{LocalError, LocalNetwork};
 
-/// Pause before each crash, and before the restart.
-const BEFORE: Duration = Duration::from_millis(2_500);
+/// Pause before each crash, at least and at most.
+const BEFORE_MS: std::ops::Range<u64> = 1_500..3_000;
+/// How long a killed sequencer stays down.
 const DOWN: Duration = Duration::from_millis(700);
+/// How long a crash, the restart and the pause before it take at most, on average.
+pub(super) const EACH: Duration = Duration::from_secs(5);
 /// How long a restarted sequencer may take to be ready.
 const READY: Duration = Duration::from_secs(30);
+/// How soon it must be ready and at the tip.
+const READY_MS: u64 = 10_000;
 /// How long the victim's turn is waited for.
 const TURN: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(5);
+/// Receipts of the last moments before a crash are counted apart, and must be honoured.
+const LAST_MOMENTS_MS: u64 = 1_000;
 
 /// One crash.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Crash {
     sequencer: String,
+    index: u16,
     leading: bool,
+    killed_at_ms: u64,
+    dead_at_ms: u64,
     ready_ms: u64,
 }
 
@@ -31,34 +45,40 @@ impl Crash {
         let when = if self.leading { "while it led" } else { "under load" };
         Check {
             name: format!("{} restarts after SIGKILL {when}", self.sequencer),
-            passed: self.ready_ms <= 10_000,
+            passed: self.ready_ms <= READY_MS,
             detail: format!("ready and at the tip after {} ms", self.ready_ms),
         }
     }
+
+    fn is_of_the_last_moments(&self, receipt: &Receipt) -> bool {
+        let from = self.killed_at_ms.saturating_sub(LAST_MOMENTS_MS);
+        receipt.sequencer.get() == self.index
+            && (from..=self.dead_at_ms).contains(&receipt.body.time_ms)
+    }
 }
 
-/// Kills the same honest sequencer twice and restarts it each time.
-pub(crate) async fn twice(
+/// Kills honest sequencers `count` times, every second time while the victim leads, and restarts
+/// each.
+pub(crate) async fn storm(
     network: &mut LocalNetwork,
     endpoints: &[Endpoint],
     attacker: usize,
+    count: u64,
+    seed: u64,
     voice: Voice,
 ) -> Result<Vec<Crash>, LocalError> {
-    let victim = (0..endpoints.len()).rev().find(|at| *at != attacker).unwrap_or(0);
-    let watcher = &endpoints[0];
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    let honest: Vec<usize> = (0..endpoints.len()).filter(|at| *at != attacker).collect();
     let mut crashes = Vec::new();
-    for leading in [false, true] {
-        tokio::time::sleep(BEFORE).await;
+    for number in 0..count {
+        let victim = *honest.choose(&mut rng).unwrap_or(&0);
+        let leading = number % 2 == 1;
+        tokio::time::sleep(Duration::from_millis(rng.random_range(BEFORE_MS))).await;
         if leading {
-            wait_for_turn(network, watcher, victim).await?;
+            let watcher = honest.iter().find(|at| **at != victim).unwrap_or(&0);
+            wait_for_turn(network, &endpoints[*watcher], victim).await?;
         }
-        network.kill(victim)?;
-        tokio::time::sleep(DOWN).await;
-        let clock = Clock::start();
-        network.start(victim)?;
-        network.ready(victim, READY).await?;
-        let sequencer = network.sequencers[victim].name.clone();
-        let crash = Crash { sequencer, leading, ready_ms: clock.ms() };
+        let crash = once(network, victim, leading).await?;
         let when = if leading { "while it led" } else { "under load" };
         voice.say(format!(
             "  {} killed {when}; ready and at the tip {} ms after its restart",
@@ -67,6 +87,66 @@ pub(crate) async fn twice(
         crashes.push(crash);
     }
     Ok(crashes)
+}
+
+async fn once(
+    network: &mut LocalNetwork,
+    victim: usize,
+    leading: bool,
+) -> Result<Crash, LocalError> {
+    let killed_at_ms = now_ms();
+    network.kill(victim)?;
+    let dead_at_ms = now_ms();
+    tokio::time::sleep(DOWN).await;
+    let clock = Clock::start();
+    network.start(victim)?;
+    let ready = network.ready(victim, READY).await?;
+    let sequencer = network.sequencers[victim].name.clone();
+    let (index, ready_ms) = (ready.index, clock.ms());
+    Ok(Crash { sequencer, index, leading, killed_at_ms, dead_at_ms, ready_ms })
+}
+
+/// Every receipt that a sequencer signed in the last moments before it was killed is still its
+/// word: it shows the same receipt, and the bundle has ended.
+pub(crate) async fn honoured(
+    crashes: &[Crash],
+    endpoints: &[Endpoint],
+    traders: &Traders,
+) -> Check {
+    let (mut count, mut broken) = (0, None);
+    for bundle in &traders.submitted {
+        for receipt in bundle.report.receipts() {
+            if !crashes.iter().any(|crash| crash.is_of_the_last_moments(&receipt)) {
+                continue;
+            }
+            count += 1;
+            if shown(endpoints, &receipt).await != Some(receipt) {
+                broken = Some(format!("{} by sequencer {}", bundle.id(), receipt.sequencer));
+            }
+        }
+    }
+    Check {
+        name: format!("receipts of the last {LAST_MOMENTS_MS} ms before a crash are honoured"),
+        passed: broken.is_none(),
+        detail: match broken {
+            Some(broken) => format!("broken: {broken}"),
+            None => format!("{count} receipts, {} crashes", crashes.len()),
+        },
+    }
+}
+
+/// The receipt for a bundle that its signer shows now.
+async fn shown(endpoints: &[Endpoint], receipt: &Receipt) -> Option<Receipt> {
+    let endpoint = endpoints.get(SequencerIndex::position(receipt.sequencer))?;
+    let params = vec![Value::from(receipt.body.id.to_string())];
+    let infos: Vec<ReceiptInfo> = endpoint.call("fairveil_receipts", params).await.ok()?;
+    receipts::read(infos.first()?).ok()
+}
+
+fn now_ms() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "compared with the sequencers' clocks")]
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Waits until the last final block's view is followed by one that the victim leads: leaders take

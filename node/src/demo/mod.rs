@@ -1,7 +1,7 @@
 //! `fairveil demo`: the whole story in one command, judged by its own checks.
 //!
 //! Part 1: traders submit sealed bundles while one sequencer is a front-runner. Part 2: another
-//! sequencer is killed with SIGKILL under load, twice, the second time while it leads. Then every
+//! sequencers are killed with SIGKILL under load, every second time while the victim leads. Then every
 //! outcome is proven: by documents, by an offline verifier in a fresh process, and by comparing all
 //! sequencers. The exit code is 0 only if every check passed.
 
@@ -31,10 +31,8 @@ const SETTLE: Duration = Duration::from_secs(90);
 const CALL: Duration = Duration::from_secs(10);
 /// Sequencers of the demo.
 const SEQUENCERS: u16 = 5;
-/// Bundles a second, in both parts.
+/// Bundles a second in the first part.
 const RATE: u64 = 20;
-/// Bundles submitted during the crashes.
-const CRASH_BUNDLES: usize = 240;
 
 /// One check and its verdict.
 #[derive(Debug, Clone, Serialize)]
@@ -139,15 +137,22 @@ async fn run(args: &cli::Demo, dir: PathBuf, voice: Voice) -> Result<Report, Loc
     traders.print(voice, &observer);
     attack.print(voice);
 
-    voice.say("\npart 2: a sequencer is killed with SIGKILL under load, twice");
-    let plan = workload::plan(args.seed.wrapping_add(1), CRASH_BUNDLES, RATE);
+    voice.say(format!(
+        "\npart 2: honest sequencers are killed with SIGKILL, {} times, at {} bundles a second",
+        args.crashes, args.rate
+    ));
+    let during = args.rate * args.crashes * crash::EACH.as_secs();
+    let during = usize::try_from(during).unwrap_or(usize::MAX);
+    let plan = workload::plan(args.seed.wrapping_add(1), during, args.rate);
     let load = traders.start(plan);
-    let crashes = crash::twice(&mut network, &urls, attacker, voice).await?;
+    let crashes =
+        crash::storm(&mut network, &urls, attacker, args.crashes, args.seed, voice).await?;
     traders.finish(load).await;
     traders.settle(&observer, SETTLE).await;
 
     let mut checks = attack.checks();
     checks.extend(crashes.iter().map(crash::Crash::check));
+    checks.push(crash::honoured(&crashes, &urls, &traders).await);
     let honest: Vec<_> = (0..urls.len()).filter(|at| *at != attacker).collect();
     checks.extend(judge::all(&network, &pinned, &urls, &honest, &traders, &observer, &dir).await?);
     let figures = figures::Figures::of(&traders, &observer);

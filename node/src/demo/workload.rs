@@ -31,7 +31,7 @@ impl Account {
     pub(crate) fn fresh(rng: &mut impl Rng) -> Self {
         loop {
             let bytes: [u8; 32] = rng.random();
-            if let Ok(secret) = SecretKey::from_byte_array(bytes) {
+            if let Ok(secret) = SecretKey::from_secret_bytes(bytes) {
                 return Self { secret, nonce: 0 };
             }
         }

@@ -19,8 +19,9 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use fairveil_client::file::File;
 use fairveil_keygen::Definition;
-use fairveil_sequencer::Handle;
+use fairveil_sequencer::{Handle, StoreError};
 use serde::Deserialize;
 use tokio::{net::TcpListener, sync::Semaphore};
 
@@ -76,6 +77,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) -> std::io
         .route("/batches/{chain_id}", get(batches))
         .route("/orders/{height}", get(order))
         .route("/transcript", get(transcript))
+        .route("/evidence", get(evidence))
         .route("/adversary", get(adversary))
         .route("/metrics", get(metrics))
         .route("/livez", get(health::live))
@@ -111,6 +113,16 @@ async fn order(State(shared): State<Arc<Shared>>, Path(height): Path<u64>) -> Re
 
 async fn transcript(State(shared): State<Arc<Shared>>) -> Response {
     json(StatusCode::OK, shared.transcript.clone())
+}
+
+/// `GET /evidence`: proofs of faults, each as `fairveil verify` reads it.
+async fn evidence(State(shared): State<Arc<Shared>>) -> Response {
+    let handle = shared.handle.clone();
+    blocking(move || {
+        let files = handle.evidence()?.into_iter().map(|one| File::Evidence(Box::new(one)));
+        Ok::<_, StoreError>(Some(files.map(|file| file.to_value()).collect::<Vec<_>>()))
+    })
+    .await
 }
 
 /// What a front-runner tried; 404 at every other sequencer.

@@ -9,15 +9,11 @@ use std::{
 };
 
 use commonware_p2p::Manager as _;
-use commonware_parallel::Sequential;
 use commonware_runtime::{
     Metrics as _, Runner as _, Spawner as _, Supervisor as _, tokio as runtime,
 };
 use commonware_utils::ordered::Set;
-use fairveil_consensus::{
-    network::{Channels, Network as EngineNetwork},
-    timing::Timing,
-};
+use fairveil_consensus::timing::Timing;
 use fairveil_crypto::{SequencerIndex, committee::KeyShare};
 use fairveil_keygen::{
     CeremonyContext, Definition, Membership, Transcript, VerifiedTranscript,
@@ -27,13 +23,14 @@ use fairveil_keygen::{
 use fairveil_mempool::Limits;
 use fairveil_ordering as ordering;
 use fairveil_release::registry::{Registry, Rollup};
+use fairveil_runtime::NodeEngine;
 use fairveil_sequencer::{
-    Config as SequencerConfig, Engine, Executor, PeerChannels, Secrets, Store,
+    Config as SequencerConfig, Executor, Secrets, Store,
     ceremony::{self, Setup},
 };
 use fairveil_transport::{
-    self as transport, Channel, Directory, EndpointSecret, Member, Network, NetworkPublicKey,
-    NetworkSecret, SegmentationOffload, Sender, SocketOptions,
+    self as transport, EndpointSecret, Member, Network, NetworkPublicKey, NetworkSecret,
+    SegmentationOffload, SocketOptions,
 };
 use redb::backends::FileBackend;
 use tokio::net::TcpListener;
@@ -84,8 +81,6 @@ struct Node {
     _lock: FolderLock,
 }
 
-type NodeEngine = Engine<Directory, Directory, Sequential, Sender>;
-
 impl Node {
     async fn start(self, context: runtime::Context) -> Result<(), NodeError> {
         let definition = self.context.definition().clone();
@@ -93,8 +88,8 @@ impl Node {
         let index = definition.index_of(&key).ok_or(NodeError::NotAMember { key })?;
         let network = Arc::new(self.open_network(&definition, index)?);
         let observer = network.observer();
-        let engine = self.engine(&context, &network, &definition)?;
-        let channels = peer_channels(&network)?;
+        let (engine, channels) = fairveil_runtime::channels(&context, &network)
+            .map_err(|error| NodeError::Start { what: "channel", why: error.to_string() })?;
         let store = self.store(&definition)?;
         let (membership, transcript) = self.key_share(&context, &store, &engine).await?;
         let verified = self.verified(&transcript)?;
@@ -106,7 +101,7 @@ impl Node {
         let executor =
             Executor::pools(self.threads("admission_threads")?, self.threads("opening_threads")?)
                 .map_err(|error| NodeError::Start { what: "threads", why: error.to_string() })?;
-        let running = fairveil_sequencer::start(
+        let running = fairveil_runtime::start(
             context.child("sequencer"),
             sequencer,
             secrets,
@@ -190,33 +185,6 @@ impl Node {
         Ok(network)
     }
 
-    fn engine(
-        &self,
-        context: &runtime::Context,
-        network: &Network,
-        definition: &Definition,
-    ) -> Result<NodeEngine, NodeError> {
-        let take = |channel| {
-            network
-                .channel(channel)
-                .map_err(|error| NodeError::Start { what: "channel", why: error.to_string() })
-        };
-        let _ = definition;
-        let channels = Channels {
-            votes: take(Channel::Votes)?,
-            certificates: take(Channel::Certificates)?,
-            resolver: take(Channel::Resolver)?,
-            blocks: take(Channel::Blocks)?,
-            backfill: take(Channel::Backfill)?,
-        };
-        Ok(Engine {
-            peers: network.directory(),
-            blocker: network.directory(),
-            strategy: Sequential,
-            network: EngineNetwork::new(context, channels),
-        })
-    }
-
     fn store(&self, definition: &Definition) -> Result<Store, NodeError> {
         let path = self.data.join("state.redb");
         let what = "database";
@@ -261,13 +229,17 @@ impl Node {
             partition: "ceremony".into(),
             timing: ceremony_timing(),
         };
-        let keep = |membership: &Membership| {
+        let mut keep = |membership: &Membership| {
             let with_share = self.with(membership).map_err(std::io::Error::other)?;
             self.keystore.keep(&with_share)
         };
-        let made = ceremony::run(context.child("keygen"), setup, store, engine, keep)
-            .await
-            .map_err(|error| NodeError::Start { what: "key ceremony", why: error.to_string() })?;
+        let made =
+            fairveil_runtime::ceremony(context.child("keygen"), setup, store, engine, &mut keep)
+                .await
+                .map_err(|error| NodeError::Start {
+                    what: "key ceremony",
+                    why: error.to_string(),
+                })?;
         files::write_public(&path, &made.transcript.to_json())
             .map_err(|source| NodeError::File { what: "transcript", path, source })?;
         info!("the key ceremony is complete");
@@ -328,12 +300,17 @@ impl Node {
                 .map_err(|error| start("definition", error.to_string()))?,
             mode: match proposal.ordering.mode {
                 Mode::Strict => ordering::Mode::Strict,
-                Mode::Leader => ordering::Mode::Leader,
+                Mode::Leader => {
+                    let why = "ordering mode `leader` is a control for scenarios and comparisons; \
+                               a network runs `strict`";
+                    return Err(start("definition", why.into()));
+                }
             },
             registry: Registry::new(rollups)
                 .map_err(|error| start("rollups", error.to_string()))?,
             transcript: verified.digest(),
             limits: self.limits()?,
+            kept_share_heights: fairveil_release::opener::KEPT_HEIGHTS,
             timing: self.timing(definition)?,
             partition: "network".into(),
             connected: Arc::new(move || metrics::connected(&observed.0, &observed.1)),
@@ -465,22 +442,6 @@ impl Node {
         let threads = self.config.number(key, 1..=256, "1 to 256 threads")?;
         Ok(usize::try_from(threads).unwrap_or(1))
     }
-}
-
-/// The three channels beside the engine's.
-fn peer_channels(
-    network: &Network,
-) -> Result<PeerChannels<Sender, fairveil_transport::Receiver>, NodeError> {
-    let take = |channel| {
-        network
-            .channel(channel)
-            .map_err(|error| NodeError::Start { what: "channel", why: error.to_string() })
-    };
-    Ok(PeerChannels {
-        logs: take(Channel::Fragments)?,
-        bundles: take(Channel::Bundles)?,
-        shares: take(Channel::Shares)?,
-    })
 }
 
 /// A second instance of a membership: the share is read from its encoding.

@@ -236,13 +236,14 @@ fn two_logs_of_one_length_convict() {
     let lengths = EquivocationError::Lengths { one: 1, other: 2 };
     assert_eq!(verify(one, head(&['a', 'b'], 5)), lengths);
     let forged = LogHead { head: Digest::from_bytes([1; 32]), ..one };
-    assert_eq!(verify(one, forged), EquivocationError::Signature);
+    let unsigned = |head| EquivocationError::Signature { sequencer: sequencer(2), head };
+    assert_eq!(verify(one, forged), unsigned(forged.head));
     let theirs = LogHead { sequencer: sequencer(3), ..one };
     assert!(matches!(verify(one, theirs), EquivocationError::Sequencers { .. }));
     let later = LogHead { epoch: EPOCH.next(), ..one };
     assert!(matches!(verify(one, later), EquivocationError::Epochs { .. }));
     let strange = secret(4).public_key();
-    assert_eq!(evidence.verify(&NETWORK, &strange), Err(EquivocationError::Signature));
+    assert_eq!(evidence.verify(&NETWORK, &strange), Err(unsigned(evidence.one.head)));
 }
 
 #[test]

@@ -237,7 +237,7 @@ fn batch_documents_are_refused_each_for_its_reason_invariants_2_and_4() {
     assert!(matches!(refused(&|d| d.batch.bundles.swap(0, 1)), Of(B::Bundle { index: 0, .. })));
     assert!(matches!(
         refused(&|d| d.batch.bundles[1].position.index = 0),
-        Of(B::Bundle { index: 1, .. })
+        Of(B::Position { index: 1, .. })
     ));
     for change in [
         &(|d: &mut BatchDocument| d.batch.bundles[1].first += 1) as &dyn Fn(&mut BatchDocument),
@@ -245,7 +245,7 @@ fn batch_documents_are_refused_each_for_its_reason_invariants_2_and_4() {
         &|d| d.batch.bundles[1].count = 0,
         &|d| d.batch.bundles[1].count = u32::MAX,
     ] {
-        assert!(matches!(refused(change), Of(B::Range { index: 1 })));
+        assert!(matches!(refused(change), Of(B::Range { index: 1, .. })));
     }
     assert!(matches!(refused(&|d| d.batch.transactions.swap(0, 1)), Of(B::Leg { index: 0, .. })));
     assert!(matches!(
@@ -256,7 +256,11 @@ fn batch_documents_are_refused_each_for_its_reason_invariants_2_and_4() {
         refused(&|d| d.proof = batch_document(1, 901).proof),
         DocumentError::Proof(ProofError::LeftOut { .. })
     ));
-    let foreign = document.verify(&SEVEN.network_id, committee(), 904).expect_err("refused");
+    let other = document.verify(&SEVEN.network_id, committee(), 904).expect_err("refused");
+    assert_eq!(other, Of(B::Chain { actual: 902, expected: 904 }));
+    let mut foreign = document.clone();
+    foreign.batch.chain_id = 904;
+    let foreign = foreign.verify(&SEVEN.network_id, committee(), 904).expect_err("refused");
     assert_eq!(foreign, DocumentError::Proof(ProofError::Namespace { chain_id: 904 }));
 }
 

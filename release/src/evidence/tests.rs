@@ -38,7 +38,8 @@ fn forked_logs_convict() {
     assert!(matches!(heartbeat, Err(EvidenceError::Log(EquivocationError::SameChain { .. }))));
     let mut forged = fork(1, 2);
     forged.other.time_ms += 1;
-    let expected = Err(EvidenceError::Log(EquivocationError::Signature));
+    let unsigned = EquivocationError::Signature { sequencer: index(3), head: forged.other.head };
+    let expected = Err(EvidenceError::Log(unsigned));
     assert_eq!(judge(&Evidence::ForkedLog(forged)), expected);
     let mut foreign = fork(1, 2);
     foreign.one.sequencer = index(8);
@@ -72,7 +73,8 @@ fn receipts_convict() {
     let convicted = Ok((3, Offence::BrokenReceipt));
     assert_eq!(judge(&broken(&[id(1), id(3), id(4)])), convicted);
     let kept = judge(&broken(&[id(1), id(2), id(4)]));
-    assert_eq!(kept, Err(EvidenceError::Receipt(ReceiptEvidenceError::Consistent)));
+    let promised = ReceiptEvidenceError::Kept { id: id(2), position: 1 };
+    assert_eq!(kept, Err(EvidenceError::Receipt(promised)));
     let two = |a: (u8, u64), b: (u8, u64)| {
         Evidence::ConflictingReceipts(ConflictingReceipts {
             first: receipt(id(a.0), Place::Position(a.1)),
@@ -82,9 +84,16 @@ fn receipts_convict() {
     let convicted = Ok((3, Offence::ConflictingReceipts));
     assert_eq!(judge(&two((1, 5), (2, 5))), convicted);
     assert_eq!(judge(&two((1, 5), (1, 6))), convicted);
-    let fine = Err(EvidenceError::Receipt(ReceiptEvidenceError::Consistent));
-    assert_eq!(judge(&two((1, 5), (1, 5))), fine);
-    assert_eq!(judge(&two((1, 5), (2, 6))), fine);
+    let fine = |a: (u8, u64), b: (u8, u64)| {
+        Err(EvidenceError::Receipt(ReceiptEvidenceError::Consistent {
+            first_id: id(a.0),
+            first_place: Place::Position(a.1),
+            second_id: id(b.0),
+            second_place: Place::Position(b.1),
+        }))
+    };
+    assert_eq!(judge(&two((1, 5), (1, 5))), fine((1, 5), (1, 5)));
+    assert_eq!(judge(&two((1, 5), (2, 6))), fine((1, 5), (2, 6)));
 }
 
 fn premature(change: impl Fn(&mut PrematureShare)) -> Evidence {

@@ -7,7 +7,7 @@ use fairveil_consensus::host::BundleFacts;
 use fairveil_crypto::{BundleId, SequencerIndex, encoding, envelope::VerifiedBundle};
 use fairveil_mempool::{
     BundleMessage, Receipt, ReceiptBody,
-    pool::{Input, Output, Reply, RequestId, StoredBundle},
+    pool::{Input, Output, Remains, Reply, RequestId, StoredBundle},
 };
 use rand_core_10::CryptoRng;
 use tracing::debug;
@@ -95,7 +95,11 @@ where
                     self.shared.change(|contents| contents.facts.insert(id, facts));
                     held.push(bundle);
                 }
-                Output::Forget { id } => {
+                Output::ServeOld { to, ids } => self.serve_old(to, ids)?,
+                Output::Forget { id, remains } => {
+                    if remains == Remains::Archived {
+                        self.archive(id)?;
+                    }
                     self.outbox.write(Write::remove(Table::Bundles, *id.as_bytes()));
                     self.shared.change(|contents| contents.facts.remove(&id));
                     self.openings.forget(&id);
@@ -160,6 +164,32 @@ where
             None => BundleMessage::Absent(vec![id]),
         };
         self.send(Lane::Bundles, &[to], message.encode());
+        Ok(())
+    }
+
+    /// Sends a peer what the archive has of these, and says what it has not.
+    fn serve_old(&mut self, to: SequencerIndex, ids: Vec<BundleId>) -> Result<(), StopReason> {
+        let mut absent = Vec::new();
+        for id in ids {
+            match self.store.get(Table::Archive, id.as_bytes())? {
+                Some(sealed) => {
+                    self.send(Lane::Bundles, &[to], BundleMessage::Relay(sealed).encode());
+                }
+                None => absent.push(id),
+            }
+        }
+        if !absent.is_empty() {
+            self.send(Lane::Bundles, &[to], BundleMessage::Absent(absent).encode());
+        }
+        Ok(())
+    }
+
+    /// Keeps a bundle that the pool lets go, for members that apply its block later.
+    fn archive(&mut self, id: BundleId) -> Result<(), StopReason> {
+        if let Some(bytes) = self.store.get(Table::Bundles, id.as_bytes())? {
+            let stored: StoredBundle = decoded(Table::Bundles, &bytes, MAX_STORED_BYTES)?;
+            self.outbox.write(Write::put(Table::Archive, *id.as_bytes(), stored.sealed));
+        }
         Ok(())
     }
 }

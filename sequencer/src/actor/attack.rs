@@ -4,10 +4,9 @@ use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::Sender;
 use commonware_runtime::{Clock, Metrics, Spawner};
 use fairveil_crypto::{
-    BundleId, Height,
+    BundleId, ConsensusPublicKey, Height,
     certificate::FinalOrder,
     domain::{Tag, hash},
-    encoding,
     envelope::{SealedBundle, VerifiedBundle},
     seal::SealRandomness,
 };
@@ -17,7 +16,10 @@ use fairveil_mempool::{
     seal_bundle,
 };
 use fairveil_ordering::LogHead;
-use fairveil_release::opener::{OwnShare, ShareMessage};
+use fairveil_release::{
+    message::OpeningMessage,
+    opener::{OwnShare, ShareMessage},
+};
 use rand_core_10::CryptoRng;
 
 use super::{Actor, Lane, StopReason};
@@ -25,6 +27,10 @@ use crate::{behaviour::Behaviour, logs::LogMessage};
 
 /// Heights for which an attacking bundle may be ordered.
 const ATTACK_HEIGHTS: u64 = 512;
+/// Counter of what an adversary did that an honest sequencer never does.
+pub(super) const MOVES: &str = "adversary_moves";
+/// Ticks for which a reversing sequencer gathers entries before it turns them around.
+const GATHERING_TICKS: u64 = 4;
 /// Invented ids a phantom reporter puts into its log at a time, and all in all.
 const PHANTOMS: u64 = 1;
 const MAX_PHANTOMS: u64 = 512;
@@ -82,22 +88,34 @@ where
 
     /// A front-runner asks for shares of the next height, which is not final anywhere; a phantom
     /// reporter logs an id that nobody has.
-    pub(super) fn attack_on_block(&mut self, height: Height) {
+    pub(super) fn attack_on_block(&mut self, height: Height, leader: ConsensusPublicKey) {
         match self.adversary.behaviour {
             Behaviour::FrontRunner => {
                 let peers = self.peers();
                 let height = self.progress.finalized().max(height).saturating_add(2);
-                let message = ShareMessage::Request { height };
+                let message = OpeningMessage::Share(ShareMessage::Request { height });
                 self.adversary.report.requests += peers.len() as u64;
-                self.send(Lane::Shares, &peers, encoding::encode(&message));
+                self.count(MOVES, 1);
+                self.send(Lane::Shares, &peers, message.encode());
             }
             Behaviour::Phantom if height.get() < MAX_PHANTOMS => {
                 for number in 0..PHANTOMS {
                     let seed = [height.get().to_be_bytes(), number.to_be_bytes()].concat();
                     self.phantom(&seed);
+                    self.count(MOVES, 1);
                 }
             }
+            // As the leader it carried nobody else's new ids.
+            Behaviour::Censor if leader == self.signer.public_key() => self.count(MOVES, 1),
             _ => {}
+        }
+    }
+
+    /// What a reversing sequencer gathered goes into its log, turned around.
+    pub(super) fn attack_on_tick(&mut self) {
+        if self.ticks.is_multiple_of(GATHERING_TICKS) {
+            let moved = self.adversary.turn_around();
+            self.count(MOVES, moved);
         }
     }
 
@@ -114,13 +132,18 @@ where
         self.entries.push(fairveil_mempool::pool::LogEntry { position: 0, id, receipt });
     }
 
-    /// An equivocator's second version of a piece: the same length, another last entry.
+    /// An equivocator's second version of a piece: the same length, other entries.
     pub(super) fn forked(&self, from: u64, head: &LogHead, ids: &[BundleId]) -> Option<LogMessage> {
-        if self.adversary.behaviour != Behaviour::Equivocator || ids.len() < 2 {
+        if self.adversary.behaviour != Behaviour::Equivocator || ids.is_empty() {
             return None;
         }
         let mut ids = ids.to_vec();
-        ids.reverse();
+        match ids.as_mut_slice() {
+            [only] => {
+                *only = BundleId::from_bytes(hash(Tag::EvidenceFile, &[only.as_bytes()]).to_bytes())
+            }
+            several => several.reverse(),
+        }
         let tip = self.shared.read().logs.tip_at(self.config.index, from)?.after_all(&ids);
         let (height, time) = (head.height_seen, head.time_ms);
         let head = LogHead::sign(self.log.name(), tip, height, time, &self.signer);
@@ -128,10 +151,11 @@ where
     }
 
     /// A bad sharer's share: its first point is another one, and it is signed all the same.
-    pub(super) fn adversary_share(&self, order: &FinalOrder, share: OwnShare) -> OwnShare {
+    pub(super) fn adversary_share(&mut self, order: &FinalOrder, share: OwnShare) -> OwnShare {
         if self.adversary.behaviour != Behaviour::BadSharer {
             return share;
         }
+        self.count(MOVES, 1);
         let mut wrong = share.share().clone();
         if let Some(first) = wrong.points.first_mut() {
             *first = self.secrets.key_share.public_key_share().encode();

@@ -76,7 +76,7 @@ where
         }
         self.outbox.then(Effect::Acknowledge(acknowledgement));
         self.outbox.then(Effect::PublishHead);
-        self.attack_on_block(height);
+        self.attack_on_block(height, block.header().leader);
         self.tell_lag()
     }
 

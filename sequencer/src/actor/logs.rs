@@ -4,13 +4,18 @@ use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::Sender;
 use commonware_runtime::{Clock, Metrics, Spawner};
 use fairveil_consensus::{SystemEntry, host::Host as _};
-use fairveil_crypto::{BundleId, SequencerIndex, encoding};
+use fairveil_crypto::{
+    BundleId, SequencerIndex,
+    domain::{Tag, hash},
+    encoding,
+};
 use fairveil_mempool::pool::LogEntry;
 use fairveil_ordering::LogHead;
+use fairveil_release::evidence::Evidence;
 use rand_core_10::CryptoRng;
 use tracing::{debug, warn};
 
-use super::{Actor, Lane, StopReason};
+use super::{Actor, Lane, StopReason, attack::MOVES};
 use crate::{
     logs::{Learned, LogMessage, MAX_PIECE_IDS},
     outbox::Effect,
@@ -24,10 +29,11 @@ where
 {
     /// Puts the entries that the pool appended into the next transaction.
     pub(super) fn write_entries(&mut self) {
-        if self.entries.is_empty() {
+        let entries = std::mem::take(&mut self.entries);
+        let entries = self.adversary.arrange(entries);
+        if entries.is_empty() {
             return;
         }
-        let entries = self.adversary.arrange(std::mem::take(&mut self.entries));
         let mut ids = Vec::with_capacity(entries.len());
         for (position, entry) in entries {
             let key = log_key(self.log.name().epoch.get(), position);
@@ -107,6 +113,7 @@ where
         };
         self.send(Lane::Logs, shown, message.encode());
         if let Some(other) = forked {
+            self.count(MOVES, 1);
             self.send(Lane::Logs, deceived, other.encode());
         }
     }
@@ -144,7 +151,7 @@ where
             Ok(Learned::Equivocated(proof)) => {
                 warn!(%peer, "a sequencer signed two order logs");
                 self.count("equivocations", 1);
-                self.write_evidence(encoding::encode(&*proof));
+                self.write_evidence(&Evidence::ForkedLog((*proof).clone()));
                 self.shared.record(peer, SystemEntry::ForkedLog(*proof));
             }
             Err(fault) => {
@@ -162,9 +169,9 @@ where
     }
 
     /// Keeps a proof under its digest.
-    pub(super) fn write_evidence(&mut self, bytes: Vec<u8>) {
-        let key =
-            fairveil_crypto::domain::hash(fairveil_crypto::domain::Tag::EvidenceFile, &[&bytes]);
+    pub(super) fn write_evidence(&mut self, evidence: &Evidence) {
+        let bytes = evidence.encode();
+        let key = hash(Tag::EvidenceFile, &[&bytes]);
         self.outbox.write(Write::put(Table::Evidence, *key.as_bytes(), bytes));
     }
 }

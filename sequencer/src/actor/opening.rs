@@ -4,22 +4,23 @@ use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::Sender;
 use commonware_runtime::{Clock, Metrics, Spawner};
 use fairveil_crypto::{
-    Height, SequencerIndex, certificate::FinalOrder, encoding, envelope::VerifiedBundle,
+    SequencerIndex, certificate::FinalOrder, encoding, envelope::VerifiedBundle,
 };
 use fairveil_mempool::pool::Input as PoolInput;
 use fairveil_release::{
-    chain::JudgedOrder,
+    message::OpeningMessage,
     opener::{FinalBatch, Input, MAX_SHARE_MESSAGE_BYTES, Output, ShareMessage},
+    release::Release,
     tree::Outcome,
 };
 use rand_core_10::CryptoRng;
 use tracing::{debug, warn};
 
-use super::{Actor, Lane, StopReason};
+use super::{Actor, Lane, StopReason, attack::MOVES};
 use crate::{
     executor::Lane as Threads,
     handle::decoded,
-    opening::{OpeningDone, Openings, stored_share},
+    opening::{OpeningDone, Openings, Source, stored_share},
     outbox::Effect,
     record::{End, Event, MAX_PLACE_BYTES, Place, height_key},
     store::{Table, Write},
@@ -32,8 +33,8 @@ where
 {
     /// An order is final: opens it as soon as all of its bundles are here.
     pub(crate) fn open(&mut self, order: FinalOrder) -> Result<(), StopReason> {
-        let pool = &self.pool;
-        let batch = self.openings.order(order, |id| pool.bundle(id).cloned());
+        let (pool, now) = (&self.pool, self.now_ms());
+        let batch = self.openings.order(now, order, |id| pool.bundle(id).cloned());
         match batch {
             Some(batch) => self.open_batch(batch),
             None => {
@@ -83,14 +84,15 @@ where
         from: SequencerIndex,
         bytes: &[u8],
     ) -> Result<(), StopReason> {
-        match encoding::decode::<ShareMessage>(bytes, MAX_SHARE_MESSAGE_BYTES) {
-            Ok(message) => {
+        match OpeningMessage::decode(bytes) {
+            Ok(OpeningMessage::Share(message)) => {
                 let now = self.now_ms();
                 let outputs = self.openings.opener.handle(now, Input::Message { from, message });
                 self.opener_outputs(outputs)
             }
+            Ok(OpeningMessage::Release(message)) => self.release_message(from, message),
             Err(error) => {
-                debug!(%from, %error, "not a message about shares");
+                debug!(%from, %error, "not a message about openings");
                 self.count("malformed_messages", 1);
                 Ok(())
             }
@@ -134,7 +136,7 @@ where
         while let Some(batch) = self.openings.resume() {
             self.open_batch(batch)?;
         }
-        Ok(())
+        self.tick_adoption(now)
     }
 
     fn opener_outputs(&mut self, outputs: Vec<Output>) -> Result<(), StopReason> {
@@ -142,9 +144,9 @@ where
             match output {
                 Output::Broadcast(message) => {
                     let peers = self.peers();
-                    self.send_share(&peers, &message);
+                    self.send_share(&peers, message);
                 }
-                Output::Send { to, message } => self.send_share(&[to], &message),
+                Output::Send { to, message } => self.send_share(&[to], message),
                 Output::Run(job) => {
                     let run = self.executor.run(Threads::Opening, Openings::combining(job));
                     self.start(async move { run.await.map(Into::into) });
@@ -156,7 +158,7 @@ where
                 Output::Blame { culprit, evidence } => {
                     warn!(%culprit, "a sequencer signed a bad decryption share");
                     self.count("bad_shares", 1);
-                    self.write_evidence(encoding::encode(&*evidence));
+                    self.write_evidence(&evidence);
                 }
                 Output::Postponed(height) => {
                     // `open_batch` asks for room first.
@@ -167,10 +169,12 @@ where
         Ok(())
     }
 
-    fn send_share(&mut self, to: &[SequencerIndex], message: &ShareMessage) {
-        if !self.adversary.withholds(message) {
-            self.send(Lane::Shares, to, encoding::encode(message));
+    fn send_share(&mut self, to: &[SequencerIndex], message: ShareMessage) {
+        if self.adversary.withholds(&message) {
+            self.count(MOVES, 1);
+            return;
         }
+        self.send(Lane::Shares, to, OpeningMessage::Share(message).encode());
     }
 
     fn stored_own_share(
@@ -183,22 +187,21 @@ where
         Ok(stored_share(share, order, self.config.index))
     }
 
-    /// Cuts every height whose turn has come.
-    fn cut(&mut self) -> Result<(), StopReason> {
-        while let Some(order) = self.openings.next_to_cut() {
-            self.cut_one(order)?;
+    /// Releases every height whose turn has come.
+    pub(super) fn cut(&mut self) -> Result<(), StopReason> {
+        while let Some(cut) = self.openings.cut_next() {
+            let (source, release) =
+                cut.map_err(|error| StopReason::Inconsistent(error.to_string()))?;
+            if source == Source::Adopted {
+                self.count("adopted_releases", 1);
+            }
+            self.keep_release(&release)?;
         }
         self.tell_lag()
     }
 
-    fn cut_one(&mut self, order: JudgedOrder) -> Result<(), StopReason> {
-        let height = order.height;
-        let (release, _) = self
-            .openings
-            .releases
-            .extend(order)
-            .map_err(|error| StopReason::Inconsistent(error.to_string()))?;
-        let root = release.header.root();
+    fn keep_release(&mut self, release: &Release) -> Result<(), StopReason> {
+        let (height, root) = (release.header.height, release.header.root());
         if let Some(certified) = self.certified_root(height)
             && certified != root
         {

@@ -180,6 +180,7 @@ fn config(world: &World, position: usize) -> Config {
         registry: Registry::new(rollups).expect("three rollups"),
         transcript: Digest::from_bytes([1; 32]),
         limits: plan.limits.clone(),
+        kept_share_heights: plan.kept_share_heights,
         timing: TIMING,
         partition: format!("member-{position}"),
         connected: Arc::new(move || lock(&up).clone()),

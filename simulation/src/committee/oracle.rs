@@ -12,10 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fairveil_crypto::certificate::{BlockHeader, Emission, OrderCertificate, Placement};
 use fairveil_crypto::encoding::decode;
-use fairveil_crypto::share::ShareEvidence;
 use fairveil_crypto::{BlockDigest, BundleId, SequencerIndex};
 use fairveil_mempool::pool::LogEntry;
-use fairveil_ordering::Equivocation;
+use fairveil_release::evidence::Evidence as Proof;
 use fairveil_release::release::Release;
 use fairveil_release::tree::Outcome;
 use fairveil_sequencer::store::{Store, Table};
@@ -238,19 +237,11 @@ impl<'a> Case<'a> {
         let adversary = self.given.plan.adversary.map(|(position, _)| position);
         let (mut wrong, mut named) = (Vec::new(), 0);
         for bytes in self.honest.iter().flat_map(|view| &view.evidence) {
-            let culprit = if let Ok(share) = decode::<ShareEvidence>(bytes, MAX_VALUE_BYTES) {
-                share.verify(committee).map(|(culprit, _)| culprit).map_err(|e| e.to_string())
-            } else if let Ok(logs) = decode::<Equivocation>(bytes, MAX_VALUE_BYTES) {
-                let key = committee.consensus_key(logs.one.sequencer);
-                let verified = key.map(|key| logs.verify(network, &key));
-                match verified {
-                    Some(Ok(_)) => Ok(logs.one.sequencer),
-                    _ => Err("two heads that prove nothing".to_owned()),
-                }
-            } else {
-                Err("evidence that nobody can read".to_owned())
-            };
-            match culprit {
+            let read = Proof::decode(bytes).map_err(|why| why.to_string());
+            let judged = read.and_then(|evidence| {
+                evidence.judge(network, committee).map_err(|why| why.to_string())
+            });
+            match judged.map(|verdict| verdict.culprit) {
                 Ok(culprit) if Some(culprit.position()) == adversary => named += 1,
                 Ok(culprit) => wrong.push(format!("sequencer {culprit} is named, and is honest")),
                 Err(why) => wrong.push(format!("evidence proves nothing: {why}")),
@@ -332,8 +323,15 @@ impl<'a> Case<'a> {
 }
 
 /// Counters of the sequencers that go into a report.
-const COUNTED: [&str; 5] =
-    ["bad_shares", "equivocations", "share_requests_refused", "refused_pieces", "invalid_relays"];
+const COUNTED: [&str; 7] = [
+    "adopted_releases",
+    "adversary_moves",
+    "bad_shares",
+    "equivocations",
+    "invalid_relays",
+    "refused_pieces",
+    "share_requests_refused",
+];
 
 impl View {
     fn read(position: usize, store: &Store, given: &Evidence<'_>) -> Result<Self, String> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use commonware_utils::{Probability, probability};
 use fairveil_mempool::Limits;
+use fairveil_release::opener::KEPT_HEIGHTS;
 use fairveil_sequencer::Behaviour;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
@@ -19,6 +20,8 @@ pub(crate) enum Kind {
     Crashes,
     /// One sequencer cheats.
     Adversary(Behaviour),
+    /// One sequencer stays without power until nobody keeps shares and bundles for it any more.
+    Latecomer,
     /// A trader splits conflicting, expiring and limit-hitting bundles over the sequencers.
     Splitter,
 }
@@ -74,6 +77,8 @@ pub(crate) struct Plan {
     pub(crate) outages: Vec<Outage>,
     pub(crate) orders: Vec<Order>,
     pub(crate) limits: Limits,
+    /// Heights for which own shares are kept.
+    pub(crate) kept_share_heights: u64,
 }
 
 /// Streams of randomness that depend on the seed alone.
@@ -94,14 +99,21 @@ impl Plan {
         };
         let outages = match kind {
             Kind::Crashes => outages(members, &mut rng),
+            Kind::Latecomer => vec![long_outage(members, &mut rng)],
             _ => Vec::new(),
         };
         let mut limits = Limits::DEFAULT;
         if kind == Kind::Splitter {
             limits.payer_bundles = SPLITTER_PAYER_BUNDLES;
         }
+        let mut kept_share_heights = KEPT_HEIGHTS;
+        if kind == Kind::Latecomer {
+            limits.retained_heights = LATECOMER_KEPT_HEIGHTS;
+            kept_share_heights = LATECOMER_KEPT_HEIGHTS;
+        }
         let orders = orders(kind, n, f, &mut rng);
-        Self { kind, n, f, links: links(kind, &mut rng), adversary, outages, orders, limits }
+        let links = links(kind, &mut rng);
+        Self { kind, n, f, links, adversary, outages, orders, limits, kept_share_heights }
     }
 
     /// Positions of the members that follow the protocol.
@@ -113,8 +125,14 @@ impl Plan {
 
 /// Bundles of one payer that a sequencer admits in suite `splitter`.
 pub(crate) const SPLITTER_PAYER_BUNDLES: u64 = 6;
+/// Heights for which shares and bundles are kept in suite `latecomer`: far fewer than pass while
+/// its member is away.
+const LATECOMER_KEPT_HEIGHTS: u64 = 2;
 /// Ordinary bundles of a seed.
 const ORDERS: usize = 12;
+/// Bundles that are sealed at one time where somebody cheats: an adversary needs something to
+/// reorder.
+const BURST: usize = 3;
 /// When the last of them is sealed, at the latest.
 const ORDERS_UNTIL_MS: u64 = 2_500;
 /// When the first is sealed, at the earliest.
@@ -168,13 +186,24 @@ fn outages(members: usize, rng: &mut ChaCha20Rng) -> Vec<Outage> {
         .collect()
 }
 
+/// An outage that lasts longer than anything is kept.
+fn long_outage(members: usize, rng: &mut ChaCha20Rng) -> Outage {
+    let member = rng.random_range(0..members);
+    let begins = Begins::At(Duration::from_millis(rng.random_range(200..600)));
+    Outage { member, begins, lasts: Duration::from_millis(rng.random_range(4_000..5_000)) }
+}
+
 fn orders(kind: Kind, n: u16, f: u16, rng: &mut ChaCha20Rng) -> Vec<Order> {
     let from = if kind == Kind::Splitter { ORDERS_UNTIL_MS } else { ORDERS_FROM_MS };
     let count = if kind == Kind::Splitter { ORDERS / 2 } else { ORDERS };
+    let bursts = matches!(kind, Kind::Adversary(_));
+    let mut burst = from;
     let mut orders: Vec<Order> = (0..count)
-        .map(|_| {
-            let at = Duration::from_millis(rng.random_range(from..from + ORDERS_UNTIL_MS));
-            Order { at, to: addressees(n, f, rng) }
+        .map(|number| {
+            if !bursts || number % BURST == 0 {
+                burst = rng.random_range(from..from + ORDERS_UNTIL_MS);
+            }
+            Order { at: Duration::from_millis(burst), to: addressees(n, f, rng) }
         })
         .collect();
     orders.sort_by_key(|order| order.at);

@@ -236,7 +236,7 @@ impl Scene {
         }
     }
 
-    /// Whether every submission is answered and every admitted bundle has ended everywhere.
+    /// Whether every submission is answered and every bundle with f+1 receipts has ended everywhere.
     fn is_quiet(&self) -> bool {
         let outages = self.outages.iter().any(|outage| outage.begins_at_write().is_none());
         if outages || !self.dark.is_empty() || !self.market.is_quiet() {
@@ -252,7 +252,10 @@ impl Scene {
                 Err(_) => false,
             }
         };
-        let admitted = submissions.iter().filter(|submission| !submission.receipts.is_empty());
+        // Fewer than f+1 receipts promise nothing: such a bundle may wait until its window closes.
+        let promised = usize::from(self.world.plan.f) + 1;
+        let admitted =
+            submissions.iter().filter(|submission| submission.receipts.len() >= promised);
         let all_ended = admitted.into_iter().all(|submission| {
             honest.iter().all(|member| ended(member, submission.id, submission.expires_at))
         });

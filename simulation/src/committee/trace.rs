@@ -16,6 +16,7 @@ use commonware_p2p::{CheckedSender, LimitedSender, Recipients, simulated};
 use commonware_runtime::{IoBufs, deterministic};
 use fairveil_consensus::committee::PublicKey;
 use fairveil_crypto::{BatchId, BlockDigest};
+use fairveil_release::message::OpeningMessage;
 use fairveil_release::opener::ShareMessage;
 
 /// A sender of the simulated network.
@@ -113,13 +114,14 @@ fn vote(bytes: &[u8]) -> Option<Sent> {
 }
 
 fn share(bytes: &[u8]) -> Option<Sent> {
-    Some(match ShareMessage::decode(bytes) {
-        Ok(ShareMessage::Share { height, share }) => {
-            Sent::Share { height: height.get(), batch: share.batch }
+    match OpeningMessage::decode(bytes) {
+        Ok(OpeningMessage::Share(ShareMessage::Share { height, share })) => {
+            Some(Sent::Share { height: height.get(), batch: share.batch })
         }
-        Ok(ShareMessage::Request { .. }) => Sent::Request,
-        Err(_) => Sent::Unreadable,
-    })
+        Ok(OpeningMessage::Share(ShareMessage::Request { .. })) => Some(Sent::Request),
+        Ok(OpeningMessage::Release(_)) => None,
+        Err(_) => Some(Sent::Unreadable),
+    }
 }
 
 impl LimitedSender for Tap {

@@ -4,4 +4,4 @@ mod proxy;
 mod raw;
 
 pub use proxy::{Faults, LossyProxy};
-pub use raw::{RawPeer, RawPeerError};
+pub use raw::{RawPeer, RawPeerError, first_packets};

@@ -1,4 +1,5 @@
-//! A peer that authenticates as a sequencer and then does whatever a test tells it to.
+//! A peer that authenticates as a sequencer or comes as a trader, and then does whatever a test
+//! tells it to; and handshakes that are begun and never gone on with.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -6,8 +7,11 @@ use std::{
 };
 
 use fairveil_crypto::NetworkId;
-use quinn::{Connection, ConnectionError, Endpoint};
+use quinn::{
+    Connection, ConnectionError, Endpoint, TransportConfig, crypto::rustls::QuicClientConfig,
+};
 use thiserror::Error;
+use tokio::net::UdpSocket;
 
 use crate::{
     endpoint::{self, BindError, SegmentationOffload, Timing},
@@ -39,6 +43,58 @@ pub enum RawPeerError {
     /// A stream ended.
     #[error(transparent)]
     Write(#[from] quinn::WriteError),
+    /// A socket of the test's own failed.
+    #[error(transparent)]
+    Socket(#[from] std::io::Error),
+}
+
+fn client() -> Result<(Endpoint, Arc<TransportConfig>), BindError> {
+    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let endpoint =
+        Endpoint::client(local).map_err(|source| BindError::Socket { address: local, source })?;
+    let transport = endpoint::sequencer_transport(&Timing::WIDE_AREA, SegmentationOffload::On)?;
+    Ok((endpoint, Arc::new(transport)))
+}
+
+fn client_config(tls: QuicClientConfig, transport: Arc<TransportConfig>) -> quinn::ClientConfig {
+    let mut config = quinn::ClientConfig::new(Arc::new(tls));
+    config.transport_config(transport);
+    config
+}
+
+/// The first packets of `count` handshakes of traders, which nobody goes on with. An endpoint of
+/// sequencers reads them too, up to the protocol's name.
+///
+/// # Errors
+///
+/// If there is no socket.
+pub async fn first_packets(
+    network_id: &NetworkId,
+    pinned: NetworkPublicKey,
+    count: usize,
+) -> Result<Vec<Vec<u8>>, RawPeerError> {
+    let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = silent.local_addr()?;
+    let (endpoint, transport) = client()?;
+    let mut packets = Vec::with_capacity(count);
+    let mut packet = [0; 2_048];
+    for _ in 0..count {
+        let tls = tls::trader_client(network_id, pinned).map_err(BindError::from)?;
+        let config = client_config(tls, transport.clone());
+        let connecting = endpoint.connect_with(config, address, tls::SERVER_NAME)?;
+        // Earlier ones are sent again meanwhile: each is known by its connection id.
+        let connection_id = |packet: &[u8]| packet[6..6 + usize::from(packet[5])].to_vec();
+        loop {
+            let length = silent.recv(&mut packet).await?;
+            let id = connection_id(&packet[..length]);
+            if packets.iter().all(|known: &Vec<u8>| connection_id(known) != id) {
+                packets.push(packet[..length].to_vec());
+                break;
+            }
+        }
+        drop(connecting);
+    }
+    Ok(packets)
 }
 
 impl RawPeer {
@@ -53,13 +109,27 @@ impl RawPeer {
         pinned: NetworkPublicKey,
         address: SocketAddr,
     ) -> Result<Self, RawPeerError> {
-        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let endpoint = Endpoint::client(local)
-            .map_err(|source| BindError::Socket { address: local, source })?;
         let tls = tls::sequencer_client(secret, network_id, pinned).map_err(BindError::from)?;
-        let transport = endpoint::sequencer_transport(&Timing::WIDE_AREA, SegmentationOffload::On)?;
-        let mut config = quinn::ClientConfig::new(Arc::new(tls));
-        config.transport_config(Arc::new(transport));
+        Self::connect(tls, address).await
+    }
+
+    /// Dials as a trader, within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// If there is no connection.
+    pub async fn dial_as_trader(
+        network_id: &NetworkId,
+        pinned: NetworkPublicKey,
+        address: SocketAddr,
+    ) -> Result<Self, RawPeerError> {
+        let tls = tls::trader_client(network_id, pinned).map_err(BindError::from)?;
+        Self::connect(tls, address).await
+    }
+
+    async fn connect(tls: QuicClientConfig, address: SocketAddr) -> Result<Self, RawPeerError> {
+        let (endpoint, transport) = client()?;
+        let config = client_config(tls, transport);
         let connection = endpoint.connect_with(config, address, tls::SERVER_NAME)?.await?;
         Ok(Self { _endpoint: endpoint, connection })
     }

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::{BodyError, CLOSE_RATE, CLOSE_SHUTDOWN, read_body, write_body};
 use crate::{
+    congestion,
     endpoint::{self, BindError, SegmentationOffload},
     identity::NetworkPublicKey,
     reason::LinkError,
@@ -147,7 +148,7 @@ impl TraderClient {
 
     /// Closes the connection and tells the server.
     pub async fn close(self) {
-        self.connection.close(CLOSE_SHUTDOWN, b"");
+        congestion::close(&self.connection, CLOSE_SHUTDOWN, b"");
         let _slow_server = timeout(FAREWELL, self.endpoint.wait_idle()).await;
     }
 
@@ -166,6 +167,12 @@ impl TraderClient {
                 .close_reason()
                 .map_or(TraderRequestError::NoReply, |error| ended(&error))),
         }
+    }
+}
+
+impl Drop for TraderClient {
+    fn drop(&mut self) {
+        congestion::close(&self.connection, CLOSE_SHUTDOWN, b"");
     }
 }
 

@@ -31,6 +31,7 @@ use super::{
     read_body, write_body,
 };
 use crate::{
+    congestion,
     endpoint::{self, BindError, Running, SocketOptions, SocketReport},
     identity::{EndpointSecret, NetworkSecret},
     tls,
@@ -269,8 +270,9 @@ async fn supervise(
             },
         }
     }
-    endpoint.close(CLOSE_SHUTDOWN, b"");
+    // Each one closes its connection before its streams are dropped.
     tasks.shutdown().await;
+    endpoint.close(CLOSE_SHUTDOWN, b"");
     drop(endpoint);
     running.ended(FAREWELL).await;
 }
@@ -316,10 +318,18 @@ enum Charged {
 async fn accept(mut place: Place, incoming: Incoming, charged: Charged) {
     let shared = place.shared.clone();
     let counters = &shared.counters;
+    let from = incoming.remote_address();
     let handshake = async { incoming.accept()?.await };
     let connection = match timeout(shared.limits.handshake, handshake).await {
         Ok(Ok(connection)) => connection,
-        Ok(Err(_)) | Err(_) => return count(&counters.failed_handshakes),
+        Ok(Err(error)) => {
+            debug!(%from, %error, "a trader's handshake failed");
+            return count(&counters.failed_handshakes);
+        }
+        Err(_) => {
+            debug!(%from, limit = ?shared.limits.handshake, "a trader's handshake took too long");
+            return count(&counters.failed_handshakes);
+        }
     };
     count(&counters.accepted);
     // The handshake has proved the address.
@@ -327,13 +337,21 @@ async fn accept(mut place: Place, incoming: Incoming, charged: Charged) {
     let tokens = shared.limits.connection_tokens;
     if charged == Charged::No && shared.take_tokens(address, tokens).is_err() {
         count(&counters.refused_rate);
-        connection.close(CLOSE_RATE, b"the address asks too often");
+        congestion::close(&connection, CLOSE_RATE, b"the address asks too often");
     } else if !place.claim(address) {
         count(&counters.refused_busy);
-        connection.close(CLOSE_BUSY, b"the address has too many connections");
+        congestion::close(&connection, CLOSE_BUSY, b"the address has too many connections");
     } else {
         serve(&shared, &connection).await;
-        connection.close(CLOSE_SHUTDOWN, b"");
+    }
+}
+
+/// Closes the connection when it is served no more.
+struct CloseOnDrop<'a>(&'a Connection);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        congestion::close(self.0, CLOSE_SHUTDOWN, b"");
     }
 }
 
@@ -342,6 +360,8 @@ async fn serve(shared: &Arc<Shared>, connection: &Connection) {
     let from = connection.remote_address();
     let refusals = Arc::new(AtomicU64::new(0));
     let mut tasks = JoinSet::new();
+    // Dropped before the tasks and their streams.
+    let _guard = CloseOnDrop(connection);
     loop {
         tokio::select! {
             stream = connection.accept_bi() => {
@@ -358,7 +378,7 @@ async fn serve(shared: &Arc<Shared>, connection: &Connection) {
             Some(_) = tasks.join_next() => {
                 if refusals.load(Ordering::Relaxed) >= u64::from(shared.limits.max_refusals) {
                     count(&shared.counters.refused_rate);
-                    connection.close(CLOSE_RATE, b"too many refused requests");
+                    congestion::close(connection, CLOSE_RATE, b"too many refused requests");
                     break;
                 }
             }

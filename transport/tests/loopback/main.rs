@@ -5,6 +5,7 @@ mod abuse;
 mod authentication;
 mod delivery;
 mod engines;
+mod floods;
 mod priority;
 mod recovery;
 mod support;

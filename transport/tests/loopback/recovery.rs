@@ -114,6 +114,21 @@ async fn a_silent_link_is_noticed_and_mended() {
     finish(vec![dialler, acceptor]).await;
 }
 
+/// The window is full, and the peer's acknowledgements are a round trip away: the goodbye does not
+/// wait for them. (quinn alone never sends it.)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_goodbye_is_heard_while_data_is_on_its_way() {
+    let faults = Faults { delay: Duration::from_millis(200), ..Faults::default() };
+    let Pair { ids, dialler, acceptor, proxy } = Pair::connect(patient(), faults).await;
+    assert!(dialler.send(Channel::Blocks, ids[1], vec![7; Channel::Blocks.max_message_bytes()]));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    dialler.network.close().await;
+    let goodbye = LinkError::ClosedByPeer(CloseReason::Shutdown);
+    until(|| acceptor.peer(ids[0]).last_error == Some(goodbye)).await;
+    drop(proxy);
+    finish(vec![acceptor]).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lossy_link_loses_nothing_and_keeps_the_order() {
     let faults = Faults {

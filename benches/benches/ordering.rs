@@ -1,0 +1,204 @@
+//! The fair order beside plain transcriptions of it, one thread each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hint::black_box;
+
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
+use fairveil_benches::clock::{ProcessorTime, criterion};
+use fairveil_benches::plan::{self, NAIVE_ORDER, NAIVE_WEIGHTS, OURS, Operation};
+use fairveil_crypto::certificate::Emitted;
+use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex};
+use fairveil_ordering::naive::{self, Cap, NaiveOrder, bundle_id};
+use fairveil_ordering::{
+    Appended, CAP_CANDIDATES, CAP_SOLID, Committee, FairOrder, MAX_IDS_PER_BLOCK, Mode, Output,
+    Phase, Step,
+};
+
+/// An id reaches the sequencers within so many later ids.
+const JITTER: usize = 64;
+const SEED: u64 = 22;
+
+/// Per sequencer, from 1: small numbers of ids, in the order of its log.
+type Logs = BTreeMap<u16, Vec<u32>>;
+
+fn main() {
+    let mut criterion = criterion();
+    pair_weights(&mut criterion);
+    small_block(&mut criterion);
+    large_block(&mut criterion);
+    criterion.final_summary();
+}
+
+fn pair_weights(criterion: &mut Criterion<ProcessorTime>) {
+    let operation = plan::PAIR_WEIGHTS;
+    let mut group = criterion.benchmark_group(operation.name);
+    for case in operation.cases {
+        let orders = orders(&logs((case.n, 5, 0), case.count));
+        let weights = naive::pair_weights(case.count, &orders);
+        assert_eq!(naive::kernel_checksum(case.count, &orders), checksum(&weights));
+        drop(weights);
+        group.throughput(Throughput::Elements(case.count as u64));
+        side(&mut group, OURS, &case.name(), || naive::kernel_checksum(case.count, &orders));
+        side(&mut group, NAIVE_WEIGHTS, &case.name(), || naive::pair_weights(case.count, &orders));
+    }
+    group.finish();
+}
+
+/// All new ids stand in all logs: one proposal, which is emitted whole.
+fn small_block(criterion: &mut Criterion<ProcessorTime>) {
+    let Operation { name, cases, .. } = plan::SMALL_BLOCK;
+    let mut group = criterion.benchmark_group(name);
+    for case in cases {
+        let (f, g) = (1, 0);
+        let logs = logs((case.n, f, g), case.count);
+        let empty = FairOrder::new(committee(case.n, f, g), Mode::Strict, Height::ZERO);
+        let block = Block::new(&empty, &logs);
+        let fragments: Vec<(u16, Vec<u32>)> = logs.into_iter().collect();
+        let naive_order = || {
+            let cap = Cap { solid: CAP_SOLID, candidates: CAP_CANDIDATES };
+            let mut naive = NaiveOrder::new(case.n, f, g, cap, BTreeMap::new());
+            naive.apply(&fragments);
+            naive.output
+        };
+        let ours: BTreeSet<BTreeSet<BundleId>> =
+            block.apply(&empty).emission.cohorts.iter().map(ids_of).collect();
+        let cohort = |ids: &BTreeSet<u32>| ids.iter().map(|id| bundle_id(SEED, *id)).collect();
+        let theirs: BTreeSet<BTreeSet<BundleId>> =
+            naive_order().iter().flatten().map(|(_, ids)| cohort(ids)).collect();
+        assert_eq!(ours.iter().map(BTreeSet::len).sum::<usize>(), case.count);
+        assert_eq!(ours, theirs);
+        group.throughput(Throughput::Elements(case.count as u64));
+        side(&mut group, OURS, &case.name(), || block.apply(&empty));
+        side(&mut group, NAIVE_ORDER, &case.name(), naive_order);
+    }
+    group.finish();
+}
+
+/// So many logs hold every id that one more makes it solid; a block then brings as many entries
+/// of the others as it may. Beside it the weights of as many ids as the soft cap lets through.
+fn large_block(criterion: &mut Criterion<ProcessorTime>) {
+    let operation = plan::LARGE_BLOCK;
+    let mut group = criterion.benchmark_group(operation.name);
+    for case in operation.cases {
+        let (f, g) = (5, 0);
+        let committee = committee(case.n, f, g);
+        let logs = logs((case.n, f, g), case.count);
+        let almost = committee.thresholds().solid - 1;
+        let early: Logs = logs.clone().into_iter().take(almost.into()).collect();
+        let mut late: Logs = logs.clone().into_iter().skip(almost.into()).collect();
+        let each = MAX_IDS_PER_BLOCK / late.len();
+        late.values_mut().for_each(|ids| ids.truncate(each));
+        let mut order = FairOrder::new(committee, Mode::Strict, Height::ZERO);
+        append(&mut order, &early);
+        let block = Block::new(&order, &late);
+        assert_large_block(&block.apply(&order), each);
+
+        let cap = CAP_CANDIDATES as u32;
+        let within = |ids: &Vec<u32>| ids.iter().copied().filter(|id| *id < cap).collect();
+        let orders: Vec<Vec<u32>> = logs.values().map(within).collect();
+        group.throughput(Throughput::Elements(case.count as u64));
+        side(&mut group, OURS, &case.name(), || block.apply(&order));
+        side(&mut group, NAIVE_WEIGHTS, &case.name(), || {
+            naive::pair_weights(CAP_CANDIDATES, &orders)
+        });
+    }
+    group.finish();
+}
+
+fn side<O>(
+    group: &mut BenchmarkGroup<'_, ProcessorTime>,
+    name: &str,
+    case: &str,
+    run: impl Fn() -> O,
+) {
+    let id = BenchmarkId::new(name, case);
+    group.bench_function(id, |bencher| bencher.iter(|| black_box(run())));
+}
+
+/// What every sequencer of (n, f, g) received of k ids, one after the other.
+fn logs(committee: (u16, u16, u16), k: usize) -> Logs {
+    naive::Case::stream(SEED, committee, k, JITTER, 1).truth
+}
+
+fn orders(logs: &Logs) -> Vec<Vec<u32>> {
+    logs.values().cloned().collect()
+}
+
+fn committee(n: u16, f: u16, g: u16) -> Committee {
+    Committee::new(n, f, g).expect("enough sequencers")
+}
+
+/// As [`naive::kernel_checksum`].
+fn checksum(weights: &[Vec<u32>]) -> u64 {
+    let row = |row: &Vec<u32>| -> u64 {
+        row.iter().enumerate().map(|(b, weight)| b as u64 * u64::from(*weight)).sum()
+    };
+    weights.iter().map(row).sum()
+}
+
+fn ids_of(cohort: &Vec<Emitted>) -> BTreeSet<BundleId> {
+    cohort.iter().map(|emitted| emitted.id).collect()
+}
+
+/// Whatever leaves, leaves once; what certainly stands in every late log leaves.
+fn assert_large_block(output: &Output, late: usize) {
+    let emitted: Vec<BundleId> = output.emission.ids().map(|emitted| emitted.id).collect();
+    let once: BTreeSet<BundleId> = emitted.iter().copied().collect();
+    assert_eq!(once.len(), emitted.len());
+    let solid = 0..(late - 2 * JITTER) as u32;
+    assert!(solid.into_iter().all(|id| once.contains(&bundle_id(SEED, id))));
+}
+
+/// A block that appends to logs, as a step.
+struct Block {
+    height: Height,
+    appended: Vec<(SequencerIndex, Vec<BundleId>)>,
+    expiries: BTreeMap<BundleId, Height>,
+}
+
+impl Block {
+    fn new(before: &FairOrder, logs: &Logs) -> Self {
+        let fragment = |(sequencer, ids): (&u16, &Vec<u32>)| {
+            let index = SequencerIndex::new(*sequencer).expect("sequencers count from 1");
+            (index, ids.iter().map(|id| bundle_id(SEED, *id)).collect())
+        };
+        let appended: Vec<(SequencerIndex, Vec<BundleId>)> = logs.iter().map(fragment).collect();
+        let ids = appended.iter().flat_map(|(_, ids)| ids);
+        let expiries = ids.map(|id| (*id, Height::MAX)).collect();
+        Self { height: before.height().next(), appended, expiries }
+    }
+
+    /// What a validator does: applies the block to a clone.
+    fn apply(&self, before: &FairOrder) -> Output {
+        self.apply_to(&mut before.clone())
+    }
+
+    fn apply_to(&self, order: &mut FairOrder) -> Output {
+        let appended: Vec<Appended<'_>> = self
+            .appended
+            .iter()
+            .map(|(sequencer, ids)| Appended { sequencer: *sequencer, ids })
+            .collect();
+        let step = Step {
+            height: self.height,
+            seed: Digest::from_bytes([23; 32]),
+            phase: Phase::Ordering,
+            appended: &appended,
+            list: &[],
+            expiries: &self.expiries,
+        };
+        order.apply(&step).expect("the block is valid")
+    }
+}
+
+/// Appends in blocks as large as they may be.
+fn append(order: &mut FairOrder, logs: &Logs) {
+    let each = MAX_IDS_PER_BLOCK / logs.len();
+    let longest = logs.values().map(Vec::len).max().unwrap_or(0);
+    for from in (0..longest).step_by(each) {
+        let part = |ids: &Vec<u32>| ids.iter().copied().skip(from).take(each).collect();
+        let part: Logs = logs.iter().map(|(sequencer, ids)| (*sequencer, part(ids))).collect();
+        let output = Block::new(order, &part).apply_to(order);
+        assert!(output.emission.cohorts.is_empty(), "nothing is solid yet");
+    }
+}

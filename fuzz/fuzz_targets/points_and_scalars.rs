@@ -1,0 +1,3 @@
+#![no_main]
+
+fairveil_fuzz::target!("points_and_scalars");

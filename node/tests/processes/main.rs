@@ -1,0 +1,9 @@
+//! Real processes on loopback: what traders and operators run, and what goes wrong around them.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, reason = "tests of processes use the disk and the clock")]
+
+mod bad_input;
+mod faults;
+mod network;
+mod trader;

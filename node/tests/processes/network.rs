@@ -1,0 +1,201 @@
+//! A `fairveil dev` network, and the binary's commands.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use fairveil_client::Endpoint;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long a process may take for what it is asked.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(50);
+
+/// The binary under test.
+pub(crate) fn fairveil() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fairveil"));
+    for name in ["PASSPHRASE", "TRANSCRIPT", "NETWORK", "SEQUENCERS"] {
+        command.env_remove(format!("FAIRVEIL_{name}"));
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Looks again and again until `seen` has a value.
+pub(crate) fn wait_for<T>(what: &str, mut seen: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(value) = seen() {
+            return value;
+        }
+        assert!(started.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(POLL);
+    }
+}
+
+/// Sends a signal to a process that this test started.
+pub(crate) fn signal(pid: u32, signal: &str) {
+    let sent = Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status();
+    assert!(sent.unwrap().success(), "kill -{signal} {pid}");
+}
+
+/// Whether a process still runs: a child that ended and was not waited for does not.
+pub(crate) fn runs(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| !rest.trim().is_empty() && !rest.contains(" Z "))
+}
+
+/// One sequencer of the network, as `dev --json` describes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Sequencer {
+    pub(crate) name: String,
+    pub(crate) pid: u32,
+    pub(crate) http: String,
+    pub(crate) peer: String,
+    pub(crate) trader: String,
+}
+
+/// One network at a time: the machine may have 2 cores, and five sequencers are busy.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Waits until no other test runs a network.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A running `fairveil dev`.
+pub(crate) struct Dev {
+    _alone: MutexGuard<'static, ()>,
+    process: Child,
+    /// Sequencers that were started again by hand.
+    restarted: Vec<Child>,
+    dir: TempDir,
+    document: Value,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Dev {
+    /// Starts five sequencers and waits until all are ready.
+    pub(crate) fn start() -> Self {
+        let alone = alone();
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = fairveil();
+        command.args(["dev", "--json", "--dir"]).arg(dir.path());
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let document = serde_json::from_str(&line).unwrap_or_else(|_| panic!("dev: {line:?}"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { _alone: alone, process, restarted: Vec::new(), dir, document, runtime }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub(crate) fn sequencers(&self) -> Vec<Sequencer> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let all = self.document["sequencers"].as_array().unwrap();
+        all.iter()
+            .map(|one| Sequencer {
+                name: text(&one["name"]),
+                pid: u32::try_from(one["pid"].as_u64().unwrap()).unwrap(),
+                http: text(&one["http"]),
+                peer: text(&one["peer"]),
+                trader: text(&one["trader"]),
+            })
+            .collect()
+    }
+
+    /// A command of a trader of this network.
+    pub(crate) fn trader(&self, args: &[&str]) -> Output {
+        let urls: Vec<_> = self.sequencers().into_iter().map(|one| one.http).collect();
+        let mut command = fairveil();
+        command
+            .args(args)
+            .env("FAIRVEIL_TRANSCRIPT", self.document["transcript"].as_str().unwrap())
+            .env("FAIRVEIL_NETWORK", self.document["network_id"].as_str().unwrap())
+            .env("FAIRVEIL_SEQUENCERS", urls.join(","));
+        command.output().unwrap()
+    }
+
+    /// The same, which must succeed; what it printed.
+    pub(crate) fn done(&self, args: &[&str]) -> String {
+        let output = self.trader(args);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {}\n{text}{errors}", output.status);
+        text
+    }
+
+    /// What a sequencer answers to GET, if it does with 200.
+    pub(crate) fn get(&self, sequencer: &Sequencer, path: &str) -> Option<Vec<u8>> {
+        let endpoint = Endpoint::new(&sequencer.http, Duration::from_secs(5)).unwrap();
+        self.runtime.block_on(endpoint.get(path)).ok().map(|bytes| bytes.to_vec())
+    }
+
+    /// The final height at a sequencer.
+    pub(crate) fn height(&self, sequencer: &Sequencer) -> u64 {
+        let endpoint = Endpoint::new(&sequencer.http, Duration::from_secs(5)).unwrap();
+        let call = endpoint.call::<Value>("fairveil_committee", Vec::new());
+        self.runtime.block_on(call).unwrap()["height"].as_u64().unwrap()
+    }
+
+    /// Kills a sequencer.
+    pub(crate) fn kill(&self, sequencer: &Sequencer) {
+        signal(sequencer.pid, "KILL");
+        wait_for("the end of a killed process", || (!runs(sequencer.pid)).then_some(()));
+    }
+
+    /// Starts a sequencer again as `dev` says; the new process' id.
+    pub(crate) fn restart(&mut self, sequencer: &Sequencer) -> u32 {
+        let config = self.folder().join(&sequencer.name).join("node.toml");
+        let mut command = fairveil();
+        command.args(["node", "--log", "error", "--config"]).arg(config);
+        let process = command.spawn().unwrap();
+        let pid = process.id();
+        self.restarted.push(process);
+        pid
+    }
+
+    /// Ends the network as Ctrl-C does; its folder stays.
+    pub(crate) fn end(&mut self) {
+        signal(self.process.id(), "INT");
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        for process in self.restarted.iter_mut().chain([&mut self.process]) {
+            if matches!(process.try_wait(), Ok(None)) {
+                let _ = process.kill();
+                let _ = process.wait();
+            }
+        }
+    }
+}
+
+/// Files of a trader in a folder of its own.
+pub(crate) struct Desk(TempDir);
+
+impl Desk {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+}

@@ -1,0 +1,36 @@
+//! What sequencers say to each other about opening and releasing, on the channel `shares`.
+//!
+//! The encoding is that of [`fairveil_crypto::encoding`]: the variant's number as 4 bytes, then the
+//! message.
+
+use fairveil_crypto::encoding::{self, DecodeError};
+use serde::{Deserialize, Serialize};
+
+use crate::adoption::{PART_BYTES, ReleaseMessage};
+use crate::opener::{MAX_SHARE_MESSAGE_BYTES, ShareMessage};
+
+/// The longest message, in bytes.
+pub const MAX_OPENING_MESSAGE_BYTES: usize = MAX_SHARE_MESSAGE_BYTES + 4;
+
+const _: () = assert!(PART_BYTES + 64 <= MAX_OPENING_MESSAGE_BYTES);
+
+/// A message on the channel `shares`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OpeningMessage {
+    /// About decryption shares.
+    Share(ShareMessage),
+    /// About releases.
+    Release(ReleaseMessage),
+}
+
+impl OpeningMessage {
+    /// The canonical encoding.
+    pub fn encode(&self) -> Vec<u8> {
+        encoding::encode(self)
+    }
+
+    /// Reads the canonical encoding.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        encoding::decode(bytes, MAX_OPENING_MESSAGE_BYTES)
+    }
+}

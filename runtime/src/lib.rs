@@ -1,0 +1,96 @@
+//! The sequencer on tokio, QUIC and files: where its generic parts become concrete.
+//!
+//! `sequencer` and `consensus` are generic over the runtime, the network and the store, and so is
+//! the consensus engine below them. Compiling them for one set of types takes minutes. It happens
+//! here, once, and nowhere above: the functions are not generic and their futures are boxed, so
+//! that a change of the node compiles in seconds.
+//!
+//! # Invariants
+//!
+//! 1. Nothing here decides anything: every function hands its arguments to the function of the same
+//!    name below.
+
+#![forbid(unsafe_code)]
+
+use commonware_parallel::Sequential;
+use commonware_runtime::tokio;
+use fairveil_consensus::network::{Channels, Network as EngineNetwork};
+use fairveil_keygen::Membership;
+use fairveil_sequencer::{
+    Config, Engine, Executor, PeerChannels, Running, Secrets, StartError, Store,
+    ceremony::{CeremonyError, Made, Setup},
+};
+use fairveil_transport::{Channel, ChannelTaken, Directory, Network, Receiver, Sender};
+use futures::{FutureExt as _, future::LocalBoxFuture};
+
+/// The runtime's context: clock, tasks, entropy, the consensus' storage.
+pub type Context = tokio::Context;
+
+/// What the engine needs from its surroundings, over QUIC.
+pub type NodeEngine = Engine<Directory, Directory, Sequential, Sender>;
+
+/// The channels of a sequencer beside the engine's, over QUIC.
+pub type NodeChannels = PeerChannels<Sender, Receiver>;
+
+/// The engine's side of a network, and the sequencer's own.
+///
+/// # Errors
+///
+/// If somebody took one of the channels before.
+pub fn channels(
+    context: &Context,
+    network: &Network,
+) -> Result<(NodeEngine, NodeChannels), ChannelTaken> {
+    let channels = Channels {
+        votes: network.channel(Channel::Votes)?,
+        certificates: network.channel(Channel::Certificates)?,
+        resolver: network.channel(Channel::Resolver)?,
+        blocks: network.channel(Channel::Blocks)?,
+        backfill: network.channel(Channel::Backfill)?,
+    };
+    let engine = Engine {
+        peers: network.directory(),
+        blocker: network.directory(),
+        strategy: Sequential,
+        network: EngineNetwork::new(context, channels),
+    };
+    let own = PeerChannels {
+        logs: network.channel(Channel::Fragments)?,
+        bundles: network.channel(Channel::Bundles)?,
+        shares: network.channel(Channel::Shares)?,
+    };
+    Ok((engine, own))
+}
+
+/// Runs a key ceremony: [`fairveil_sequencer::ceremony::run`].
+///
+/// # Errors
+///
+/// [`CeremonyError`].
+pub fn ceremony<'a>(
+    context: Context,
+    setup: Setup,
+    store: &'a Store,
+    engine: &'a NodeEngine,
+    keep: &'a mut dyn FnMut(&Membership) -> std::io::Result<()>,
+) -> LocalBoxFuture<'a, Result<Made, CeremonyError>> {
+    fairveil_sequencer::ceremony::run(context, setup, store, engine, keep).boxed_local()
+}
+
+/// Starts a sequencer: [`fairveil_sequencer::start`].
+///
+/// # Errors
+///
+/// [`StartError`]; nothing was signed then.
+pub fn start(
+    context: Context,
+    config: Config,
+    secrets: Secrets,
+    store: Store,
+    executor: Executor,
+    engine: NodeEngine,
+    channels: NodeChannels,
+) -> LocalBoxFuture<'static, Result<Running, StartError>> {
+    fairveil_sequencer::start(context, config, secrets, store, executor, engine, channels)
+        .boxed_local()
+}
