@@ -75,7 +75,7 @@ use fairveil_crypto::{BundleId, Epoch, Height, NetworkId, SequencerIndex};
 
 pub use self::interface::{
     EmittedBundle, FinalizedBlock, Input, LimitsError, LogEntry, Output, PoolConfig, PoolStats,
-    Remains, Reply, RequestId, StoredBundle,
+    Reply, RequestId, StoredBundle,
 };
 pub use self::quota::Source;
 pub use self::restore::{RestoreError, Restored, RestoredBundle};

@@ -31,7 +31,7 @@ pub enum Table {
     Meta,
     /// Sealed bundles by id, while the pool keeps them.
     Bundles,
-    /// Sealed bundles by id that the pool let go and final blocks name: for members that catch up.
+    /// Sealed bundles by id that the pool let go: for members that catch up.
     Archive,
     /// The own order log: (epoch, position) to id.
     Log,

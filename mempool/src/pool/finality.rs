@@ -206,8 +206,8 @@ impl Pool {
             if let Some(demoted) = settlement.demoted {
                 self.release(&id, demoted);
             }
-            if let Some(remains) = settlement.forget {
-                step.push(Output::Forget { id, remains });
+            if settlement.forget {
+                step.push(Output::Archive { id });
             }
         }
         let height = self.height;

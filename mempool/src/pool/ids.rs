@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use fairveil_crypto::envelope::{Payer, VerifiedBundle};
 use fairveil_crypto::{BundleId, Height};
 
-use super::interface::Remains;
 use super::quota::Source;
 use crate::receipt::ReceiptBody;
 
@@ -53,8 +52,8 @@ pub(crate) enum Report {
 pub(crate) struct Settlement {
     /// The bundle that left memory, because its window closed.
     pub(crate) demoted: Option<Demoted>,
-    /// The pool does not need the stored bytes any more; what must stay of them.
-    pub(crate) forget: Option<Remains>,
+    /// The pool does not need the stored bytes any more.
+    pub(crate) forget: bool,
 }
 
 /// A bundle that left memory.
@@ -171,11 +170,8 @@ impl Ids {
             Some(until) => until.max(entry.expires_at),
             None => entry.expires_at,
         };
-        let leaves = entry.stored_bytes.is_some() && !waits && height > stored_until;
-        let named = entry.report != Report::No || entry.emitted;
-        let remains = if named { Remains::Archived } else { Remains::Nothing };
-        let forget = leaves.then_some(remains);
-        if leaves {
+        let forget = entry.stored_bytes.is_some() && !waits && height > stored_until;
+        if forget {
             entry.stored_bytes = None;
         }
         // What stands in the own log, or is ordered, must not be appended again.
@@ -198,7 +194,7 @@ impl Ids {
                 self.entries.remove(&id);
             }
         }
-        (demoted.is_some() || leaves).then_some(Settlement { demoted, forget })
+        (demoted.is_some() || forget).then_some(Settlement { demoted, forget })
     }
 
     /// Schedules a look at an entry that changed, at the latest when its bytes may go.

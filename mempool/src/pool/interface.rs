@@ -161,12 +161,11 @@ pub enum Output {
         /// The bundles.
         ids: Vec<BundleId>,
     },
-    /// A stored bundle leaves the pool for good.
-    Forget {
+    /// A stored bundle leaves the pool for good: into the archive, from which whoever applies old
+    /// blocks later gets it.
+    Archive {
         /// Its id.
         id: BundleId,
-        /// What of it must stay.
-        remains: Remains,
     },
     /// A peer relayed what no honest sequencer relays.
     Fault {
@@ -183,18 +182,9 @@ impl Output {
     pub const fn is_durable(&self) -> bool {
         matches!(
             self,
-            Self::Persist(_) | Self::PersistReceipt(_) | Self::Append(_) | Self::Forget { .. }
+            Self::Persist(_) | Self::PersistReceipt(_) | Self::Append(_) | Self::Archive { .. }
         )
     }
-}
-
-/// What stays of a bundle that left the pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Remains {
-    /// Nothing: no final block can name it.
-    Nothing,
-    /// The sealed bundle, in the archive: who applies the final blocks later needs it.
-    Archived,
 }
 
 /// The answer to a submission.

@@ -218,12 +218,9 @@ impl Bench {
                 self.held.insert(id);
             }
             Output::ServeOld { to, ids } => self.served_old.push((to, ids)),
-            Output::Forget { id, remains } => {
+            Output::Archive { id } => {
                 assert!(self.stored.remove(&id).is_some());
-                // Whatever a final block may name stays.
-                let logged = self.logged().contains(&id);
-                assert!(!logged || remains == Remains::Archived);
-                if !logged {
+                if !self.logged().contains(&id) {
                     self.receipts.remove(&id);
                 }
             }

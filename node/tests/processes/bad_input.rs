@@ -118,11 +118,12 @@ fn a_corrupted_keystore_is_refused() {
     let place = Place::new();
     let keystore = place.path("keystore.json");
     let good = fs::read_to_string(&keystore).unwrap();
-    let key = "\"ciphertext\"";
-    let at = good.find(key).map(|at| good[at + key.len()..].find(": \"").unwrap() + at).unwrap();
-    let mut bad = good.clone().into_bytes();
-    let digit = &mut bad[at + key.len() + 12];
-    *digit = if *digit == b'0' { b'1' } else { b'0' };
+    let mut bad: serde_json::Value = serde_json::from_str(&good).unwrap();
+    let message = &mut bad["crypto"]["cipher"]["message"];
+    let text = message.as_str().unwrap();
+    let digit = if text.starts_with('0') { "1" } else { "0" };
+    *message = format!("{digit}{}", &text[1..]).into();
+    let bad = serde_json::to_vec_pretty(&bad).unwrap();
     for bytes in [bad, good.as_bytes()[..good.len() / 2].to_vec(), b"{}".to_vec(), Vec::new()] {
         fs::write(&keystore, bytes).unwrap();
         says(&place.refused(&[]), 2, &["keystore.json"]);
@@ -137,11 +138,11 @@ fn another_members_keystore_or_database_is_refused() {
     let place = Place::new();
     let foreign = place.dir.path().join("bolt");
     fs::copy(foreign.join("data/state.redb"), place.path("data/state.redb")).unwrap();
-    says(&place.refused(&[]), 1, &["database", "belongs to"]);
+    says(&place.refused(&[]), 2, &["database", "belongs to"]);
     let place = Place::new();
     let foreign = place.dir.path().join("bolt");
     fs::copy(foreign.join("keystore.json"), place.path("keystore.json")).unwrap();
-    says(&place.refused(&[]), 1, &["database", "belongs to"]);
+    says(&place.refused(&[]), 2, &["database", "belongs to"]);
 }
 
 #[test]
@@ -166,7 +167,7 @@ fn a_damaged_database_is_refused() {
     let whole = good.len();
     for bytes in [good[..whole / 2].to_vec(), good[..whole - 4_096].to_vec(), garbage] {
         fs::write(&database, bytes).unwrap();
-        says(&place.refused(&[]), 1, &["database"]);
+        says(&place.refused(&[]), 2, &["database"]);
     }
 }
 

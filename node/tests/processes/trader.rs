@@ -43,7 +43,7 @@ fn a_bundle_of_two_rollups_is_released_exactly_and_proven() {
     let (sealed, bundle, release) =
         (desk.text("sealed.json"), desk.text("bundle.json"), desk.text("release.json"));
     let submitted = dev.done(&["bundle", "submit", &sealed]);
-    assert!(submitted.contains("5 of 5"), "{submitted}");
+    assert!(submitted.contains("5 receipts of 5"), "{submitted}");
     // The same bytes again: the same receipts.
     dev.done(&["bundle", "submit", &sealed]);
     let waited = dev.done(&["bundle", "wait", &sealed, "--unsealed", &bundle]);

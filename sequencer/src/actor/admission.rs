@@ -7,7 +7,7 @@ use fairveil_consensus::host::BundleFacts;
 use fairveil_crypto::{BundleId, SequencerIndex, encoding, envelope::VerifiedBundle};
 use fairveil_mempool::{
     BundleMessage, Receipt, ReceiptBody,
-    pool::{Input, Output, Remains, Reply, RequestId, StoredBundle},
+    pool::{Input, Output, Reply, RequestId, StoredBundle},
 };
 use rand_core_10::CryptoRng;
 use tracing::debug;
@@ -96,10 +96,8 @@ where
                     held.push(bundle);
                 }
                 Output::ServeOld { to, ids } => self.serve_old(to, ids)?,
-                Output::Forget { id, remains } => {
-                    if remains == Remains::Archived {
-                        self.archive(id)?;
-                    }
+                Output::Archive { id } => {
+                    self.archive(id)?;
                     self.outbox.write(Write::remove(Table::Bundles, *id.as_bytes()));
                     self.shared.change(|contents| contents.facts.remove(&id));
                     self.openings.forget(&id);

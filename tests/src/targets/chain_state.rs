@@ -239,9 +239,11 @@ pub(super) fn sample_states() -> Vec<ChainState> {
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
     let agreed = [0, 1, 0, 0, 2, 0, 1, 0, 0, 0, 1, 0, 1, 1];
-    let clashing = [0, 0, 0, 0, 12, 0, 1, 0, 0, 0, 1, 16, 2, 2, 5, 0, 3, 0, 1, 0, 3, 3];
+    // The same payer's nonce again, once the window of the second bundle is open.
+    let clashing = [0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 0, 12, 0, 1, 0, 2, 2];
+    let clashing = [&clashing[..], &[5, 0, 3, 0, 1, 0, 3, 3]].concat();
     let convicted = [0, 1, 0, 3, 0, 0, 0, 5, 0, 1, 0, 1, 1, 0, 2, 0, 5, 1, 0, 2, 2];
     let missing = [0, 14, 0, 1, 0, 0, 0, 0, 15, 0, 1, 0, 0, 0];
     let missing = [&agreed[..], &missing].concat();
-    vec![agreed.to_vec(), clashing.to_vec(), convicted.to_vec(), missing]
+    vec![agreed.to_vec(), clashing, convicted.to_vec(), missing]
 }

@@ -297,7 +297,7 @@ impl Run {
                 assert!(bundle.id() == id && self.stored.contains_key(&id));
                 self.was_held = true;
             }
-            Output::Forget { id, .. } => {
+            Output::Archive { id } => {
                 assert!(self.stored.remove(&id).is_some());
                 if self.log.iter().all(|entry| entry.id != id) {
                     self.receipts.remove(&id);
