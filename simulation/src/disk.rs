@@ -68,6 +68,14 @@ impl Disk {
         OpenDisk { content: Arc::clone(&self.content), generation: content.generation }
     }
 
+    /// Empties the file, as a file that never got its name is gone after a crash.
+    pub fn erase(&self) {
+        let mut content = lock(&self.content);
+        content.synced.clear();
+        content.current.clear();
+        content.unsynced.clear();
+    }
+
     /// Loses power: unsynced writes survive or not as `seed` says.
     pub fn crash(&self, seed: u64) {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);

@@ -96,7 +96,12 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
         OpenOptions::new().create(true).truncate(true).write(true).mode(mode).open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(&temporary, path)?;
+    give_name(&temporary, path)
+}
+
+/// Gives a whole file its name, durably.
+pub(super) fn give_name(new: &Path, path: &Path) -> std::io::Result<()> {
+    fs::rename(new, path)?;
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => {
             OpenOptions::new().read(true).open(folder)?.sync_all()

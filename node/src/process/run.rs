@@ -3,7 +3,7 @@
 use std::{
     net::{SocketAddr, ToSocketAddrs as _},
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -69,6 +69,15 @@ pub(super) fn run(config: &Config, byzantine: Option<ByzantineKind>) -> Result<(
         .with_storage_directory(data.join("consensus"))
         .with_catch_panics(false);
     runtime::Runner::new(runtime).start(|context| node.start(context))
+}
+
+/// What a database file that is opened has in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Contents {
+    /// Nothing: it is made anew.
+    None,
+    /// What was stored.
+    Stay,
 }
 
 struct Node {
@@ -185,17 +194,36 @@ impl Node {
         Ok(network)
     }
 
+    /// The database. A new one gets its name once it is whole: power may fail while it is made.
     fn store(&self, definition: &Definition) -> Result<Store, NodeError> {
         let path = self.data.join("state.redb");
+        if !path.exists() {
+            let new = self.data.join("state.new");
+            drop(self.open_store(&new, Contents::None, definition)?);
+            files::give_name(&new, &path).map_err(|source| NodeError::File {
+                what: "database",
+                path: path.clone(),
+                source,
+            })?;
+        }
+        self.open_store(&path, Contents::Stay, definition)
+    }
+
+    fn open_store(
+        &self,
+        path: &Path,
+        contents: Contents,
+        definition: &Definition,
+    ) -> Result<Store, NodeError> {
         let what = "database";
         let file = std::fs::OpenOptions::new()
             .read(true)
             .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(|source| NodeError::File { what, path: path.clone(), source })?;
-        let unusable = |why: String| NodeError::Unusable { what, path: path.clone(), why };
+            .create(contents == Contents::None)
+            .truncate(contents == Contents::None)
+            .open(path)
+            .map_err(|source| NodeError::File { what, path: path.to_path_buf(), source })?;
+        let unusable = |why: String| NodeError::Unusable { what, path: path.to_path_buf(), why };
         let backend = FileBackend::new(file).map_err(|error| unusable(error.to_string()))?;
         let key = self.keys.consensus.public_key();
         Store::open(backend, &definition.network_id(), &key)

@@ -72,12 +72,14 @@ pub(crate) struct Stop {
 pub(crate) struct Member {
     pub(crate) position: usize,
     pub(crate) disk: Disk,
+    /// Whether the database has its name: as in the node, it gets it once it is whole.
+    named: bool,
     pub(crate) live: Option<Live>,
 }
 
 impl Member {
     pub(crate) fn new(position: usize) -> Self {
-        Self { position, disk: Disk::default(), live: None }
+        Self { position, disk: Disk::default(), named: false, live: None }
     }
 
     /// Starts the sequencer from what its disk holds.
@@ -85,8 +87,12 @@ impl Member {
         let failed = |why: String| Stop { disk: self.disk.has_failed(), why };
         let network_id = world.keys.network_id;
         let identity = world.keys.committee().consensus_keys()[self.position];
+        if !self.named {
+            self.disk.erase();
+        }
         let store = Store::open(self.disk.open(), &network_id, &identity);
         let store = store.map_err(|error| failed(error.to_string()))?;
+        self.named = true;
         let peer = public_key(&identity).expect("a dealt key");
         let (channels, own) = channels(world, self.position, &peer).await;
         let config = config(world, self.position);
