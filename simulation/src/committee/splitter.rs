@@ -64,12 +64,17 @@ fn shots(n: usize, rng: &mut ChaCha20Rng) -> Vec<Shot> {
     let only = |member: usize| vec![(member % n, Duration::ZERO)];
     let mut shots = Vec::new();
     // Conflict: one payer nonce, another bundle for every sequencer.
-    for payer_nonce in 0..2 {
-        let (at, secret) = (at(rng), secret(rng));
-        shots.extend((0..n).map(|member| {
-            let to = only(member);
-            Shot { at, secret, payer_nonce, window: WINDOW, to }
-        }));
+    let (when, payer) = (at(rng), secret(rng));
+    shots.extend((0..n).map(|member| {
+        let to = only(member);
+        Shot { at: when, secret: payer, payer_nonce: 0, window: WINDOW, to }
+    }));
+    // The same, to two each, so that more than one is ordered; the last comes too late for both.
+    let (when, payer) = (at(rng), secret(rng));
+    for (first, late) in [(0, 0), (2, 0), (1, 30)] {
+        let to = [only(first), only(first + 1)].concat();
+        let at = when + Duration::from_millis(late);
+        shots.push(Shot { at, secret: payer, payer_nonce: 1, window: WINDOW, to });
     }
     // Reverse.
     for _ in 0..2 {
@@ -90,7 +95,7 @@ fn shots(n: usize, rng: &mut ChaCha20Rng) -> Vec<Shot> {
     }
     // Limits: every sequencer is full of other bundles of one payer.
     let (at, greedy) = (at(rng), secret(rng));
-    for number in 0..SPLITTER_PAYER_BUNDLES * 2 {
+    for number in 0..SPLITTER_PAYER_BUNDLES * 4 {
         let member = usize::try_from(number).unwrap_or(0);
         let to = [only(member), only(member + 1)].concat();
         shots.push(Shot { at, secret: greedy, payer_nonce: number, window: WINDOW, to });
