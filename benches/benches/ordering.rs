@@ -61,7 +61,7 @@ fn small_block(criterion: &mut Criterion<ProcessorTime>) {
             naive.output
         };
         let ours: BTreeSet<BTreeSet<BundleId>> =
-            block.apply(&empty).emission.cohorts.iter().map(ids_of).collect();
+            block.apply(&empty).emission.cohorts.iter().map(|cohort| ids_of(cohort)).collect();
         let cohort = |ids: &BTreeSet<u32>| ids.iter().map(|id| bundle_id(SEED, *id)).collect();
         let theirs: BTreeSet<BTreeSet<BundleId>> =
             naive_order().iter().flatten().map(|(_, ids)| cohort(ids)).collect();
@@ -136,7 +136,7 @@ fn checksum(weights: &[Vec<u32>]) -> u64 {
     weights.iter().map(row).sum()
 }
 
-fn ids_of(cohort: &Vec<Emitted>) -> BTreeSet<BundleId> {
+fn ids_of(cohort: &[Emitted]) -> BTreeSet<BundleId> {
     cohort.iter().map(|emitted| emitted.id).collect()
 }
 

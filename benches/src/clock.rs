@@ -21,7 +21,7 @@ pub fn criterion() -> Criterion<ProcessorTime> {
         .with_measurement(ProcessorTime)
         .sample_size(15)
         .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_millis(1_000))
+        .measurement_time(Duration::from_millis(1_500))
         .nresamples(2_000)
         .configure_from_args()
 }

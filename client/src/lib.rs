@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`trust`] | the pinned network: what a client believes, and from where |
 //! | [`rpc`] | the trader interface's messages, for both ends |
-//! | [`file`] | the files that a trader keeps |
+//! | [`mod@file`] | the files that a trader keeps |
 //! | [`seal`] | sealing a bundle on the trader's machine |
 //! | [`receipts`] | what sequencers answered to a submission, and what of it counts |
 //! | [`document`] | what became of a bundle, proven |

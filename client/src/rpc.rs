@@ -16,6 +16,8 @@ pub struct Method {
     pub name: &'static str,
     /// Its positional parameters, in order.
     pub params: &'static [&'static str],
+    /// Those that may be left out, after the others.
+    pub optional: &'static [&'static str],
     /// What it answers, in a sentence.
     pub help: &'static str,
 }
@@ -25,31 +27,37 @@ pub const METHODS: &[Method] = &[
     Method {
         name: "fairveil_committee",
         params: &[],
+        optional: &[],
         help: "network, committee key, members, height, committed time and recent block rate",
     },
     Method {
         name: "fairveil_submit",
         params: &["sealed"],
+        optional: &["addressed"],
         help: "admits a sealed bundle and answers this sequencer's signed receipt",
     },
     Method {
         name: "fairveil_status",
         params: &["id"],
+        optional: &[],
         help: "what became of a bundle, as this sequencer knows it",
     },
     Method {
         name: "fairveil_receipts",
         params: &["id"],
+        optional: &[],
         help: "this sequencer's receipt for a bundle that it holds or held",
     },
     Method {
         name: "fairveil_release",
         params: &["id"],
+        optional: &[],
         help: "the released legs of a bundle with certificates and Merkle proofs",
     },
     Method {
         name: "fairveil_limits",
         params: &[],
+        optional: &[],
         help: "every limit that can reject a submission, with its value now",
     },
 ];

@@ -8,7 +8,7 @@
 //!    are not canonical, infinity, and points outside the subgroup, each with its own reason.
 //! 2. An [`UncheckedPoint`] is on the curve and not infinity; only [`UncheckedPoint::check`]
 //!    makes a [`Point`] of it.
-//! 3. A [`GroupElement`] is an intermediate result and may be infinity, whose encoding is
+//! 3. A `GroupElement` is an intermediate result and may be infinity, whose encoding is
 //!    `c0 00..00`.
 
 use std::fmt;

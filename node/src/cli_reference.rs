@@ -82,7 +82,8 @@ fn is_shown(argument: &Arg) -> bool {
     let setting = SETTINGS.iter().any(|setting| argument.get_id() == setting.key);
     let general = ["help", "version", "json"].contains(&argument.get_id().as_str());
     let node = argument.get_help_heading() == Some("Settings");
-    !argument.is_hide_set() && !general && !(setting && node)
+    let elsewhere = general || (setting && node);
+    !argument.is_hide_set() && !elsewhere
 }
 
 fn form(argument: &Arg) -> String {

@@ -278,6 +278,8 @@ fn edit_distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests prepare files")]
+
     use super::*;
 
     fn required_flags() -> BTreeMap<String, String> {

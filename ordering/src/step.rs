@@ -48,7 +48,7 @@ pub struct Step<'a> {
     pub appended: &'a [Appended<'a>],
     /// In mode `leader` what is emitted, else empty.
     pub list: &'a [BundleId],
-    /// `expires_at` of at least the ids of [`FairOrder::would_reach_edge`].
+    /// `expires_at` of at least the ids of [`FairOrder::would_reach_edge`](crate::FairOrder::would_reach_edge).
     pub expiries: &'a BTreeMap<BundleId, Height>,
 }
 

@@ -50,6 +50,8 @@ pub(crate) enum Call {
         sealed: Vec<u8>,
         /// Who sent it.
         address: IpAddr,
+        /// Who else is sent the same bytes.
+        addressed: Vec<SequencerIndex>,
         /// Where the answer goes.
         reply: oneshot::Sender<Result<Receipt, Rejection>>,
     },
@@ -137,7 +139,8 @@ impl std::fmt::Debug for Handle {
 }
 
 impl Handle {
-    /// Submits a sealed bundle; the receipt is durable before it is answered.
+    /// Submits a sealed bundle; the receipt is durable before it is answered. The trader says that
+    /// it sends the same bytes to `addressed`, who are then relayed the id alone.
     ///
     /// # Errors
     ///
@@ -146,9 +149,10 @@ impl Handle {
         &self,
         sealed: Vec<u8>,
         address: IpAddr,
+        addressed: Vec<SequencerIndex>,
     ) -> Result<Result<Receipt, Rejection>, CallError> {
         let (reply, answer) = oneshot::channel();
-        self.call(Call::Submit { sealed, address, reply })?;
+        self.call(Call::Submit { sealed, address, addressed, reply })?;
         answer.await.map_err(|_| CallError::Stopped)
     }
 

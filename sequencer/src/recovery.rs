@@ -4,7 +4,7 @@
 //!
 //! `Meta/chain` is a snapshot of the chain's state at some height, `Blocks` the final blocks since.
 //! They are applied again at a start; the result must be the committed tip. A snapshot is written
-//! every [`SNAPSHOT_HEIGHTS`] heights, in the transaction that commits that height.
+//! every `SNAPSHOT_HEIGHTS` heights, in the transaction that commits that height.
 //!
 //! # Invariants
 //!

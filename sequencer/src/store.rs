@@ -103,6 +103,9 @@ impl Table {
     }
 }
 
+/// A key and its value, as they are stored.
+pub type Stored = (Vec<u8>, Vec<u8>);
+
 /// One change: a value put under a key, or a key removed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Write {
@@ -241,7 +244,7 @@ impl Store {
         table: Table,
         from: &[u8],
         limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    ) -> Result<Vec<Stored>, StoreError> {
         let read = || -> Result<_, redb::Error> {
             let transaction = self.database.begin_read()?;
             let table = transaction.open_table(table.definition())?;
@@ -260,7 +263,7 @@ impl Store {
     /// # Errors
     ///
     /// If the disk fails.
-    pub fn last(&self, table: Table) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub fn last(&self, table: Table) -> Result<Option<Stored>, StoreError> {
         let read = || -> Result<_, redb::Error> {
             let transaction = self.database.begin_read()?;
             let table = transaction.open_table(table.definition())?;

@@ -51,6 +51,7 @@ use commonware_runtime::deterministic;
 use fairveil_sequencer::Behaviour;
 use serde::{Deserialize, Serialize};
 
+pub use self::oracle::tamper::{TAMPERS, Tamper, violations};
 use self::plan::{Kind, Plan};
 
 /// A kind of run.

@@ -39,7 +39,7 @@ impl Directory {
     /// # Errors
     ///
     /// If two members would have the same network key: nothing is changed then.
-    pub fn learn(&self, members: Vec<Member>) -> Result<(), SharedNetworkKey> {
+    pub fn learn(&self, members: Vec<Member>) -> Result<(), Box<SharedNetworkKey>> {
         self.peers.learn(members)
     }
 

@@ -55,14 +55,14 @@ impl Membership {
     pub(crate) fn learn(
         &mut self,
         members: Vec<Member>,
-    ) -> Result<Vec<PublicKey>, SharedNetworkKey> {
+    ) -> Result<Vec<PublicKey>, Box<SharedNetworkKey>> {
         let mut known = self.members.clone();
         known.extend(members.into_iter().map(|member| (member.key().clone(), member)));
         let mut owners = BTreeMap::new();
         for (key, member) in &known {
             let network_key = member.network_key();
             if let Some(first) = owners.insert(network_key, key.clone()) {
-                return Err(SharedNetworkKey { first, second: key.clone(), network_key });
+                return Err(Box::new(SharedNetworkKey { first, second: key.clone(), network_key }));
             }
         }
         let changed = known.keys().filter(|key| known.get(*key) != self.members.get(*key));

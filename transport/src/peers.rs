@@ -155,7 +155,7 @@ impl Peers {
         *self.lock().closed_for.entry(reason).or_default() += 1;
     }
 
-    pub(crate) fn learn(&self, members: Vec<Member>) -> Result<(), SharedNetworkKey> {
+    pub(crate) fn learn(&self, members: Vec<Member>) -> Result<(), Box<SharedNetworkKey>> {
         let mut state = self.lock();
         let changed = state.membership.learn(members)?;
         let ending: Vec<_> = changed.iter().filter_map(|key| state.live(key)).collect();

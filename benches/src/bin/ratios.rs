@@ -67,7 +67,7 @@ fn table(folder: &Path) -> Result<String, RatiosError> {
                 let Case { n, count, plaintext_bytes } = case;
                 table.push_str(&format!(
                     "| {} | {n} | {count} | {plaintext_bytes} | {ours:.1} | {baseline} | \
-                     {theirs:.1} | {:.2} |\n",
+                     {theirs:.1} | {:.1} |\n",
                     operation.name,
                     theirs / ours,
                 ));

@@ -44,7 +44,10 @@ fn documented(section: &'static str, value: impl Serialize) {
 fn every_method_is_documented_and_no_other() {
     let mut found = Vec::new();
     for method in METHODS {
-        let heading = format!("### `{}({})`", method.name, method.params.join(", "));
+        let optional = method.optional.iter().map(|name| format!("{name}?"));
+        let params: Vec<_> =
+            method.params.iter().map(|name| (*name).to_owned()).chain(optional).collect();
+        let heading = format!("### `{}({})`", method.name, params.join(", "));
         assert!(section(&heading).contains(method.help), "{heading} says something else");
         found.push(heading);
     }
@@ -86,7 +89,7 @@ fn every_field_is_documented() {
         time_ms: 1,
         receipt: text(),
     };
-    documented(section("### `fairveil_submit(sealed)`"), receipt);
+    documented(section("### `fairveil_submit(sealed, addressed?)`"), receipt);
     let status = StatusInfo {
         id: text(),
         state: State::Released,

@@ -96,7 +96,7 @@ impl Pool {
         if known != Some(*parsed.signature()) {
             parsed.verify_signature()?;
         }
-        self.admit_known(step.now_ms, &header, &id, source)?;
+        self.admit_known(step, &header, &id, source)?;
         self.queue_report(&id);
         self.append_ready(step);
         self.answer(step, &id, request);
@@ -106,7 +106,7 @@ impl Pool {
     /// Admits a bundle that was only held because others need it; nothing for all others.
     fn admit_known(
         &mut self,
-        now_ms: u64,
+        step: &mut Step,
         header: &Header,
         id: &BundleId,
         source: Source,
@@ -122,12 +122,20 @@ impl Pool {
         }
         let bytes = entry.stored_bytes.unwrap_or(0);
         self.syncing().map_or(Ok(()), Err)?;
-        let in_memory = entry.held.is_some();
-        self.check_local(now_ms, header, id, source, bytes)?;
-        if !in_memory {
+        let in_memory = entry.held.as_ref().map(|held| (held.acceptance, held.bundle.sealed()));
+        let stored = in_memory.map(|(acceptance, sealed)| StoredBundle {
+            id: *id,
+            acceptance,
+            charged: Some(source),
+            sealed: sealed.encode(),
+        });
+        self.check_local(step.now_ms, header, id, source, bytes)?;
+        let Some(stored) = stored else {
             return Err(Rejection::numbers(RejectionCode::PoolFull, 1, 0));
-        }
-        self.charge(now_ms, id, source);
+        };
+        self.charge(step.now_ms, id, source);
+        // Who comes back after a power loss must know that this one was promised, not just held.
+        step.push(Output::Persist(stored));
         Ok(())
     }
 
@@ -237,7 +245,7 @@ impl Pool {
         if entry.is_some_and(|entry| entry.stored_bytes.is_some()) {
             // Another signature, or another peer, was faster.
             let waiters = candidate.waiters;
-            let refused = self.admit_known(step.now_ms, bundle.header(), &id, source).err();
+            let refused = self.admit_known(step, bundle.header(), &id, source).err();
             return Some(Accepted { id, waiters, refused });
         }
         let open = self.height <= bundle.header().expires_at;
@@ -341,7 +349,7 @@ impl Pool {
     }
 
     /// Whether a bundle that nobody is charged for still fits into memory.
-    fn duty_has_room(&self, bytes: u64) -> bool {
+    pub(super) fn duty_has_room(&self, bytes: u64) -> bool {
         let used = self.quotas.used();
         let bundles = (self.ids.held_len() as u64).saturating_sub(used.bundles);
         let held_bytes = self.ids.held_bytes().saturating_sub(used.bytes);

@@ -7,6 +7,7 @@ use super::fetch::Reason;
 use super::ids::{Demoted, Entry, Report};
 use super::{EmittedBundle, FinalizedBlock, LogEntry, Output, Pool, Step};
 use crate::limits::NONCE_HEIGHTS;
+use crate::message::BundleMessage;
 use crate::receipt::{Place, ReceiptBody};
 
 impl Pool {
@@ -84,6 +85,13 @@ impl Pool {
         };
         if entry.report != Report::No || entry.stored_bytes.is_none() {
             return;
+        }
+        if entry.held.is_none() && !entry.emitted {
+            // Peers that came since it left memory, or since a restart, were not told of it.
+            let to: Vec<_> = self.fetcher.connected().iter().copied().collect();
+            if !to.is_empty() {
+                step.push(Output::Send { to, message: BundleMessage::Announce(vec![*id]) });
+            }
         }
         entry.report = Report::Appended;
         let receipt = *entry.receipt.get_or_insert(body);

@@ -181,9 +181,11 @@ impl Pool {
         let known = self.ids.get(&id);
         let emitted = known.is_some_and(|entry| entry.emitted);
         let settled_at = known.and_then(|entry| entry.settled_at);
-        let held = bundle.map(|bundle| Held { bundle, acceptance, charged });
         // What became of a closed one is not known: it is kept as long as anybody could fetch it.
-        let settled_at = settled_at.or(held.is_none().then_some(self.height));
+        let settled_at = settled_at.or(bundle.is_none().then_some(self.height));
+        let in_memory = charged.is_some() || self.duty_has_room(bytes);
+        let bundle = bundle.filter(|_| in_memory);
+        let held = bundle.map(|bundle| Held { bundle, acceptance, charged });
         if let (Some(_), Some(source)) = (&held, charged) {
             self.quotas.charge(source, header.payer, bytes);
         }

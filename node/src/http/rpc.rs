@@ -9,13 +9,16 @@ use axum::{
     response::{IntoResponse, Response as HttpResponse},
 };
 use fairveil_client::rpc::{self, Failure, Request, Response, code};
-use fairveil_crypto::BundleId;
+use fairveil_crypto::{BundleId, SequencerIndex};
 use fairveil_mempool::{Place as LogPlace, Receipt, Rejection};
 use fairveil_release::tree::Outcome;
 use fairveil_sequencer::record::{BundleState, Event, Place};
 use serde_json::Value;
 
 use super::Shared;
+
+/// Sequencers that a submission may name.
+const MAX_ADDRESSED: usize = 128;
 
 /// Answers one call.
 pub(super) async fn answer(
@@ -53,15 +56,17 @@ async fn call(
     let Some(method) = known else {
         return Err(failure(code::METHOD, &format!("no method {:?}", request.method)));
     };
-    let (given, wanted) = (request.params.len(), method.params.len());
-    if given != wanted {
+    let (given, least) = (request.params.len(), method.params.len());
+    let most = least + method.optional.len();
+    if !(least..=most).contains(&given) {
+        let wanted = if least == most { least.to_string() } else { format!("{least} to {most}") };
         let message = format!("{} takes {wanted} parameters, {given} were given", method.name);
         return Err(failure(code::PARAMS, &message));
     }
     match method.name {
         "fairveil_committee" => Ok(value(&committee(shared))),
         "fairveil_limits" => Ok(value(&limits(shared))),
-        "fairveil_submit" => submit(shared, address, &request.params[0]).await,
+        "fairveil_submit" => submit(shared, address, &request.params).await,
         "fairveil_status" => status(shared, id(&request.params[0])?).await,
         "fairveil_receipts" => receipts(shared, id(&request.params[0])?).await,
         "fairveil_release" => release(shared, id(&request.params[0])?).await,
@@ -72,12 +77,34 @@ async fn call(
 async fn submit(
     shared: &Arc<Shared>,
     address: SocketAddr,
-    parameter: &Value,
+    params: &[Value],
 ) -> Result<Value, Failure> {
-    let text = parameter.as_str().and_then(|text| text.strip_prefix("0x"));
+    let text = params[0].as_str().and_then(|text| text.strip_prefix("0x"));
     let sealed = text.and_then(|text| alloy_primitives::hex::decode(text).ok());
     let sealed = sealed.ok_or_else(|| failure(code::PARAMS, "sealed must be 0x and hex"))?;
-    submitted(shared.handle.submit(sealed, address.ip()).await)
+    let addressed = params.get(1).map_or(Ok(Vec::new()), addressed)?;
+    submitted(shared.handle.submit(sealed, address.ip(), addressed).await)
+}
+
+/// The sequencers that a trader says it sends the same bytes.
+fn addressed(parameter: &Value) -> Result<Vec<SequencerIndex>, Failure> {
+    let wrong = |why: &str| {
+        failure(
+            code::PARAMS,
+            &format!("addressed must list at most {MAX_ADDRESSED} indices: {why}"),
+        )
+    };
+    let indices = parameter.as_array().ok_or_else(|| wrong("it is no list"))?;
+    if indices.len() > MAX_ADDRESSED {
+        return Err(wrong(&format!("it has {}", indices.len())));
+    }
+    let index = |value: &Value| {
+        let number = value.as_u64().and_then(|number| u16::try_from(number).ok());
+        number
+            .and_then(SequencerIndex::new)
+            .ok_or_else(|| wrong(&format!("{value} is no index from 1")))
+    };
+    indices.iter().map(index).collect()
 }
 
 type Submitted = Result<Result<Receipt, Rejection>, fairveil_sequencer::handle::CallError>;
@@ -327,4 +354,26 @@ fn value(of: &impl serde::Serialize) -> Value {
 
 fn hex(bytes: &[u8]) -> String {
     alloy_primitives::hex::encode_prefixed(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn addressed_sequencers_are_indices_from_one() {
+        let indices = addressed(&json!([1, 5])).unwrap();
+        assert_eq!(indices.iter().map(|index| index.get()).collect::<Vec<_>>(), [1, 5]);
+        assert_eq!(addressed(&json!([])).unwrap(), []);
+        let many = Value::from(vec![1; MAX_ADDRESSED + 1]);
+        for wrong in [json!("0x01"), json!([0]), json!([-1]), json!([70_000]), json!(["1"]), many] {
+            let failure = addressed(&wrong).unwrap_err();
+            assert_eq!(failure.code, code::PARAMS);
+            assert!(failure.message.starts_with("addressed must list at most 128 indices: "));
+        }
+    }
 }

@@ -8,6 +8,7 @@
 mod files;
 mod metrics;
 mod run;
+mod settings;
 mod traders;
 
 pub(crate) use files::{Endpoints, keep_secret, passphrase, random};

@@ -1,7 +1,6 @@
 //! Starting everything in order, and waiting.
 
 use std::{
-    net::{SocketAddr, ToSocketAddrs as _},
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,14 +12,11 @@ use commonware_runtime::{
     Metrics as _, Runner as _, Spawner as _, Supervisor as _, tokio as runtime,
 };
 use commonware_utils::ordered::Set;
-use fairveil_consensus::timing::Timing;
 use fairveil_crypto::{SequencerIndex, committee::KeyShare};
 use fairveil_keygen::{
-    CeremonyContext, Definition, Membership, Transcript, VerifiedTranscript,
-    definition::{Address, Mode},
+    CeremonyContext, Definition, Membership, Transcript, VerifiedTranscript, definition::Mode,
     keystore::SequencerKeys,
 };
-use fairveil_mempool::Limits;
 use fairveil_ordering as ordering;
 use fairveil_release::registry::{Registry, Rollup};
 use fairveil_runtime::NodeEngine;
@@ -30,7 +26,6 @@ use fairveil_sequencer::{
 };
 use fairveil_transport::{
     self as transport, EndpointSecret, Member, Network, NetworkPublicKey, NetworkSecret,
-    SegmentationOffload, SocketOptions,
 };
 use redb::backends::FileBackend;
 use tokio::net::TcpListener;
@@ -39,7 +34,7 @@ use tracing::info;
 use super::{
     NodeError,
     files::{self, Endpoints, FolderLock, KeystoreFile},
-    metrics, traders,
+    metrics, settings, traders,
 };
 use crate::{cli::ByzantineKind, config::Config, http};
 
@@ -107,9 +102,11 @@ impl Node {
             consensus_seed: self.keys.consensus.expose_seed(),
             key_share: membership.share,
         };
-        let executor =
-            Executor::pools(self.threads("admission_threads")?, self.threads("opening_threads")?)
-                .map_err(|error| NodeError::Start { what: "threads", why: error.to_string() })?;
+        let executor = Executor::pools(
+            settings::threads(&self.config, "admission_threads")?,
+            settings::threads(&self.config, "opening_threads")?,
+        )
+        .map_err(|error| NodeError::Start { what: "threads", why: error.to_string() })?;
         let running = fairveil_runtime::start(
             context.child("sequencer"),
             sequencer,
@@ -158,7 +155,7 @@ impl Node {
         let member = definition.member(index);
         let listen = match self.config.address("peer_listen")? {
             Some(address) => address,
-            None => resolve(member.map(|member| &member.peer_address))?,
+            None => settings::resolve(member.map(|member| &member.peer_address))?,
         };
         let key = transport::peer_key(&self.keys.consensus.public_key())
             .ok_or_else(|| failed("keystore", "the consensus key is no point".into()))?;
@@ -169,10 +166,10 @@ impl Node {
             endpoint_secret: self.endpoint_secret("endpoint.key")?,
             listen,
             timing: transport::Timing {
-                idle: self.millis("quic_idle_ms", 1_000..=120_000)?,
+                idle: settings::millis(&self.config, "quic_idle_ms", 1_000..=120_000)?,
                 ..transport::Timing::LOCAL
             },
-            socket: self.socket()?,
+            socket: settings::socket(&self.config)?,
             max_peers: MAX_PEERS,
             jitter_seed: u64::from_be_bytes(files::random()?),
         })
@@ -183,7 +180,7 @@ impl Node {
             .iter()
             .map(|member| {
                 let network_key = NetworkPublicKey::from_bytes(*member.network.as_bytes());
-                let address = resolve(Some(&member.peer_address))?;
+                let address = settings::resolve(Some(&member.peer_address))?;
                 Member::approved(member.consensus, network_key, address)
                     .map_err(|error| failed("member", error.to_string()))
             })
@@ -255,7 +252,7 @@ impl Node {
             dealing: fairveil_keygen::DealingSecret::from_bytes(&self.keys.dealing.expose_bytes())
                 .map_err(|error| NodeError::Start { what: "keystore", why: error.to_string() })?,
             partition: "ceremony".into(),
-            timing: ceremony_timing(),
+            timing: settings::ceremony_timing(),
         };
         let mut keep = |membership: &Membership| {
             let with_share = self.with(membership).map_err(std::io::Error::other)?;
@@ -337,42 +334,12 @@ impl Node {
             registry: Registry::new(rollups)
                 .map_err(|error| start("rollups", error.to_string()))?,
             transcript: verified.digest(),
-            limits: self.limits()?,
+            limits: settings::limits(&self.config)?,
             kept_share_heights: fairveil_release::opener::KEPT_HEIGHTS,
-            timing: self.timing(definition)?,
+            timing: settings::timing(&self.config, definition)?,
             partition: "network".into(),
             connected: Arc::new(move || metrics::connected(&observed.0, &observed.1)),
             behaviour: self.byzantine.map_or_else(Default::default, Into::into),
-        })
-    }
-
-    fn limits(&self) -> Result<Limits, NodeError> {
-        let number = |key, expected| self.config.number(key, 1..=1 << 40, expected);
-        let limits = Limits {
-            pool_bundles: number("pool_bundles", "a number of bundles")?,
-            pool_bytes: number("pool_bytes", "a number of bytes")?,
-            payer_bundles: number("pool_bundles_per_payer", "a number of bundles")?,
-            address_per_second: number("trader_rate", "submissions a second")?,
-            address_burst: number("trader_burst", "submissions")?,
-            announced_ids: usize::try_from(number("pool_bundles", "a number of bundles")?)
-                .unwrap_or(usize::MAX)
-                .max(Limits::DEFAULT.announced_ids),
-            ..Limits::DEFAULT
-        };
-        match limits.fault() {
-            None => Ok(limits),
-            Some(fault) => Err(NodeError::Start { what: "limits", why: fault.into() }),
-        }
-    }
-
-    fn timing(&self, definition: &Definition) -> Result<Timing, NodeError> {
-        let blocks = definition.proposal().blocks;
-        Ok(Timing {
-            min_interval: Duration::from_millis(blocks.minimum_interval_ms.into()),
-            idle_interval: Duration::from_millis(blocks.idle_interval_ms.into()),
-            leader_timeout: self.millis("leader_timeout_ms", 100..=60_000)?,
-            certification_timeout: self.millis("certification_timeout_ms", 100..=120_000)?,
-            ..Timing::default()
         })
     }
 
@@ -384,14 +351,14 @@ impl Node {
     ) -> Result<traders::Traders, NodeError> {
         let listen = match self.config.address("trader_listen")? {
             Some(address) => address,
-            None => resolve(Some(&member.trader_address))?,
+            None => settings::resolve(Some(&member.trader_address))?,
         };
         let setup = traders::Setup {
             network_id: definition.network_id(),
             network_secret: self.network_secret()?,
             endpoint_secret: self.endpoint_secret("trader.key")?,
             listen,
-            socket: self.socket()?,
+            socket: settings::socket(&self.config)?,
             rate: self.config.number("trader_rate", 1..=1 << 20, "submissions a second")?,
             burst: self.config.number("trader_burst", 1..=1 << 20, "submissions")?,
         };
@@ -404,7 +371,7 @@ impl Node {
     ) -> Result<TcpListener, NodeError> {
         let listen = match self.config.address("http_listen")? {
             Some(address) => address,
-            None => resolve(Some(&member.rpc_address))?,
+            None => settings::resolve(Some(&member.rpc_address))?,
         };
         TcpListener::bind(listen)
             .await
@@ -448,28 +415,6 @@ impl Node {
     fn endpoint_secret(&self, name: &str) -> Result<EndpointSecret, NodeError> {
         Ok(EndpointSecret::from_bytes(files::lasting_secret(&self.data.join(name))?))
     }
-
-    fn socket(&self) -> Result<SocketOptions, NodeError> {
-        let segmentation_offload = if self.config.switch("quic_gso")? {
-            SegmentationOffload::On
-        } else {
-            SegmentationOffload::Off
-        };
-        Ok(SocketOptions { segmentation_offload, ..SocketOptions::default() })
-    }
-
-    fn millis(
-        &self,
-        key: &'static str,
-        range: std::ops::RangeInclusive<u64>,
-    ) -> Result<Duration, NodeError> {
-        Ok(Duration::from_millis(self.config.number(key, range, "milliseconds in range")?))
-    }
-
-    fn threads(&self, key: &'static str) -> Result<usize, NodeError> {
-        let threads = self.config.number(key, 1..=256, "1 to 256 threads")?;
-        Ok(usize::try_from(threads).unwrap_or(1))
-    }
 }
 
 /// A second instance of a membership: the share is read from its encoding.
@@ -477,24 +422,6 @@ fn copied(membership: &Membership) -> Result<Membership, NodeError> {
     let share = KeyShare::decode(membership.share.index(), &membership.share.expose_encoding()[..])
         .map_err(|error| NodeError::Start { what: "key share", why: error.to_string() })?;
     Ok(Membership { network_id: membership.network_id, epoch: membership.epoch, share })
-}
-
-/// The ceremony's chain has no traffic but the ceremony's: fast blocks, short timeouts.
-fn ceremony_timing() -> Timing {
-    Timing {
-        min_interval: Duration::from_millis(50),
-        idle_interval: Duration::from_millis(400),
-        ..Timing::default()
-    }
-}
-
-fn resolve(address: Option<&Address>) -> Result<SocketAddr, NodeError> {
-    let text = address.map(ToString::to_string).unwrap_or_default();
-    let start = |why: String| NodeError::Start { what: "address", why };
-    text.to_socket_addrs()
-        .map_err(|error| start(format!("{text}: {error}")))?
-        .next()
-        .ok_or_else(|| start(format!("{text} does not resolve")))
 }
 
 /// Resolves when the process is asked to end.

@@ -89,7 +89,7 @@ impl Drop for Traders {
 
 async fn answer(handle: &Handle, request: TraderRequest) {
     let TraderRequest { from, body, reply } = request;
-    let result = handle.submit(body.to_vec(), from.ip()).await;
+    let result = handle.submit(body.to_vec(), from.ip(), Vec::new()).await;
     reply.send(Bytes::from(http::submission_answer(result)));
 }
 

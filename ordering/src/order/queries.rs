@@ -77,7 +77,7 @@ impl FairOrder {
     }
 
     /// Ids in T logs, pending or emitted, that this sequencer's committed log lacks: the duty to
-    /// report. Visits everything remembered; from block to block use [`Output::reached_edge`].
+    /// report. Visits everything remembered; from block to block use [`Output::reached_edge`](crate::Output::reached_edge).
     pub fn to_report(&self, sequencer: SequencerIndex) -> Vec<BundleId> {
         let edge = self.thresholds().edge;
         let live = self.live.iter();

@@ -30,12 +30,11 @@ where
 {
     pub(super) fn call(&mut self, call: Call) -> Result<(), StopReason> {
         match call {
-            Call::Submit { sealed, address, reply } => {
+            Call::Submit { sealed, address, addressed, reply } => {
                 let request = RequestId(self.next_request);
                 self.next_request += 1;
                 self.replies.insert(request, reply);
                 self.count("submissions", 1);
-                let addressed = Vec::new();
                 self.admit(Input::Submitted { request, address, addressed, bytes: sealed })
             }
             Call::Pending { id, reply } => {

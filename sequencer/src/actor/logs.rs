@@ -151,7 +151,7 @@ where
             Ok(Learned::Equivocated(proof)) => {
                 warn!(%peer, "a sequencer signed two order logs");
                 self.count("equivocations", 1);
-                self.write_evidence(&Evidence::ForkedLog((*proof).clone()));
+                self.write_evidence(&Evidence::ForkedLog(*proof));
                 self.shared.record(peer, SystemEntry::ForkedLog(*proof));
             }
             Err(fault) => {

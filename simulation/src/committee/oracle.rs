@@ -7,6 +7,7 @@
 mod order;
 mod release;
 mod shares;
+pub(super) mod tamper;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -375,6 +376,3 @@ fn number(key: &[u8]) -> Result<u64, String> {
 fn shows_another_log(behaviour: Behaviour) -> bool {
     behaviour == Behaviour::Equivocator
 }
-
-#[cfg(test)]
-mod tests;

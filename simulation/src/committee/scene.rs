@@ -56,7 +56,7 @@ pub(super) async fn play_with(
     context: deterministic::Context,
     plan: Plan,
     seed: u64,
-    tamper: impl FnOnce(&mut Evidence<'_>),
+    tamper: fn(&mut Evidence<'_>),
 ) -> Report {
     let mut scene = Scene::new(context, plan, seed).await;
     scene.arm();

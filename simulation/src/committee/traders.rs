@@ -12,7 +12,7 @@ use commonware_runtime::{Clock, deterministic};
 use fairveil_crypto::committee::CommitteeKey;
 use fairveil_crypto::envelope::PayerSecret;
 use fairveil_crypto::seal::SealRandomness;
-use fairveil_crypto::{BundleId, Height, NetworkId};
+use fairveil_crypto::{BundleId, Height, NetworkId, SequencerIndex};
 use fairveil_mempool::{Bundle, Leg, Policy, Receipt, RejectionCode, SealTerms, seal_bundle};
 use fairveil_sequencer::Handle;
 use rand::seq::IndexedRandom;
@@ -154,11 +154,17 @@ impl Market {
             submissions.len() - 1
         };
         let bytes = sealed.encode();
+        // Every other trader says whom it addresses.
+        let tells = sealed.id().as_bytes()[0].is_multiple_of(2);
+        let named = wish.to.iter().filter(|_| tells);
+        let addressed: Vec<_> =
+            named.filter_map(|(member, _)| SequencerIndex::from_position(*member)).collect();
         let sends = wish.to.into_iter().map(|(member, delay)| {
-            let (market, clock, bytes) = (self.clone(), Arc::clone(&clock), bytes.clone());
+            let (market, clock) = (self.clone(), Arc::clone(&clock));
+            let (bytes, addressed) = (bytes.clone(), addressed.clone());
             async move {
                 clock.sleep(delay).await;
-                market.submit(&clock, number, member, bytes).await;
+                market.submit(&clock, number, member, bytes, addressed).await;
             }
         });
         futures::future::join_all(sends).await;
@@ -172,12 +178,13 @@ impl Market {
         number: usize,
         member: usize,
         bytes: Vec<u8>,
+        addressed: Vec<SequencerIndex>,
     ) {
         let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
         for _ in 0..ATTEMPTS {
             let handle = lock(&self.handles)[member].clone();
             if let Some(handle) = handle {
-                let answer = handle.submit(bytes.clone(), address).await;
+                let answer = handle.submit(bytes.clone(), address, addressed.clone()).await;
                 let mut submissions = lock(&self.submissions);
                 match answer {
                     Ok(Ok(receipt)) => return submissions[number].receipts.push(receipt),

@@ -194,7 +194,7 @@ async fn a_bulk_channel_that_is_not_read_pushes_back() {
         let mut offered = 0_u32;
         let large = channel.max_message_bytes().min(200 * 1024);
         while nodes[0].peer(ids[1]).channel(channel).dropped_full == 0 {
-            let bytes = if offered % 2 == 0 { large } else { 40 * 1024 };
+            let bytes = if offered.is_multiple_of(2) { large } else { 40 * 1024 };
             nodes[0].send(channel, ids[1], numbered(offered, bytes));
             offered += 1;
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;

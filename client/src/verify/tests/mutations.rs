@@ -936,7 +936,7 @@ fn transcript_mutations() -> Vec<Mutation> {
             &good(),
             |v| {
                 v["result"]["committee_key"] =
-                    serde_json::to_value(&STRANGERS.transcript.result.committee_key).unwrap();
+                    serde_json::to_value(STRANGERS.transcript.result.committee_key).unwrap();
             },
             |v| {
                 let (actual, expected) =

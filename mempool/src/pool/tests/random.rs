@@ -335,6 +335,24 @@ impl Run {
         for entry in &self.bench.log[first..] {
             self.judge_report(&entry.id);
         }
+        self.check();
+        self.judge_promises();
+    }
+
+    /// Whoever has a receipt for a bundle that is not in the log yet is still in line for it.
+    fn judge_promises(&self) {
+        let logged = self.bench.logged();
+        for (id, receipt) in &self.bench.receipts {
+            let header = *BUNDLES.iter().find(|bundle| bundle.id() == *id).unwrap().header();
+            let open = self.bench.height <= header.expires_at.get();
+            if receipt.place == Place::Held
+                && open
+                && !logged.contains(id)
+                && !self.bench.is_final(id)
+            {
+                assert!(self.bench.pool.ids.held(id).is_some_and(|held| held.charged.is_some()));
+            }
+        }
     }
 }
 

@@ -30,6 +30,10 @@ fn stored(bench: &Bench, final_order: &[(EmittedBundle, u64)], committed: u64) -
 }
 
 fn restart(restored: Restored) -> Bench {
+    restart_with(Limits::DEFAULT, restored)
+}
+
+fn restart_with(limits: Limits, restored: Restored) -> Bench {
     let (mut log, mut receipts, mut bundles) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
     log.clone_from(&restored.log);
     for entry in &restored.log {
@@ -40,8 +44,7 @@ fn restart(restored: Restored) -> Bench {
         bundles.insert(bundle.stored.id, bundle.stored.clone());
     }
     let final_places = restored.emitted.iter().map(|(bundle, _)| bundle.id).collect();
-    let (pool, outputs) =
-        Pool::restore(config(Limits::DEFAULT), restored, 2_000_000, &threads()).unwrap();
+    let (pool, outputs) = Pool::restore(config(limits), restored, 2_000_000, &threads()).unwrap();
     let mut bench = Bench::of(pool);
     (bench.log, bench.receipts, bench.stored) = (log, receipts, bundles);
     bench.final_places = final_places;
@@ -72,6 +75,44 @@ fn receipts_log_and_limits_survive() {
     assert_eq!(again.log[1].position, 1);
     let next = again.admitted(&Terms::new(1, 3).seal());
     assert_eq!(next.place, Place::Position(2));
+}
+
+#[test]
+fn what_was_held_for_others_and_then_admitted_is_reported_after_a_restart() {
+    let limits = Limits { payer_bundles: 1, ..Limits::DEFAULT };
+    let mut bench = Bench::new(limits.clone()).connected_to(&[2]);
+    let (first, later) = (Terms::new(1, 1).seal(), Terms::new(1, 2).window(30, 900).seal());
+    bench.admitted(&first);
+    bench.give(Input::Needed { ids: vec![later.id()] });
+    bench.relay(2, &later);
+    assert_eq!(bench.rejected(&later).code, RejectionCode::PayerLimit);
+    bench.finalize_emitted(&[&first]);
+    let receipt = bench.admitted(&later);
+    assert_eq!(receipt.place, Place::Held);
+    let mut again = restart_with(limits, stored(&bench, &[(emitted(&first), 1)], 1));
+    assert_eq!(again.pool.stats().admitted, 1);
+    again.finalize_height(29);
+    assert_eq!(again.logged(), [first.id(), later.id()]);
+    assert_eq!(again.admitted(&later), receipt);
+}
+
+#[test]
+fn what_duty_brought_beyond_the_memory_for_it_stays_in_the_store_after_a_restart() {
+    let limits = Limits { payer_bundles: 1, duty_ids: 2, ..Limits::DEFAULT };
+    let mut bench = Bench::new(limits.clone()).connected_to(&[2]);
+    bench.admitted(&Terms::new(1, 1).seal());
+    let needed: Vec<_> = (2..6).map(|nonce| Terms::new(1, nonce).seal()).collect();
+    for bundle in &needed {
+        bench.give(Input::Needed { ids: vec![bundle.id()] });
+        bench.relay(2, bundle);
+    }
+    assert_eq!((bench.pool.stats().held, bench.stored.len()), (3, 5));
+    let again = restart_with(limits, stored(&bench, &[], 0));
+    assert_eq!((again.pool.stats().held, again.stored.len()), (3, 5));
+    assert_eq!(again.pool.stats().admitted, 1);
+    let in_memory = |bundle: &&SealedBundle| again.pool.bundle(&bundle.id()).is_some();
+    let held: Vec<_> = needed.iter().filter(in_memory).map(SealedBundle::id).collect();
+    assert_eq!(held, [needed[0].id(), needed[1].id()]);
 }
 
 #[test]

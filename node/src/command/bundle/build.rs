@@ -219,7 +219,7 @@ fn payer_secret(path: &Path) -> Result<PayerSecret, CommandError> {
         let fresh = Zeroizing::new(random::<32>()?);
         let text = Zeroizing::new(format!(
             "{}\n",
-            Zeroizing::new(alloy_primitives::hex::encode_prefixed(&*fresh)).as_str()
+            Zeroizing::new(alloy_primitives::hex::encode_prefixed(fresh.as_slice())).as_str()
         ));
         disk::write_new(path, text.as_bytes(), Readers::Owner)?;
     }

@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "tests prepare files")]
 
 use std::os::unix::fs::PermissionsExt as _;
 

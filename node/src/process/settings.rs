@@ -1,0 +1,88 @@
+//! What a node is set to: values of its configuration in the types that take them.
+
+use std::{
+    net::{SocketAddr, ToSocketAddrs as _},
+    ops::RangeInclusive,
+    time::Duration,
+};
+
+use fairveil_consensus::timing::Timing;
+use fairveil_keygen::{Definition, definition::Address};
+use fairveil_mempool::Limits;
+use fairveil_transport::{SegmentationOffload, SocketOptions};
+
+use super::NodeError;
+use crate::config::Config;
+
+/// The pool's limits.
+pub(super) fn limits(config: &Config) -> Result<Limits, NodeError> {
+    let number = |key, expected| config.number(key, 1..=1 << 40, expected);
+    let limits = Limits {
+        pool_bundles: number("pool_bundles", "a number of bundles")?,
+        pool_bytes: number("pool_bytes", "a number of bytes")?,
+        payer_bundles: number("pool_bundles_per_payer", "a number of bundles")?,
+        address_per_second: number("trader_rate", "submissions a second")?,
+        address_burst: number("trader_burst", "submissions")?,
+        announced_ids: usize::try_from(number("pool_bundles", "a number of bundles")?)
+            .unwrap_or(usize::MAX)
+            .max(Limits::DEFAULT.announced_ids),
+        ..Limits::DEFAULT
+    };
+    match limits.fault() {
+        None => Ok(limits),
+        Some(fault) => Err(NodeError::Start { what: "limits", why: fault.into() }),
+    }
+}
+
+/// How fast blocks are made: what the definition says, and what is the operator's.
+pub(super) fn timing(config: &Config, definition: &Definition) -> Result<Timing, NodeError> {
+    let blocks = definition.proposal().blocks;
+    Ok(Timing {
+        min_interval: Duration::from_millis(blocks.minimum_interval_ms.into()),
+        idle_interval: Duration::from_millis(blocks.idle_interval_ms.into()),
+        leader_timeout: millis(config, "leader_timeout_ms", 100..=60_000)?,
+        certification_timeout: millis(config, "certification_timeout_ms", 100..=120_000)?,
+        ..Timing::default()
+    })
+}
+
+/// How both QUIC endpoints use their sockets.
+pub(super) fn socket(config: &Config) -> Result<SocketOptions, NodeError> {
+    let segmentation_offload =
+        if config.switch("quic_gso")? { SegmentationOffload::On } else { SegmentationOffload::Off };
+    Ok(SocketOptions { segmentation_offload, ..SocketOptions::default() })
+}
+
+/// A duration.
+pub(super) fn millis(
+    config: &Config,
+    key: &'static str,
+    range: RangeInclusive<u64>,
+) -> Result<Duration, NodeError> {
+    Ok(Duration::from_millis(config.number(key, range, "milliseconds in range")?))
+}
+
+/// A number of threads.
+pub(super) fn threads(config: &Config, key: &'static str) -> Result<usize, NodeError> {
+    let threads = config.number(key, 1..=256, "1 to 256 threads")?;
+    Ok(usize::try_from(threads).unwrap_or(1))
+}
+
+/// The ceremony's chain has no traffic but the ceremony's: fast blocks, short timeouts.
+pub(super) fn ceremony_timing() -> Timing {
+    Timing {
+        min_interval: Duration::from_millis(50),
+        idle_interval: Duration::from_millis(400),
+        ..Timing::default()
+    }
+}
+
+/// Where a name of the definition leads.
+pub(super) fn resolve(address: Option<&Address>) -> Result<SocketAddr, NodeError> {
+    let text = address.map(ToString::to_string).unwrap_or_default();
+    let start = |why: String| NodeError::Start { what: "address", why };
+    text.to_socket_addrs()
+        .map_err(|error| start(format!("{text}: {error}")))?
+        .next()
+        .ok_or_else(|| start(format!("{text} does not resolve")))
+}
