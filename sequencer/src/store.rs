@@ -11,6 +11,8 @@
 //! The storage backend is the caller's: a file in a node, memory that forgets unsynced writes in
 //! the simulation.
 
+mod truncation;
+
 use std::{fmt, sync::Arc};
 
 use fairveil_crypto::{NetworkId, signature::ConsensusPublicKey};
@@ -142,6 +144,14 @@ pub enum StoreError {
     /// The file is damaged, locked by another process, or the disk failed.
     #[error("database: {0}")]
     Database(#[from] redb::Error),
+    /// The file has lost its end, and with it what was signed last.
+    #[error("database is cut off: it has {actual} bytes of {stated}")]
+    Truncated {
+        /// Its length.
+        actual: u64,
+        /// The length that its header states.
+        stated: u64,
+    },
     /// Written by another version.
     #[error("database has layout {found:?}, this binary writes {expected:?}")]
     Layout {
@@ -201,6 +211,7 @@ impl Store {
         network: &NetworkId,
         sequencer: &ConsensusPublicKey,
     ) -> Result<Self, StoreError> {
+        truncation::refuse_truncated(&backend)?;
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
             .create_with_backend(backend)

@@ -164,10 +164,13 @@ fn a_damaged_database_is_refused() {
     let good = fs::read(&database).unwrap();
     let mut garbage = good.clone();
     garbage[..4_096].fill(0xa5);
+    fs::write(&database, garbage).unwrap();
+    says(&place.refused(&[]), 2, &["database"]);
     let whole = good.len();
-    for bytes in [good[..whole / 2].to_vec(), good[..whole - 4_096].to_vec(), garbage] {
-        fs::write(&database, bytes).unwrap();
-        says(&place.refused(&[]), 2, &["database"]);
+    for kept in [0x1000, whole / 2, whole / 4_096 * 4_096 - 4_096, whole - 1] {
+        fs::write(&database, &good[..kept]).unwrap();
+        let sizes = [kept, whole].map(|bytes| bytes.to_string());
+        says(&place.refused(&[]), 2, &["database", "cut off", &sizes[0], &sizes[1]]);
     }
 }
 
