@@ -286,6 +286,12 @@ impl Opening {
         self.outcomes.iter().all(Option::is_some)
     }
 
+    /// Whether something that is not left to hints waits for more shares.
+    #[must_use]
+    pub fn waits_for_shares(&self) -> bool {
+        !self.missing().is_empty()
+    }
+
     /// Outcomes by position, as far as they are known.
     #[must_use]
     pub fn outcomes(&self) -> &[Option<Outcome>] {

@@ -11,11 +11,15 @@
 //!    were named before are used last.
 //! 3. What is still not open after [`REQUEST_AFTER_MS`] is asked for, from every member whose share
 //!    is missing, again every [`REQUEST_EVERY_MS`].
-//! 4. Once every ciphertext has its outcome the order leaves as [`OpenedOrder`].
+//! 4. The ids of an order are divided among the members ([`Division`]): each combines its part and
+//!    broadcasts opening hints, which the others check together. What has no right hint after
+//!    [`HINTS_WITHIN_MS`] is combined by everybody.
+//! 5. Once every ciphertext has its outcome the order leaves as [`OpenedOrder`].
 //!
 //! # Invariants
 //!
-//! 1. No share leaves but an [`OwnShare`], so none leaves without a final order.
+//! 1. No share leaves but an [`OwnShare`], so none leaves without a final order; and no hint but of
+//!    what a job opened for a final order.
 //! 2. The outcomes of a height are the same bytes on every honest sequencer, whatever arrived, in
 //!    whatever order: they depend on the ciphertexts alone ([`fairveil_crypto::opening`]).
 //! 3. A member can only fill its own place: a share is taken from the member that signed it, and
@@ -27,18 +31,26 @@
 //!    named depends on what arrived first: it is never consensus data.
 //! 6. Requests are answered with the own share of a final height, at most once per peer, height
 //!    and [`ANSWER_EVERY_MS`].
+//! 7. A hint is believed only if it opens its ciphertext. A false one costs its member the rest of
+//!    that batch, and its parts are combined here from then on.
 
+mod division;
+mod early;
 mod job;
+mod kept;
 mod message;
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fairveil_crypto::opening::Culprit;
 use fairveil_crypto::share::{PreparedShares, ShareEvidence, SignedShare};
 use fairveil_crypto::{Epoch, Height, SequencerIndex};
 
+pub use self::division::{Division, HINTS_WITHIN_MS, Hint};
+use self::division::{Parts, combiner};
+use self::early::{Early, EarlyMessages, Refused};
 pub use self::job::{FinalBatch, OpenJob, OpenedOrder, OwnShare, Worked};
+use self::kept::Kept;
 pub use self::message::{MAX_SHARE_MESSAGE_BYTES, ShareMessage};
 use crate::evidence::Evidence;
 
@@ -125,6 +137,10 @@ pub struct Dropped {
     pub repeated: u64,
     /// Requests for heights without an own share, or too soon after an answer.
     pub unanswered: u64,
+    /// Messages with a false hint, or with one for the part of another member.
+    pub false_hints: u64,
+    /// Parts whose hints were not here in time.
+    pub silent_parts: u64,
 }
 
 /// The opening of all heights.
@@ -133,9 +149,16 @@ pub struct Opener {
     own: SequencerIndex,
     tip: Height,
     open: BTreeMap<Height, Working>,
-    early: BTreeMap<(Height, SequencerIndex), SignedShare>,
+    early: EarlyMessages,
     kept: BTreeMap<Height, Kept>,
     suspects: BTreeSet<(Epoch, SequencerIndex)>,
+    division: Division,
+    /// Members that gave a false hint.
+    distrusted: BTreeSet<(Epoch, SequencerIndex)>,
+    /// Members whose hints did not come in time the last time.
+    silent: BTreeSet<SequencerIndex>,
+    /// Until when the hints of heights that are open already are in time.
+    in_time_ms: BTreeMap<Height, u64>,
     dropped: Dropped,
     kept_heights: u64,
 }
@@ -146,23 +169,21 @@ struct Working {
     batch: FinalBatch,
     heard: BTreeSet<SequencerIndex>,
     waiting: Vec<SignedShare>,
+    parts: Parts,
+    /// Shares without which a job does not get further.
+    needed: usize,
+    /// Whether something waits for shares, and not for hints alone.
+    starved: bool,
     progress: Progress,
     request_at_ms: u64,
 }
 
 #[derive(Debug)]
 enum Progress {
-    /// The job that holds what is combined so far, and how many shares it needs to go on.
-    Ready { job: Box<OpenJob>, needed: usize },
+    /// The job that holds what is combined so far.
+    Ready(Box<OpenJob>),
     /// A job is out.
     Running,
-}
-
-/// An own share, with the members that got it as an answer and when.
-#[derive(Debug)]
-struct Kept {
-    share: SignedShare,
-    answered_ms: BTreeMap<SequencerIndex, u64>,
 }
 
 impl Opener {
@@ -174,9 +195,13 @@ impl Opener {
             own,
             tip,
             open: BTreeMap::new(),
-            early: BTreeMap::new(),
+            early: EarlyMessages::default(),
             kept: BTreeMap::new(),
             suspects: BTreeSet::new(),
+            division: Division::default(),
+            distrusted: BTreeSet::new(),
+            silent: BTreeSet::new(),
+            in_time_ms: BTreeMap::new(),
             dropped: Dropped::default(),
             kept_heights: KEPT_HEIGHTS,
         }
@@ -186,6 +211,12 @@ impl Opener {
     #[must_use]
     pub fn keeping(self, heights: u64) -> Self {
         Self { kept_heights: heights, ..self }
+    }
+
+    /// The same opener, which divides the combining or does not.
+    #[must_use]
+    pub fn dividing(self, division: Division) -> Self {
+        Self { division, ..self }
     }
 
     /// Takes what happened; returns what to do, in order.
@@ -200,16 +231,26 @@ impl Opener {
             Input::Message { from, message: ShareMessage::Request { height } } => {
                 self.answer(now_ms, from, height, &mut outputs);
             }
-            Input::Worked(worked) => self.worked(*worked, &mut outputs),
+            Input::Message { from, message: ShareMessage::Hints { height, hints } } => {
+                self.hints(now_ms, from, height, hints, &mut outputs);
+            }
+            Input::Worked(worked) => self.worked(now_ms, *worked, &mut outputs),
             Input::Released(height) => drop(self.open.remove(&height)),
-            Input::Wake => self.request(now_ms, &mut outputs),
+            Input::Wake => {
+                self.overdue(now_ms, &mut outputs);
+                self.request(now_ms, &mut outputs);
+            }
         }
         outputs
     }
 
     /// When to come back with [`Input::Wake`].
     pub fn wake_at(&self) -> Option<u64> {
-        self.open.values().map(|working| working.request_at_ms).min()
+        let wake = |working: &Working| {
+            let hints = working.parts.wake_at();
+            hints.map_or(working.request_at_ms, |at| at.min(working.request_at_ms))
+        };
+        self.open.values().map(wake).min()
     }
 
     /// Whether another order can be taken.
@@ -243,27 +284,45 @@ impl Opener {
             return;
         }
         self.tip = self.tip.max(height);
-        let later = self.early.split_off(&(height.next(), FIRST));
-        let mut early = std::mem::replace(&mut self.early, later);
-        let shares = early.split_off(&(height, FIRST));
-        self.dropped.late += early.len() as u64;
+        let (early, below) = self.early.take(height);
+        self.dropped.late += below;
         if batch.order().to_open().is_empty() {
             outputs.push(Output::Opened(Box::new(OpenedOrder::empty(batch))));
             return;
         }
         let committee = batch.order().committee();
         let (epoch, needed) = (committee.epoch(), usize::from(committee.t()));
-        let job = Box::new(OpenJob::new(&batch, self.suspects_of(epoch)));
+        let (n, positions) = (committee.n(), batch.order().to_open().len());
+        let trusted = |member: SequencerIndex| {
+            self.division == Division::Divided
+                && member != self.own
+                && !self.distrusted.contains(&(epoch, member))
+                && !self.silent.contains(&member)
+        };
+        let parts = Parts::new(height, positions, n, trusted, now_ms);
+        let is_own = |position: &usize| {
+            self.division == Division::Divided && combiner(height, *position, n) == self.own
+        };
+        let own = (0..positions).filter(is_own).collect();
+        let job = Box::new(OpenJob::new(&batch, self.suspects_of(epoch), &parts, own));
         let working = Working {
             batch,
             heard: BTreeSet::new(),
             waiting: Vec::new(),
-            progress: Progress::Ready { job, needed },
+            parts,
+            needed,
+            starved: true,
+            progress: Progress::Ready(job),
             request_at_ms: now_ms.saturating_add(REQUEST_AFTER_MS),
         };
         self.open.insert(height, working);
-        for ((height, from), share) in shares {
-            self.share(from, height, share, outputs);
+        for (from, early) in early {
+            if let Some(hints) = early.hints {
+                self.hints(now_ms, from, height, hints, outputs);
+            }
+            if let Some(share) = early.share {
+                self.share(from, height, share, outputs);
+            }
         }
     }
 
@@ -286,7 +345,7 @@ impl Opener {
             return;
         }
         if height > self.tip {
-            self.keep_early(from, height, share);
+            self.keep_early(from, height, Early { share: Some(share), hints: None });
             return;
         }
         let Some(working) = self.open.get_mut(&height) else {
@@ -303,19 +362,11 @@ impl Opener {
         }
     }
 
-    fn keep_early(&mut self, from: SequencerIndex, height: Height, share: SignedShare) {
-        let known = |at: &&SignedShare| at.index == from;
-        let waiting: usize = self.early.values().filter(known).map(message::share_bytes).sum();
-        let far = height.distance_from(self.tip) > EARLY_HEIGHTS;
-        if far || waiting + message::share_bytes(&share) > EARLY_BYTES {
-            self.dropped.early += 1;
-            return;
-        }
-        match self.early.entry((height, from)) {
-            Entry::Vacant(place) => {
-                place.insert(share);
-            }
-            Entry::Occupied(_) => self.dropped.repeated += 1,
+    fn keep_early(&mut self, from: SequencerIndex, height: Height, more: Early) {
+        match self.early.keep(self.tip, from, height, more) {
+            Ok(()) => {}
+            Err(Refused::Beyond) => self.dropped.early += 1,
+            Err(Refused::Repeated) => self.dropped.repeated += 1,
         }
     }
 
@@ -323,23 +374,28 @@ impl Opener {
     fn advance(&mut self, height: Height, outputs: &mut Vec<Output>) {
         let Some(working) = self.open.get_mut(&height) else { return };
         let epoch = working.batch.order().committee().epoch();
-        let waiting = working.waiting.len();
-        let ready =
-            matches!(&working.progress, Progress::Ready { needed, .. } if waiting >= *needed);
-        if !ready {
+        let starved = working.starved || working.parts.has_wanted();
+        let shares_help = starved && working.waiting.len() >= working.needed;
+        if matches!(working.progress, Progress::Running)
+            || !(shares_help || working.parts.has_news())
+        {
             return;
         }
-        if let Progress::Ready { mut job, .. } =
+        if let Progress::Ready(mut job) =
             std::mem::replace(&mut working.progress, Progress::Running)
         {
-            let mut shares = std::mem::take(&mut working.waiting);
+            let mut shares = Vec::new();
+            if shares_help {
+                shares = std::mem::take(&mut working.waiting);
+                working.needed = 1;
+            }
             shares.sort_by_key(|share| self.suspects.contains(&(epoch, share.index)));
-            job.add(shares);
+            job.add(shares, &mut working.parts);
             outputs.push(Output::Run(job));
         }
     }
 
-    fn worked(&mut self, worked: Worked, outputs: &mut Vec<Output>) {
+    fn worked(&mut self, now_ms: u64, worked: Worked, outputs: &mut Vec<Output>) {
         let height = worked.height();
         let Some(working) = self.open.get_mut(&height) else { return };
         let (job, result) = worked.into_parts();
@@ -358,15 +414,25 @@ impl Opener {
             // Without a valid signature it is nobody's share: a right one may still come.
             working.heard.remove(&ignored);
         }
+        for liar in result.false_hints {
+            self.distrusted.insert((epoch, liar));
+            self.dropped.false_hints += 1;
+        }
+        if let Some(hints) = result.hints {
+            outputs.push(Output::Broadcast(ShareMessage::Hints { height, hints }));
+        }
         match result.outcomes {
             Some(outcomes) => {
                 if let Some(working) = self.open.remove(&height) {
+                    self.in_time_ms.retain(|_, until| *until >= now_ms);
+                    self.in_time_ms.insert(height, working.parts.until_ms());
                     let opened = OpenedOrder::new(working.batch, outcomes);
                     outputs.push(Output::Opened(Box::new(opened)));
                 }
             }
             None => {
-                working.progress = Progress::Ready { job, needed: 1 };
+                working.progress = Progress::Ready(job);
+                working.starved = result.starved;
                 self.advance(height, outputs);
             }
         }
@@ -384,42 +450,6 @@ impl Opener {
                     outputs.push(Output::Send { to, message });
                 }
             }
-        }
-    }
-
-    fn answer(
-        &mut self,
-        now_ms: u64,
-        to: SequencerIndex,
-        height: Height,
-        outputs: &mut Vec<Output>,
-    ) {
-        let kept = self.kept.get_mut(&height);
-        let answer = kept.filter(|kept| {
-            let last = kept.answered_ms.get(&to);
-            last.is_none_or(|last| now_ms >= last.saturating_add(ANSWER_EVERY_MS))
-        });
-        match answer {
-            Some(kept) => {
-                kept.answered_ms.insert(to, now_ms);
-                let share = Box::new(kept.share.clone());
-                outputs.push(Output::Send { to, message: ShareMessage::Share { height, share } });
-            }
-            None => self.dropped.unanswered += 1,
-        }
-    }
-
-    fn keep_share(&mut self, height: Height, share: SignedShare) {
-        self.kept.insert(height, Kept { share, answered_ms: BTreeMap::new() });
-        let newest = self.kept.last_key_value().map_or(self.tip, |(height, _)| *height);
-        let oldest = newest.saturating_sub(self.kept_heights.saturating_sub(1));
-        self.kept = self.kept.split_off(&oldest);
-        let mut bytes: usize =
-            self.kept.values().map(|kept| message::share_bytes(&kept.share)).sum();
-        while bytes > KEPT_BYTES
-            && let Some((_, kept)) = self.kept.pop_first()
-        {
-            bytes -= message::share_bytes(&kept.share);
         }
     }
 

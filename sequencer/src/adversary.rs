@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use fairveil_crypto::{BundleId, envelope::PayerSecret};
+use fairveil_crypto::{BundleId, envelope::PayerSecret, seal::Rho};
 use fairveil_mempool::pool::LogEntry;
 use fairveil_release::opener::ShareMessage;
 
@@ -83,7 +83,20 @@ impl Adversary {
     /// Whether a message about shares is kept back.
     pub(crate) fn withholds(&self, message: &ShareMessage) -> bool {
         self.behaviour == Behaviour::ShareWithholder
-            && matches!(message, ShareMessage::Share { .. })
+            && !matches!(message, ShareMessage::Request { .. })
+    }
+
+    /// Changes a hint of a message; whether it did.
+    pub(crate) fn falsifies(&self, message: &mut ShareMessage) -> bool {
+        let ShareMessage::Hints { hints, .. } = message else { return false };
+        if self.behaviour != Behaviour::BadSharer {
+            return false;
+        }
+        let Some(last) = hints.last_mut() else { return false };
+        let mut rho = last.rho.to_bytes();
+        rho[0] ^= 1;
+        last.rho = Rho::from_bytes(rho);
+        true
     }
 
     /// Remembers an own bundle and the victim's that it was made for.

@@ -23,6 +23,7 @@ use fairveil_crypto::{
     BundleId, Digest, Height, SequencerIndex,
     certificate::FinalOrder,
     envelope::VerifiedBundle,
+    hint::HintRandomness,
     share::{PreparedShares, ShareError, ShareFreshness, SignedShare},
 };
 use fairveil_release::{
@@ -196,9 +197,12 @@ impl Openings {
         }
     }
 
-    /// The job that combines shares.
-    pub(crate) fn combining(job: Box<OpenJob>) -> impl FnOnce(&ThreadPool) -> OpeningDone + Send {
-        move |pool| OpeningDone::Worked(Box::new(job.run(pool)))
+    /// The job that combines shares and checks hints, with bytes that are drawn now.
+    pub(crate) fn combining(
+        job: Box<OpenJob>,
+        random: [u8; 32],
+    ) -> impl FnOnce(&ThreadPool) -> OpeningDone + Send {
+        move |pool| OpeningDone::Worked(Box::new(job.run(pool, HintRandomness::new(random))))
     }
 
     /// The job that parses and judges what was opened.

@@ -57,7 +57,7 @@ fn happened(counts: &BTreeMap<String, u64>, names: &[&str]) {
 
 #[test]
 fn honest() {
-    happened(&judged("honest"), &["released", "premise_pairs", "shares_sent"]);
+    happened(&judged("honest"), &["released", "premise_pairs", "shares_sent", "hints_sent"]);
 }
 
 #[test]
@@ -92,12 +92,13 @@ fn phantom() {
 
 #[test]
 fn bad_sharer() {
-    happened(&judged("bad-sharer"), &["released", "adversary_moves", "bad_shares", "evidence"]);
+    let counts = judged("bad-sharer");
+    happened(&counts, &["released", "adversary_moves", "bad_shares", "evidence", "false_hints"]);
 }
 
 #[test]
 fn share_withholder() {
-    happened(&judged("share-withholder"), &["released", "adversary_moves"]);
+    happened(&judged("share-withholder"), &["released", "adversary_moves", "silent_parts"]);
 }
 
 #[test]

@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use fairveil_crypto::certificate::{FinalOrder, Placement};
-use fairveil_crypto::committee::{Committee, KeyShare};
+use fairveil_crypto::committee::{Committee, CommitteeKey, KeyShare};
 use fairveil_crypto::envelope::VerifiedBundle;
+use fairveil_crypto::hint::{self, HintRandomness};
 use fairveil_crypto::opening::{
     Batch, BatchError, Culprit, Opening, OpeningFailure, Outcome, Reception,
 };
@@ -14,6 +15,7 @@ use fairveil_crypto::{ConsensusSecret, Height, SequencerIndex};
 use fairveil_mempool::{Bundle, FailedReason};
 
 use super::PreparedShares;
+use super::division::{Hint, Parts, Told};
 use crate::batch::Judged;
 use crate::chain::JudgedOrder;
 use crate::failed::Failed;
@@ -40,7 +42,12 @@ pub struct OwnShare {
 pub struct OpenJob {
     height: Height,
     opening: Opening,
+    key: CommitteeKey,
     shares: Vec<SignedShare>,
+    told: Vec<Told>,
+    wanted: Vec<usize>,
+    /// The positions that this member opens for all, until their hints were told.
+    own: Option<Vec<usize>>,
     named: usize,
 }
 
@@ -60,6 +67,12 @@ pub(super) struct WorkResult {
     pub(super) culprits: Vec<Culprit>,
     /// Members whose shares counted for nobody.
     pub(super) ignored: Vec<SequencerIndex>,
+    /// Members that gave a false hint.
+    pub(super) false_hints: Vec<SequencerIndex>,
+    /// Whether something waits for more shares.
+    pub(super) starved: bool,
+    /// The hints of the own part, once all of it is known.
+    pub(super) hints: Option<Vec<Hint>>,
 }
 
 /// A final order with what its ciphertexts turned out to hold.
@@ -139,18 +152,33 @@ impl OwnShare {
 }
 
 impl OpenJob {
-    pub(super) fn new(batch: &FinalBatch, suspects: BTreeSet<SequencerIndex>) -> Self {
+    pub(super) fn new(
+        batch: &FinalBatch,
+        suspects: BTreeSet<SequencerIndex>,
+        parts: &Parts,
+        own: Vec<usize>,
+    ) -> Self {
         let committee = batch.order.committee().clone();
+        let key = committee.key().clone();
+        let mut opening = Opening::new(committee, batch.batch.clone(), suspects);
+        opening.leave(parts.left());
         Self {
             height: batch.order.height(),
-            opening: Opening::new(committee, batch.batch.clone(), suspects),
+            opening,
+            key,
             shares: Vec::new(),
+            told: Vec::new(),
+            wanted: Vec::new(),
+            own: (!own.is_empty()).then_some(own),
             named: 0,
         }
     }
 
-    pub(super) fn add(&mut self, shares: Vec<SignedShare>) {
+    pub(super) fn add(&mut self, shares: Vec<SignedShare>, parts: &mut Parts) {
         self.shares.extend(shares);
+        let (wanted, told) = parts.take_news();
+        self.wanted.extend(wanted);
+        self.told.extend(told);
     }
 
     /// The height that is opened.
@@ -158,8 +186,14 @@ impl OpenJob {
         self.height
     }
 
-    /// Takes the shares in turn, until every ciphertext has its outcome.
-    pub fn run(mut self, pool: &rayon::ThreadPool) -> Worked {
+    /// Checks the hints together, then takes the shares in turn until every ciphertext that is
+    /// wanted here has its outcome. The randomness is drawn now, after the hints have come.
+    pub fn run(mut self, pool: &rayon::ThreadPool, randomness: HintRandomness) -> Worked {
+        let false_hints = self.check_hints(pool, randomness);
+        let wanted = std::mem::take(&mut self.wanted);
+        if !wanted.is_empty() {
+            self.opening.want(wanted, pool);
+        }
         let mut ignored = Vec::new();
         for share in std::mem::take(&mut self.shares) {
             let index = share.index;
@@ -170,8 +204,60 @@ impl OpenJob {
         }
         let culprits = self.opening.culprits()[self.named..].to_vec();
         self.named += culprits.len();
+        let hints = self.own_hints();
         let outcomes = self.opening.outcomes().iter().cloned().collect();
-        Worked { job: self, result: WorkResult { outcomes, culprits, ignored } }
+        let starved = self.opening.waits_for_shares();
+        let result = WorkResult { outcomes, culprits, ignored, false_hints, starved, hints };
+        Worked { job: self, result }
+    }
+
+    /// Records what right hints open. After its first false hint the rest of a member's is not
+    /// believed, and its part is wanted here.
+    fn check_hints(
+        &mut self,
+        pool: &rayon::ThreadPool,
+        randomness: HintRandomness,
+    ) -> Vec<SequencerIndex> {
+        let told = std::mem::take(&mut self.told);
+        let ciphertexts = self.opening.batch().ciphertexts();
+        let mut given = Vec::new();
+        for (from, hints) in told {
+            for Hint { position, rho } in hints {
+                let position = usize::try_from(position).unwrap_or(usize::MAX);
+                if ciphertexts.get(position).is_some() {
+                    given.push((from, position, rho));
+                }
+            }
+        }
+        let pairs: Vec<_> =
+            given.iter().map(|(_, position, rho)| (&ciphertexts[*position], *rho)).collect();
+        let verdicts = hint::open_many(&self.key, &pairs, randomness, pool);
+        let mut liars = Vec::new();
+        for ((from, position, _), verdict) in given.into_iter().zip(verdicts) {
+            match verdict {
+                Ok(opened) if !liars.contains(&from) => self.opening.record(position, opened),
+                Ok(_) => self.wanted.push(position),
+                Err(_) => {
+                    self.wanted.push(position);
+                    if !liars.contains(&from) {
+                        liars.push(from);
+                    }
+                }
+            }
+        }
+        liars
+    }
+
+    fn own_hints(&mut self) -> Option<Vec<Hint>> {
+        let outcomes = self.opening.outcomes();
+        let own = self.own.take_if(|own| own.iter().all(|place| outcomes[*place].is_some()))?;
+        let hint = |place: usize| match &outcomes[place] {
+            Some(Outcome::Opened(opened)) => {
+                Some(Hint { position: u32::try_from(place).ok()?, rho: opened.rho })
+            }
+            _ => None,
+        };
+        Some(own.into_iter().filter_map(hint).collect())
     }
 }
 

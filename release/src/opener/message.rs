@@ -8,6 +8,8 @@ use fairveil_crypto::encoding::{self, DecodeError};
 use fairveil_crypto::share::SignedShare;
 use serde::{Deserialize, Serialize};
 
+use super::division::Hint;
+
 /// The longest message: a share of more than 20,000 ciphertexts.
 pub const MAX_SHARE_MESSAGE_BYTES: usize = 1 << 20;
 
@@ -27,6 +29,14 @@ pub enum ShareMessage {
         /// The height.
         height: Height,
     },
+    /// What the sender's part of a final height opened to ([`super::Division`]): by position, in
+    /// order. Positions of its part that are not there have no hint.
+    Hints {
+        /// The height.
+        height: Height,
+        /// The hints.
+        hints: Vec<Hint>,
+    },
 }
 
 impl ShareMessage {
@@ -39,6 +49,11 @@ impl ShareMessage {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         encoding::decode(bytes, MAX_SHARE_MESSAGE_BYTES)
     }
+}
+
+/// How much hints weigh against a bound.
+pub(super) fn hint_bytes(hints: &[Hint]) -> usize {
+    36 * hints.len() + 64
 }
 
 /// How much a share weighs against a bound: its points, and the rest generously.

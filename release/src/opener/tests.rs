@@ -1,11 +1,15 @@
 #![allow(clippy::unwrap_used)]
 
+mod division;
+
 use std::collections::VecDeque;
 use std::sync::LazyLock;
 
 use fairveil_crypto::certificate::FinalOrder;
 use fairveil_crypto::envelope::VerifiedBundle;
+use fairveil_crypto::hint::HintRandomness;
 use fairveil_crypto::point::PointBytes;
+use fairveil_crypto::seal::Rho;
 use fairveil_crypto::share::{ShareFault, ShareResponse};
 use fairveil_crypto::{BatchId, Signature};
 use fairveil_mempool::Policy;
@@ -69,9 +73,14 @@ struct Run {
 }
 
 impl Run {
+    /// One that combines everything itself.
     fn new(own: u16) -> Self {
+        Self::with(own, Division::Whole)
+    }
+
+    fn with(own: u16, division: Division) -> Self {
         Self {
-            opener: Opener::new(index(own), Height::ZERO),
+            opener: Opener::new(index(own), Height::ZERO).dividing(division),
             now_ms: 0,
             opened: Vec::new(),
             blamed: Vec::new(),
@@ -87,7 +96,10 @@ impl Run {
                 match output {
                     Output::Broadcast(message) => self.sent.push((None, message)),
                     Output::Send { to, message } => self.sent.push((Some(to), message)),
-                    Output::Run(job) => inputs.push_back(Input::Worked(Box::new(job.run(&POOL)))),
+                    Output::Run(job) => {
+                        let worked = job.run(&POOL, HintRandomness::new([7; 32]));
+                        inputs.push_back(Input::Worked(Box::new(worked)));
+                    }
                     Output::Opened(opened) => self.opened.push(*opened),
                     Output::Blame { culprit, evidence } => self.blamed.push((culprit, *evidence)),
                     Output::Postponed(height) => self.postponed.push(height),
@@ -413,7 +425,13 @@ fn an_own_share_is_restored_for_its_order_alone() {
 fn messages_have_one_encoding() {
     let share = Box::new(SCENE.shares[0].clone());
     let height = Height::new(5);
-    for message in [ShareMessage::Share { height, share }, ShareMessage::Request { height }] {
+    let hints = vec![Hint { position: 3, rho: Rho::from_bytes([8; 32]) }];
+    let messages = [
+        ShareMessage::Share { height, share },
+        ShareMessage::Request { height },
+        ShareMessage::Hints { height, hints },
+    ];
+    for message in messages {
         let bytes = message.encode();
         assert_eq!(ShareMessage::decode(&bytes), Ok(message));
         assert!(ShareMessage::decode(&[&bytes[..], &[0]].concat()).is_err());

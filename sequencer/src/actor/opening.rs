@@ -148,7 +148,9 @@ where
                 }
                 Output::Send { to, message } => self.send_share(&[to], message),
                 Output::Run(job) => {
-                    let run = self.executor.run(Threads::Opening, Openings::combining(job));
+                    let mut random = [0; 32];
+                    self.context.fill_bytes(&mut random);
+                    let run = self.executor.run(Threads::Opening, Openings::combining(job, random));
                     self.start(async move { run.await.map(Into::into) });
                 }
                 Output::Opened(opened) => {
@@ -169,10 +171,13 @@ where
         Ok(())
     }
 
-    fn send_share(&mut self, to: &[SequencerIndex], message: ShareMessage) {
+    fn send_share(&mut self, to: &[SequencerIndex], mut message: ShareMessage) {
         if self.adversary.withholds(&message) {
             self.count(MOVES, 1);
             return;
+        }
+        if self.adversary.falsifies(&mut message) {
+            self.count(MOVES, 1);
         }
         self.send(Lane::Shares, to, OpeningMessage::Share(message).encode());
     }

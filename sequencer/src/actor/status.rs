@@ -44,6 +44,8 @@ where
             ("shares_late", dropped.late),
             ("shares_repeated", dropped.repeated),
             ("share_requests_refused", dropped.unanswered),
+            ("false_hints", dropped.false_hints),
+            ("silent_parts", dropped.silent_parts),
             ("relays_refused", pool.refused_from_peers),
             ("fetches_refused", pool.unserved),
         ]);

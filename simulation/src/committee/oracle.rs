@@ -324,14 +324,16 @@ impl<'a> Case<'a> {
 }
 
 /// Counters of the sequencers that go into a report.
-const COUNTED: [&str; 7] = [
+const COUNTED: [&str; 9] = [
     "adopted_releases",
     "adversary_moves",
     "bad_shares",
     "equivocations",
+    "false_hints",
     "invalid_relays",
     "refused_pieces",
     "share_requests_refused",
+    "silent_parts",
 ];
 
 impl View {

@@ -34,6 +34,11 @@ pub(crate) enum Sent {
         /// What it opens.
         batch: BatchId,
     },
+    /// Opening hints.
+    Hints {
+        /// The height that they name.
+        height: u64,
+    },
     /// A request for somebody's share.
     Request,
     /// A message on a channel of votes or shares that nobody can read.
@@ -117,6 +122,9 @@ fn share(bytes: &[u8]) -> Option<Sent> {
     match OpeningMessage::decode(bytes) {
         Ok(OpeningMessage::Share(ShareMessage::Share { height, share })) => {
             Some(Sent::Share { height: height.get(), batch: share.batch })
+        }
+        Ok(OpeningMessage::Share(ShareMessage::Hints { height, .. })) => {
+            Some(Sent::Hints { height: height.get() })
         }
         Ok(OpeningMessage::Share(ShareMessage::Request { .. })) => Some(Sent::Request),
         Ok(OpeningMessage::Release(_)) => None,

@@ -11,16 +11,20 @@
 //! | 7 | a job is done |
 //! | 8 | a height was released otherwise |
 //! | 9 | an own share of before a restart is kept |
+//! | 10 | a member tells hints: right ones, false ones, or those of another part |
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use fairveil_crypto::encoding::{decode, encode};
+use fairveil_crypto::hint::HintRandomness;
 use fairveil_crypto::opening::Outcome;
+use fairveil_crypto::seal::Rho;
 use fairveil_crypto::share::SignedShare;
 use fairveil_crypto::{Height, SequencerIndex};
 use fairveil_release::opener::{
-    Input, MAX_OPEN_HEIGHTS, OpenJob, OpenedOrder, Opener, Output, OwnShare, ShareMessage,
+    HINTS_WITHIN_MS, Hint, Input, MAX_OPEN_HEIGHTS, OpenJob, OpenedOrder, Opener, Output, OwnShare,
+    ShareMessage,
 };
 
 use super::choices::Choices;
@@ -50,19 +54,35 @@ static LIES: LazyLock<Vec<SignedShare>> = LazyLock::new(|| {
 /// What each height opens to.
 static OUTCOMES: LazyLock<Vec<Vec<Outcome>>> = LazyLock::new(|| {
     let outcomes = |place| {
-        let mut run = Run::new();
+        let mut run = Run { judges: false, ..Run::new() };
         run.give(Input::Order(Box::new(SCENE.batch(place))));
         for share in &SHARES[place] {
             run.give_share(share.index, SCENE.orders[place].height(), share.clone());
         }
+        run.finish_jobs();
+        run.now_ms += HINTS_WITHIN_MS;
+        run.give(Input::Wake);
         run.finish_jobs();
         run.opened.pop().expect("t shares open").outcomes().to_vec()
     };
     [0, 1].map(outcomes).to_vec()
 });
 
+/// The hints of each height that are right.
+static RIGHT_HINTS: LazyLock<Vec<Vec<Hint>>> = LazyLock::new(|| {
+    let hint = |(position, outcome): (usize, &Outcome)| match outcome {
+        Outcome::Opened(opened) => {
+            Some(Hint { position: u32::try_from(position).ok()?, rho: opened.rho })
+        }
+        Outcome::Failed(_) => None,
+    };
+    OUTCOMES.iter().map(|outcomes| outcomes.iter().enumerate().filter_map(hint).collect()).collect()
+});
+
 struct Run {
     opener: Opener,
+    /// Whether what is sent is judged by the outcomes, which are known but while they are made.
+    judges: bool,
     now_ms: u64,
     jobs: Vec<OpenJob>,
     opened: Vec<OpenedOrder>,
@@ -92,6 +112,7 @@ impl Run {
     fn new() -> Self {
         Self {
             opener: Opener::new(OWN, Height::ZERO),
+            judges: true,
             now_ms: 0,
             jobs: Vec::new(),
             opened: Vec::new(),
@@ -103,7 +124,7 @@ impl Run {
     fn act(&mut self, choices: &mut Choices<'_>) {
         let place = choices.below(2);
         let height = SCENE.orders[place].height();
-        match choices.below(10) {
+        match choices.below(11) {
             0 => self.give(Input::Order(Box::new(SCENE.batch(place)))),
             1 => {
                 self.own.insert(height);
@@ -130,10 +151,16 @@ impl Run {
             }
             7 => {
                 if let Some(job) = self.jobs.pop() {
-                    self.give(Input::Worked(Box::new(job.run(&POOL))));
+                    self.give(Input::Worked(Box::new(run_job(job))));
                 }
             }
             8 => self.give(Input::Released(height)),
+            10 => {
+                let from = *choices.pick(&members());
+                let hints = some_hints(choices, place);
+                let height = if choices.below(4) == 0 { some_height(choices) } else { height };
+                self.give(Input::Message { from, message: ShareMessage::Hints { height, hints } });
+            }
             _ => {
                 let share = SHARES[place][OWN.position()].clone();
                 let committee = &WORLD.dealt.committee;
@@ -192,8 +219,12 @@ impl Run {
         assert_eq!(self.opener.wake_at().is_some(), self.opener.open_heights().count() > 0);
     }
 
-    /// Invariant 1: no share leaves but the own one of a final order.
+    /// Invariant 1: no share leaves but the own one of a final order, and no hint that is false.
     fn judge_sent(&self, message: &ShareMessage) {
+        if let ShareMessage::Hints { height, hints } = message {
+            let place = usize::from(*height == SCENE.orders[1].height());
+            assert!(!self.judges || hints.iter().all(|hint| RIGHT_HINTS[place].contains(hint)));
+        }
         if let ShareMessage::Share { height, share } = message {
             assert!(share.index == OWN && self.own.contains(height));
             assert!(SHARES.iter().any(|shares| shares[OWN.position()] == **share));
@@ -202,9 +233,26 @@ impl Run {
 
     fn finish_jobs(&mut self) {
         while let Some(job) = self.jobs.pop() {
-            self.give(Input::Worked(Box::new(job.run(&POOL))));
+            self.give(Input::Worked(Box::new(run_job(job))));
         }
     }
+}
+
+fn run_job(job: OpenJob) -> fairveil_release::opener::Worked {
+    job.run(&POOL, HintRandomness::new([5; 32]))
+}
+
+/// Every other hint of a height, or all of one member's part, with one of them changed at times.
+fn some_hints(choices: &mut Choices<'_>, place: usize) -> Vec<Hint> {
+    let (step, first) = (1 + choices.below(4), choices.below(4));
+    let mut hints: Vec<Hint> =
+        RIGHT_HINTS[place].iter().skip(first).step_by(step).copied().collect();
+    if choices.below(3) == 0
+        && let Some(hint) = hints.first_mut()
+    {
+        hint.rho = Rho::from_bytes([3; 32]);
+    }
+    hints
 }
 
 fn some_height(choices: &mut Choices<'_>) -> Height {
@@ -217,5 +265,10 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     let lies = [0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 1, 0, 2, 2, 0, 2, 3, 0, 7, 0, 2, 4, 0, 7];
     let silent = [0, 0, 0, 6, 1, 0, 0, 5, 2, 0, 0, 9, 0, 5, 2, 0, 0, 5, 2, 0];
     let silent = [&silent[..], &right[2..]].concat();
-    vec![right.to_vec(), early.to_vec(), lies.to_vec(), silent]
+    let hints = [0, 10, 1, 3, 0, 1, 1, 0, 10, 2, 3, 1, 1, 1, 0, 10, 3, 3, 2, 0, 1];
+    let told = [&right[..2], &hints[..], &right[2..]].concat();
+    let told_early = [&hints[..], &right[..]].concat();
+    // Whatever was not told is combined a while later.
+    let ended = |seed: &[u8]| [seed, &[0, 6, 1, 0, 0, 7]].concat();
+    [&right[..], &early, &lies, &silent, &told, &told_early].map(ended).to_vec()
 }

@@ -18,7 +18,7 @@ impl Case<'_> {
         let batches = self.batches();
         let honest = self.given.plan.honest();
         let mut votes: BTreeMap<BlockDigest, BTreeSet<usize>> = BTreeMap::new();
-        let (mut final_height, mut shares) = (0, 0);
+        let (mut final_height, mut shares, mut hints) = (0, 0, 0);
         let mut wrong = Vec::new();
         for (member, sent) in &self.given.trace {
             let who = member + 1;
@@ -46,11 +46,21 @@ impl Case<'_> {
                         ));
                     }
                 }
+                Sent::Hints { height } if honest.contains(member) => {
+                    hints += 1;
+                    if *height > final_height {
+                        wrong.push(format!(
+                            "sequencer {who} sent hints of height {height} when {final_height} \
+                             was final"
+                        ));
+                    }
+                }
                 Sent::Unreadable => wrong.push(format!("sequencer {who} sent what nobody reads")),
-                Sent::Share { .. } | Sent::Request => {}
+                Sent::Share { .. } | Sent::Hints { .. } | Sent::Request => {}
             }
         }
         self.counts.insert("shares_sent".into(), shares);
+        self.counts.insert("hints_sent".into(), hints);
         wrong.into_iter().for_each(|what| self.wrong(what));
     }
 
