@@ -25,9 +25,14 @@ fn height() -> Height {
     Height::new(1)
 }
 
-/// The right hints of one member's part.
+/// The right hints of one member's part of height 1.
 fn part(member: u16) -> Vec<Hint> {
-    let own = |hint: &&Hint| combiner(height(), hint.position as usize, 7) == index(member);
+    part_of(height(), member)
+}
+
+/// The same of another height with the same batch.
+fn part_of(height: Height, member: u16) -> Vec<Hint> {
+    let own = |hint: &&Hint| combiner(height, hint.position as usize, 7) == index(member);
     HINTS.iter().filter(own).copied().collect()
 }
 
@@ -41,7 +46,16 @@ impl Run {
     }
 
     fn hints(&mut self, from: u16, hints: Vec<Hint>) {
-        let message = ShareMessage::Hints { height: height(), hints };
+        self.tell(height(), from, hints);
+    }
+
+    /// The right hints of a member's part of height 2.
+    fn next_hints(&mut self, from: u16) {
+        self.tell(Height::new(2), from, part_of(Height::new(2), from));
+    }
+
+    fn tell(&mut self, height: Height, from: u16, hints: Vec<Hint>) {
+        let message = ShareMessage::Hints { height, hints };
         self.input(Input::Message { from: index(from), message });
     }
 
@@ -121,11 +135,7 @@ fn what_is_not_told_in_time_is_combined_here_and_silence_costs_one_delay_invaria
     run.next_height();
     assert_eq!(run.opened.len(), 1);
     for member in [1, 2, 4, 5] {
-        let own =
-            |hint: &&Hint| combiner(Height::new(2), hint.position as usize, 7) == index(member);
-        let hints = HINTS.iter().filter(own).copied().collect();
-        let message = ShareMessage::Hints { height: Height::new(2), hints };
-        run.input(Input::Message { from: index(member), message });
+        run.next_hints(member);
     }
     assert_eq!(run.opened.len(), 2);
     assert_eq!(run.opener.dropped().silent_parts, 2);
@@ -163,11 +173,7 @@ fn a_false_hint_is_not_believed_and_costs_its_member_the_rest_invariant_7() {
         // From now on its part is combined here.
         run.next_height();
         for member in (1..=7).filter(|member| ![3, liar].contains(member)) {
-            let own =
-                |hint: &&Hint| combiner(Height::new(2), hint.position as usize, 7) == index(member);
-            let hints = HINTS.iter().filter(own).copied().collect();
-            let message = ShareMessage::Hints { height: Height::new(2), hints };
-            run.input(Input::Message { from: index(member), message });
+            run.next_hints(member);
         }
         assert_eq!(run.opened.len(), 2);
     }
