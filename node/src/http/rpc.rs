@@ -17,8 +17,8 @@ use serde_json::Value;
 
 use super::Shared;
 
-/// Sequencers that a submission may name.
-const MAX_ADDRESSED: usize = 128;
+/// Sequencers that a submission may name: as many as a committee may have.
+const MAX_ADDRESSED: usize = fairveil_ordering::MAX_SEQUENCERS as usize;
 
 /// Answers one call.
 pub(super) async fn answer(
