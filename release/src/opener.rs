@@ -12,8 +12,8 @@
 //! 3. What is still not open after [`REQUEST_AFTER_MS`] is asked for, from every member whose share
 //!    is missing, again every [`REQUEST_EVERY_MS`].
 //! 4. The ids of an order are divided among the members ([`Division`]): each combines its part and
-//!    broadcasts opening hints, which the others check together. What has no right hint after
-//!    [`HINTS_WITHIN_MS`] is combined by everybody.
+//!    broadcasts opening hints, which the others check together. What has no right hint
+//!    [`HINTS_WITHIN_MS`] after the t-th share came is combined by everybody.
 //! 5. Once every ciphertext has its outcome the order leaves as [`OpenedOrder`].
 //!
 //! # Invariants
@@ -46,7 +46,7 @@ use fairveil_crypto::opening::Culprit;
 use fairveil_crypto::share::{PreparedShares, ShareEvidence, SignedShare};
 use fairveil_crypto::{Epoch, Height, SequencerIndex};
 
-pub use self::division::{Division, HINTS_WITHIN_MS, Hint};
+pub use self::division::{DIVIDED_FROM, Division, HINTS_WITHIN_MS, Hint};
 use self::division::{Parts, combiner};
 use self::early::{Early, EarlyMessages, Refused};
 pub use self::job::{FinalBatch, OpenJob, OpenedOrder, OwnShare, Worked};
@@ -224,9 +224,9 @@ impl Opener {
         let mut outputs = Vec::new();
         match input {
             Input::Order(batch) => self.order(now_ms, *batch, &mut outputs),
-            Input::OwnShare(own) => self.own_share(own, &mut outputs),
+            Input::OwnShare(own) => self.own_share(now_ms, own, &mut outputs),
             Input::Message { from, message: ShareMessage::Share { height, share } } => {
-                self.share(from, height, *share, &mut outputs);
+                self.share(now_ms, from, height, *share, &mut outputs);
             }
             Input::Message { from, message: ShareMessage::Request { height } } => {
                 self.answer(now_ms, from, height, &mut outputs);
@@ -293,16 +293,15 @@ impl Opener {
         let committee = batch.order().committee();
         let (epoch, needed) = (committee.epoch(), usize::from(committee.t()));
         let (n, positions) = (committee.n(), batch.order().to_open().len());
+        let divided = self.division == Division::Divided && n >= DIVIDED_FROM;
         let trusted = |member: SequencerIndex| {
-            self.division == Division::Divided
+            divided
                 && member != self.own
                 && !self.distrusted.contains(&(epoch, member))
                 && !self.silent.contains(&member)
         };
-        let parts = Parts::new(height, positions, n, trusted, now_ms);
-        let is_own = |position: &usize| {
-            self.division == Division::Divided && combiner(height, *position, n) == self.own
-        };
+        let parts = Parts::new(height, positions, n, trusted);
+        let is_own = |position: &usize| divided && combiner(height, *position, n) == self.own;
         let own = (0..positions).filter(is_own).collect();
         let job = Box::new(OpenJob::new(&batch, self.suspects_of(epoch), &parts, own));
         let working = Working {
@@ -321,20 +320,21 @@ impl Opener {
                 self.hints(now_ms, from, height, hints, outputs);
             }
             if let Some(share) = early.share {
-                self.share(from, height, share, outputs);
+                self.share(now_ms, from, height, share, outputs);
             }
         }
     }
 
-    fn own_share(&mut self, own: OwnShare, outputs: &mut Vec<Output>) {
+    fn own_share(&mut self, now_ms: u64, own: OwnShare, outputs: &mut Vec<Output>) {
         let (height, share) = own.into_parts();
         self.keep_share(height, share.clone());
-        self.share(self.own, height, share.clone(), outputs);
+        self.share(now_ms, self.own, height, share.clone(), outputs);
         outputs.push(Output::Broadcast(ShareMessage::Share { height, share: Box::new(share) }));
     }
 
     fn share(
         &mut self,
+        now_ms: u64,
         from: SequencerIndex,
         height: Height,
         share: SignedShare,
@@ -356,6 +356,9 @@ impl Opener {
             self.dropped.foreign += 1;
         } else if working.heard.insert(from) {
             working.waiting.push(share);
+            if working.heard.len() >= usize::from(working.batch.order().committee().t()) {
+                working.parts.begin(now_ms);
+            }
             self.advance(height, outputs);
         } else {
             self.dropped.repeated += 1;
@@ -425,7 +428,8 @@ impl Opener {
             Some(outcomes) => {
                 if let Some(working) = self.open.remove(&height) {
                     self.in_time_ms.retain(|_, until| *until >= now_ms);
-                    self.in_time_ms.insert(height, working.parts.until_ms());
+                    let until = working.parts.until_ms();
+                    self.in_time_ms.extend(until.map(|until| (height, until)));
                     let opened = OpenedOrder::new(working.batch, outcomes);
                     outputs.push(Output::Opened(Box::new(opened)));
                 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use fairveil_crypto::committee::MAX_SEQUENCERS;
 use fairveil_crypto::envelope::{Header, ParsedBundle, VerifiedBundle};
 use fairveil_crypto::{BundleId, Height, SequencerIndex};
 
@@ -150,7 +151,7 @@ impl Pool {
         };
         let id = parsed.id();
         if let Some(candidate) = self.queues.same(&parsed) {
-            if !candidate.addressed.contains(&peer) && candidate.addressed.len() < 128 {
+            if !candidate.addressed.contains(&peer) && candidate.addressed.len() < MAX_SEQUENCERS {
                 candidate.addressed.push(peer);
             }
             return;

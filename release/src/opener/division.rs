@@ -12,7 +12,7 @@
 //! 3. Nothing is left to a member that gave a false hint in this epoch, or that was silent the last
 //!    time, so that either costs one delay and not one per height.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use fairveil_crypto::seal::Rho;
 use fairveil_crypto::{Height, SequencerIndex};
@@ -21,13 +21,17 @@ use serde::{Deserialize, Serialize};
 use super::early::Early;
 use super::{Opener, Output};
 
-/// How long after finality the hints of others are waited for.
+/// How long the hints of others are waited for once t shares are here, which is when a member as
+/// near as this one can begin to combine its part.
 pub const HINTS_WITHIN_MS: u64 = 150;
+
+/// The smallest committee that divides: below it nobody is spared anything worth a delay.
+pub const DIVIDED_FROM: u16 = 4;
 
 /// Whether members divide the combining among themselves. Either gives the same bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Division {
-    /// Each combines its part and checks the hints of the others.
+    /// From [`DIVIDED_FROM`] members on each combines its part and checks the hints of the others.
     #[default]
     Divided,
     /// Each combines everything.
@@ -43,8 +47,8 @@ pub struct Hint {
     pub rho: Rho,
 }
 
-/// The hints of one member that a message held, in its part and in order.
-pub(super) type Told = (SequencerIndex, Vec<Hint>);
+/// The hints of one member that a message held: positions of its part, ascending.
+pub(super) type Told = (SequencerIndex, Vec<(usize, Rho)>);
 
 /// A message that speaks for positions of others, or not in order.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,7 +60,8 @@ pub(super) struct Parts {
     left: BTreeMap<SequencerIndex, Vec<usize>>,
     wanted: Vec<usize>,
     told: Vec<Told>,
-    until_ms: u64,
+    /// Until when hints are in time, once the clock runs.
+    until_ms: Option<u64>,
 }
 
 /// The member of a committee of `n` that combines a position.
@@ -73,7 +78,6 @@ impl Parts {
         positions: usize,
         n: u16,
         trusted: impl Fn(SequencerIndex) -> bool,
-        now_ms: u64,
     ) -> Self {
         let mut left: BTreeMap<SequencerIndex, Vec<usize>> = BTreeMap::new();
         for position in 0..positions {
@@ -82,8 +86,12 @@ impl Parts {
                 left.entry(member).or_default().push(position);
             }
         }
-        let until_ms = now_ms.saturating_add(HINTS_WITHIN_MS);
-        Self { left, wanted: Vec::new(), told: Vec::new(), until_ms }
+        Self { left, ..Self::default() }
+    }
+
+    /// Starts the clock: t shares are here.
+    pub(super) fn begin(&mut self, now_ms: u64) {
+        self.until_ms.get_or_insert(now_ms.saturating_add(HINTS_WITHIN_MS));
     }
 
     /// Positions that are left to others.
@@ -95,21 +103,24 @@ impl Parts {
     /// nothing is left to it any more, it is not heard.
     pub(super) fn tell(&mut self, from: SequencerIndex, hints: Vec<Hint>) -> Result<(), Misplaced> {
         let Some(part) = self.left.remove(&from) else { return Ok(()) };
-        let told: BTreeSet<usize> =
-            hints.iter().map(|hint| usize::try_from(hint.position).unwrap_or(usize::MAX)).collect();
-        let ascending = hints.is_sorted_by(|one, next| one.position < next.position);
-        if !ascending || told.iter().any(|position| part.binary_search(position).is_err()) {
+        let place = |hint: Hint| {
+            let position = usize::try_from(hint.position).ok()?;
+            part.binary_search(&position).is_ok().then_some((position, hint.rho))
+        };
+        let told: Option<Vec<(usize, Rho)>> = hints.into_iter().map(place).collect();
+        let Some(told) = told.filter(|told| told.is_sorted_by(|one, next| one.0 < next.0)) else {
             self.wanted.extend(part);
             return Err(Misplaced);
-        }
-        self.wanted.extend(part.into_iter().filter(|position| !told.contains(position)));
-        self.told.push((from, hints));
+        };
+        let is_told = |position: &usize| told.binary_search_by_key(position, |told| told.0).is_ok();
+        self.wanted.extend(part.into_iter().filter(|position| !is_told(position)));
+        self.told.push((from, told));
         Ok(())
     }
 
     /// The members that are late now; what was left to them is wanted.
     pub(super) fn overdue(&mut self, now_ms: u64) -> Vec<SequencerIndex> {
-        if now_ms < self.until_ms {
+        if self.until_ms.is_none_or(|until| now_ms < until) {
             return Vec::new();
         }
         let left = std::mem::take(&mut self.left);
@@ -119,11 +130,11 @@ impl Parts {
 
     /// When to ask for [`Self::overdue`].
     pub(super) fn wake_at(&self) -> Option<u64> {
-        (!self.left.is_empty()).then_some(self.until_ms)
+        self.until_ms.filter(|_| !self.left.is_empty())
     }
 
-    /// Until when hints are in time.
-    pub(super) fn until_ms(&self) -> u64 {
+    /// Until when hints are in time; `None` before t shares are here.
+    pub(super) fn until_ms(&self) -> Option<u64> {
         self.until_ms
     }
 

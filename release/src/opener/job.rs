@@ -220,15 +220,10 @@ impl OpenJob {
     ) -> Vec<SequencerIndex> {
         let told = std::mem::take(&mut self.told);
         let ciphertexts = self.opening.batch().ciphertexts();
-        let mut given = Vec::new();
-        for (from, hints) in told {
-            for Hint { position, rho } in hints {
-                let position = usize::try_from(position).unwrap_or(usize::MAX);
-                if ciphertexts.get(position).is_some() {
-                    given.push((from, position, rho));
-                }
-            }
-        }
+        let each = |(from, hints): Told| {
+            hints.into_iter().map(move |(position, rho)| (from, position, rho))
+        };
+        let given: Vec<_> = told.into_iter().flat_map(each).collect();
         let pairs: Vec<_> =
             given.iter().map(|(_, position, rho)| (&ciphertexts[*position], *rho)).collect();
         let verdicts = hint::open_many(&self.key, &pairs, randomness, pool);

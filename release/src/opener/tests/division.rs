@@ -142,6 +142,30 @@ fn what_is_not_told_in_time_is_combined_here_and_silence_costs_one_delay_invaria
 }
 
 #[test]
+fn the_clock_for_hints_starts_with_the_share_that_makes_t() {
+    let mut run = Run::divided(3);
+    run.now_ms = 1_000;
+    run.order(&SCENE);
+    let asked_at = run.opener.wake_at();
+    // Shares take longer than hints would have had from the order on.
+    run.now_ms += HINTS_WITHIN_MS + 50;
+    SCENE.shares[..4].iter().for_each(|share| run.share(share.clone()));
+    assert_eq!(run.opener.wake_at(), asked_at, "four of five shares start no clock");
+    run.now_ms += 10;
+    run.share(SCENE.shares[4].clone());
+    let until = run.now_ms + HINTS_WITHIN_MS;
+    run.now_ms = asked_at.unwrap();
+    run.input(Input::Wake);
+    assert_eq!(run.opener.wake_at(), Some(until));
+    run.now_ms = until - 1;
+    for member in [1, 2, 4, 5, 6, 7] {
+        run.hints(member, part(member));
+    }
+    assert_eq!(run.release(), SCENE.release);
+    assert_eq!(run.opener.dropped(), Dropped::default());
+}
+
+#[test]
 fn a_member_that_was_silent_once_is_heard_again() {
     let mut run = Run::divided(3);
     run.shared();

@@ -62,6 +62,11 @@ pub const TAMPERS: &[Tamper] = &[
         change: rule_6_a_share_before_its_order_was_final,
     },
     Tamper {
+        name: "rule_6_a_hint_before_its_order_was_final",
+        says: "hint",
+        change: rule_6_a_hint_before_its_order_was_final,
+    },
+    Tamper {
         name: "rule_6_a_share_of_another_order",
         says: "of another order",
         change: rule_6_a_share_of_another_order,
@@ -215,6 +220,12 @@ fn rule_6_a_share_before_its_order_was_final(given: &mut Evidence<'_>) {
     let at = given.trace.iter().position(|(_, sent)| matches!(sent, Sent::Share { .. }));
     let share = given.trace.remove(at.unwrap());
     given.trace.insert(0, share);
+}
+
+fn rule_6_a_hint_before_its_order_was_final(given: &mut Evidence<'_>) {
+    let at = given.trace.iter().position(|(_, sent)| matches!(sent, Sent::Hints { .. }));
+    let hints = given.trace.remove(at.unwrap());
+    given.trace.insert(0, hints);
 }
 
 fn rule_6_a_share_of_another_order(given: &mut Evidence<'_>) {
