@@ -44,6 +44,8 @@
 mod bls12381;
 pub mod certificate;
 pub mod committee;
+#[cfg(any(test, feature = "adversaries"))]
+pub mod corrupt;
 #[cfg(any(test, feature = "dealer"))]
 pub mod dealer;
 mod digest;

@@ -4,6 +4,10 @@
 //! comes from their ceremony. The processes end with this one, however it ends: each watches its
 //! standard input, which closes then.
 
+pub(crate) mod clock;
+pub(crate) mod observer;
+pub(crate) mod workload;
+
 use std::{
     fs::File,
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
@@ -12,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fairveil_client::Endpoint;
+use fairveil_client::{Endpoint, PinnedNetwork};
 use fairveil_crypto::{ConsensusSecret, Epoch, committee::threshold};
 use fairveil_keygen::{
     Approval, DealingSecret, Definition, Member, NetworkPublicKey, Proposal,
@@ -109,6 +113,20 @@ impl LocalNetwork {
         Ok(Self { definition, sequencers: started })
     }
 
+    /// Sets these keys of every sequencer's configuration, from its next start on.
+    pub(crate) fn set(&self, settings: &[(&str, String)]) -> Result<(), LocalError> {
+        use std::io::Write as _;
+        for sequencer in &self.sequencers {
+            let path = sequencer.config_file();
+            let open = File::options().append(true).open(&path);
+            let mut file = open.map_err(io(path.display().to_string()))?;
+            for (key, value) in settings {
+                writeln!(file, "{key} = {value}").map_err(io(path.display().to_string()))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the sequencer at this position an adversary from its next start on.
     pub(crate) fn corrupt(&mut self, position: usize, kind: ByzantineKind) {
         self.sequencers[position].byzantine = Some(kind);
@@ -199,6 +217,15 @@ impl LocalNetwork {
     /// The transcript of the ceremony, once it is complete.
     pub(crate) fn transcript_file(&self) -> PathBuf {
         self.sequencers[0].folder.join("data/transcript.json")
+    }
+
+    /// What a client believes of this network, from the ceremony's transcript.
+    pub(crate) fn pinned(&self) -> Result<PinnedNetwork, LocalError> {
+        let path = self.transcript_file();
+        #[expect(clippy::disallowed_methods, reason = "the node owns the disk")]
+        let bytes = std::fs::read(&path).map_err(io(path.display().to_string()))?;
+        PinnedNetwork::from_transcript(&bytes, &self.definition.network_id())
+            .map_err(|error| LocalError::Other(format!("transcript: {error}")))
     }
 
     /// The network id.

@@ -6,6 +6,8 @@ mod command;
 mod config;
 mod demo;
 mod dev;
+#[cfg(feature = "bench")]
+mod e2e;
 mod http;
 mod local;
 mod process;
@@ -31,6 +33,12 @@ fn run(cli: Cli) -> u8 {
             Err(error) => fail(&error, error.exit()),
         },
         Top::Demo(args) => match demo::demo(&args, json) {
+            Ok(true) => cli::exit::OK,
+            Ok(false) => cli::exit::CHECK,
+            Err(error) => fail(&error, cli::exit::CHECK),
+        },
+        #[cfg(feature = "bench")]
+        Top::Bench(cli::Bench::E2e(args)) => match e2e::e2e(&args, json) {
             Ok(true) => cli::exit::OK,
             Ok(false) => cli::exit::CHECK,
             Err(error) => fail(&error, cli::exit::CHECK),

@@ -2,7 +2,10 @@
 //!
 //! An honest sequencer passes through here unchanged. The front-runner has a searcher beside it: for
 //! every bundle that arrives it seals one of its own, lets its log claim that its own came first,
-//! and asks everybody for decryption shares of orders that are not final, to read what it may not.
+//! asks everybody for decryption shares of orders that are not final, and combines what it holds to
+//! read what it may not ([`reader`]).
+
+mod reader;
 
 use std::collections::BTreeSet;
 
@@ -10,6 +13,7 @@ use fairveil_crypto::{BundleId, envelope::PayerSecret, seal::Rho};
 use fairveil_mempool::pool::LogEntry;
 use fairveil_release::opener::ShareMessage;
 
+pub(crate) use self::reader::{Reader, Try};
 use crate::behaviour::Behaviour;
 
 /// Own bundles that a front-runner remembers.
@@ -23,6 +27,13 @@ pub struct AttackReport {
     /// Requests for decryption shares of heights that were not final. Whoever was asked counts the
     /// refusal.
     pub requests: u64,
+    /// How often it tried to open a bundle whose order was not final here, with its own share and
+    /// those it held.
+    pub tries: u64,
+    /// The most shares of one batch that it had in a try, the own one included.
+    pub most_shares: u64,
+    /// Bundles that a try opened, with the time in milliseconds of the Unix epoch.
+    pub read: Vec<(BundleId, u64)>,
 }
 
 /// The adversary's state; empty for an honest sequencer.
@@ -31,6 +42,7 @@ pub(crate) struct Adversary {
     pub(crate) payer: Option<PayerSecret>,
     pub(crate) next_nonce: u64,
     pub(crate) report: AttackReport,
+    pub(crate) reader: Reader,
     own: BTreeSet<BundleId>,
     next_position: u64,
     /// Entries that a reversing sequencer gathers.
@@ -46,6 +58,7 @@ impl Adversary {
             payer,
             next_nonce: 0,
             report: AttackReport::default(),
+            reader: Reader::default(),
             own: BTreeSet::new(),
             next_position: log_length,
             gathered: Vec::new(),

@@ -86,6 +86,9 @@ pub enum StartError {
     /// What is stored contradicts itself.
     #[error("the database is inconsistent: {0}")]
     Inconsistent(String),
+    /// An adversary was asked for, and this build has none.
+    #[error("this build has no adversaries: {0:?} needs the feature `adversaries`")]
+    NoAdversaries(Behaviour),
 }
 
 /// A running sequencer.
@@ -132,6 +135,9 @@ where
     S: Sender<PublicKey = PublicKey>,
     R: Receiver<PublicKey = PublicKey>,
 {
+    if config.behaviour != Behaviour::Honest && !cfg!(feature = "adversaries") {
+        return Err(StartError::NoAdversaries(config.behaviour));
+    }
     let (config, secrets) = (Arc::new(config), Arc::new(secrets));
     let first = ReleaseChain::new(config.network_id, config.registry.clone());
     let recovered = recover(&store, parameters(&config), config.index, first)?;

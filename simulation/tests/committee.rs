@@ -109,7 +109,8 @@ fn censor() {
 #[test]
 fn front_runner() {
     let counts = judged("front-runner");
-    happened(&counts, &["released", "attack_pairs", "attack_requests", "share_requests_refused"]);
+    happened(&counts, &["released", "attack_pairs", "attack_tries", "attack_requests"]);
+    happened(&counts, &["share_requests_refused"]);
 }
 
 #[test]

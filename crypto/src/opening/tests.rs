@@ -58,6 +58,30 @@ fn assert_opened(outcomes: &[Option<Outcome>]) {
     }
 }
 
+#[test]
+fn a_corrupt_sequencer_reads_with_t_shares_and_not_with_fewer() {
+    let dealt = deal(Epoch::new(1), 5, &[4; 32]);
+    let ciphertexts = ciphertexts(&dealt, 3);
+    let shares: Vec<SignedShare> =
+        (1..5).map(|member| share(&dealt, member, &points(&ciphertexts))).collect();
+    let own = &dealt.key_shares[0];
+    let t = usize::from(dealt.committee.t());
+    let read = |count: usize, from: usize, ciphertext: &VerifiedCiphertext| {
+        let others: Vec<&SignedShare> = shares[from..from + count].iter().collect();
+        crate::corrupt::read(&dealt.committee, ciphertext, own, &others)
+    };
+    for (number, ciphertext) in ciphertexts.iter().enumerate() {
+        assert_eq!(read(t - 1, 0, ciphertext).unwrap().m, vec![number as u8; 9]);
+        assert_eq!(read(t - 1, 5 - t, ciphertext).unwrap().m, vec![number as u8; 9]);
+        assert_eq!(read(t - 2, 0, ciphertext), None);
+    }
+    // The own share is not counted twice.
+    let own_share = share(&dealt, 0, &points(&ciphertexts));
+    let mut others: Vec<&SignedShare> = shares[..t - 2].iter().collect();
+    others.push(&own_share);
+    assert_eq!(crate::corrupt::read(&dealt.committee, &ciphertexts[0], own, &others), None);
+}
+
 /// What goes wrong with a share.
 #[derive(Clone, Copy, Debug)]
 enum Lie {

@@ -10,8 +10,8 @@ use rand_chacha::ChaCha20Rng;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Check, Voice, figures::Clock, traders::Traders};
-use crate::local::{LocalError, LocalNetwork};
+use super::{Check, Voice, traders::Traders};
+use crate::local::{LocalError, LocalNetwork, clock::Clock};
 
 /// Pause before each crash, at least and at most.
 const BEFORE_MS: std::ops::Range<u64> = 1_500..3_000;

@@ -1,25 +1,9 @@
-//! The demo's clock and its figures.
-
-use std::time::Instant;
+//! The demo's figures.
 
 use serde::Serialize;
 
-use super::{Voice, observer::Observer, traders::Traders};
-
-/// Milliseconds since the demo began, monotonic.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Clock(Instant);
-
-impl Clock {
-    pub(crate) fn start() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "the demo measures what a trader waits")]
-        Self(Instant::now())
-    }
-
-    pub(crate) fn ms(self) -> u64 {
-        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-}
+use super::{Voice, traders::Traders};
+use crate::local::observer::Observer;
 
 /// What the traders waited, by their own clock.
 #[derive(Debug, Clone, Serialize)]

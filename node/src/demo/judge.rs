@@ -11,10 +11,10 @@ use fairveil_client::{Endpoint, PinnedNetwork, document::ending, rpc::State};
 use fairveil_release::document::{BatchDocument, BundleDocument, ReleaseDocument};
 use serde_json::Value;
 
-use super::{Check, observer::Observer, traders::Traders};
+use super::{Check, traders::Traders};
 use crate::{
     dev::ROLLUPS,
-    local::{LocalError, LocalNetwork},
+    local::{LocalError, LocalNetwork, clock::Clock, observer::Observer},
 };
 
 /// How long all sequencers may take to certify what is released.
@@ -114,10 +114,10 @@ async fn wait_certified(
         .submitted
         .iter()
         .filter_map(|bundle| observer.seen(&bundle.id()).ordered)
-        .map(|(height, ..)| height)
+        .map(|placed| placed.height)
         .max()
         .unwrap_or(0);
-    let clock = super::figures::Clock::start();
+    let clock = Clock::start();
     let mut least = 0;
     while clock.ms() < u64::try_from(CERTIFIED.as_millis()).unwrap_or(u64::MAX) {
         least = u64::MAX;

@@ -9,18 +9,16 @@ mod attack;
 mod crash;
 mod figures;
 mod judge;
-mod observer;
 mod traders;
-mod workload;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use fairveil_client::{Endpoint, PinnedNetwork};
+use fairveil_client::Endpoint;
 use serde::Serialize;
 
 use crate::{
     cli::{self, ByzantineKind},
-    local::{LocalError, LocalNetwork},
+    local::{LocalError, LocalNetwork, clock::Clock, observer::Observer, workload},
 };
 
 /// How long the ceremony and the first blocks may take.
@@ -103,11 +101,11 @@ async fn run(args: &cli::Demo, dir: PathBuf, voice: Voice) -> Result<Report, Loc
     let mut network = LocalNetwork::create(&dir, SEQUENCERS, &rollups)?;
     let attacker = usize::from(SEQUENCERS) - 1;
     network.corrupt(attacker, ByzantineKind::FrontRunner);
-    let clock = figures::Clock::start();
+    let clock = Clock::start();
     network.start_all()?;
     let endpoints = network.all_ready(START).await?;
     let ceremony_ms = clock.ms();
-    let pinned = Arc::new(pinned(&network)?);
+    let pinned = Arc::new(network.pinned()?);
     let urls: Vec<_> = endpoints
         .iter()
         .map(|found| Endpoint::new(&found.http, CALL))
@@ -119,7 +117,7 @@ async fn run(args: &cli::Demo, dir: PathBuf, voice: Voice) -> Result<Report, Loc
         endpoints.len(),
         pinned.committee().t(),
     ));
-    let observer = observer::Observer::start(&urls, clock);
+    let observer = Observer::start(&urls, clock);
     let mut traders = traders::Traders::new(Arc::clone(&pinned), urls.clone(), clock);
 
     voice.say(format!(
@@ -174,13 +172,4 @@ async fn run(args: &cli::Demo, dir: PathBuf, voice: Voice) -> Result<Report, Loc
         checks,
         passed,
     })
-}
-
-fn pinned(network: &LocalNetwork) -> Result<PinnedNetwork, LocalError> {
-    let path = network.transcript_file();
-    #[expect(clippy::disallowed_methods, reason = "the node owns the disk")]
-    let bytes = std::fs::read(&path)
-        .map_err(|source| LocalError::Io { what: path.display().to_string(), source })?;
-    PinnedNetwork::from_transcript(&bytes, &network.definition.network_id())
-        .map_err(|error| LocalError::Other(format!("transcript: {error}")))
 }

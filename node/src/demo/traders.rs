@@ -16,8 +16,11 @@ use fairveil_mempool::Bundle;
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
-use super::{Voice, figures::Clock, observer::Observer, workload::Planned};
-use crate::process::random;
+use super::Voice;
+use crate::{
+    local::{clock::Clock, observer::Observer, workload::Planned},
+    process::random,
+};
 
 /// Heights for which a bundle may be ordered.
 const WINDOW: u64 = 2_000;
@@ -161,8 +164,8 @@ impl Submitted {
             sealed_ms: self.sealed_ms,
             admitted_ms: self.admitted_ms,
             receipts: self.report.receipts().len(),
-            ordered: seen.ordered.map(|(height, position, ..)| (height, position)),
-            ordered_ms: seen.ordered.map(|(.., at)| at),
+            ordered: seen.ordered.map(|placed| (placed.height, placed.position)),
+            ordered_ms: seen.ordered.map(|placed| placed.heard_ms),
             ended,
             ended_ms: seen.ended.map(|(.., at)| at),
             rollups: self.bundle.legs().iter().map(|leg| leg.chain_id).collect(),

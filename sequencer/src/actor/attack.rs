@@ -23,7 +23,11 @@ use fairveil_release::{
 use rand_core_10::CryptoRng;
 
 use super::{Actor, Lane, StopReason};
-use crate::{behaviour::Behaviour, logs::LogMessage};
+use crate::{
+    adversary::{Reader, Try},
+    behaviour::Behaviour,
+    logs::LogMessage,
+};
 
 /// Heights for which an attacking bundle may be ordered.
 const ATTACK_HEIGHTS: u64 = 512;
@@ -52,6 +56,7 @@ where
             if self.adversary.owns(&victim.id()) {
                 continue;
             }
+            self.try_to_read(|reader| reader.victim(victim));
             let Some(sealed) = self.attacking_bundle() else { continue };
             self.adversary.made(sealed.id(), victim.id());
             let request = RequestId(self.next_request);
@@ -61,6 +66,35 @@ where
             self.admit(Input::Submitted { request, address, addressed, bytes })?;
         }
         Ok(())
+    }
+
+    /// A share came: one of a height that is not final here may be what is missing to read.
+    pub(super) fn attack_on_share(&mut self, message: &ShareMessage) {
+        if self.adversary.behaviour != Behaviour::FrontRunner {
+            return;
+        }
+        if let ShareMessage::Share { height, share } = message
+            && *height > self.chain.tip().height
+        {
+            let t = usize::from(self.config.committee.t());
+            let (height, share) = (*height, share.as_ref().clone());
+            self.try_to_read(|reader| reader.share(height, share, t));
+        }
+    }
+
+    /// Tries to open bundles with the own key share and the shares at hand.
+    fn try_to_read(&mut self, news: impl FnOnce(&mut Reader) -> Vec<Try>) {
+        let tries = news(&mut self.adversary.reader);
+        let now_ms = self.now_ms();
+        let (committee, own) = (&self.config.committee, &self.secrets.key_share);
+        let report = &mut self.adversary.report;
+        for attempt in tries {
+            report.tries += 1;
+            report.most_shares = report.most_shares.max(attempt.shares());
+            if attempt.opens(committee, own) {
+                report.read.push((attempt.victim(), now_ms));
+            }
+        }
     }
 
     /// It can't know what to copy: it seals a transaction of no meaning to the first rollup.
@@ -91,6 +125,8 @@ where
     pub(super) fn attack_on_block(&mut self, height: Height, leader: ConsensusPublicKey) {
         match self.adversary.behaviour {
             Behaviour::FrontRunner => {
+                let places = &self.places;
+                self.adversary.reader.finalized(height, |id| places.contains_key(id));
                 let peers = self.peers();
                 let height = self.progress.finalized().max(height).saturating_add(2);
                 let message = OpeningMessage::Share(ShareMessage::Request { height });

@@ -86,6 +86,7 @@ where
     ) -> Result<(), StopReason> {
         match OpeningMessage::decode(bytes) {
             Ok(OpeningMessage::Share(message)) => {
+                self.attack_on_share(&message);
                 let now = self.now_ms();
                 let outputs = self.openings.opener.handle(now, Input::Message { from, message });
                 self.opener_outputs(outputs)

@@ -317,6 +317,7 @@ impl<'a> Case<'a> {
             if let Some(attack) = &overview.attack {
                 add("attack_pairs", attack.pairs.len() as u64);
                 add("attack_requests", attack.requests);
+                add("attack_tries", attack.tries);
             }
         }
         self.counts.append(&mut counts);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fairveil_crypto::certificate::batch_id;
-use fairveil_crypto::{BatchId, BlockDigest, Height};
+use fairveil_crypto::{BatchId, BlockDigest, BundleId, Height};
 
 use super::Case;
 use crate::committee::trace::Sent;
@@ -59,9 +59,23 @@ impl Case<'_> {
                 Sent::Share { .. } | Sent::Hints { .. } | Sent::Request => {}
             }
         }
+        wrong.extend(self.read_early());
         self.counts.insert("shares_sent".into(), shares);
         self.counts.insert("hints_sent".into(), hints);
         wrong.into_iter().for_each(|what| self.wrong(what));
+    }
+
+    /// What an adversary could open before the block that orders it was proposed.
+    fn read_early(&self) -> Vec<String> {
+        let attacks = self.given.overviews.iter().flatten();
+        let read = attacks.filter_map(|overview| overview.attack.as_ref()).flat_map(|a| &a.read);
+        let early = |(id, at): &&(BundleId, u64)| {
+            let header = self.spots.get(id).and_then(|(spot, _)| self.headers.get(&spot.height));
+            header.is_none_or(|(_, header)| *at < header.time_ms)
+        };
+        let say =
+            |(id, at): &(BundleId, u64)| format!("{id} was read at {at} ms, before its order");
+        read.filter(early).map(say).collect()
     }
 
     /// What may be opened at each height.

@@ -67,6 +67,11 @@ pub const TAMPERS: &[Tamper] = &[
         change: rule_6_a_hint_before_its_order_was_final,
     },
     Tamper {
+        name: "rule_6_a_bundle_read_before_its_order",
+        says: "before its order",
+        change: rule_6_a_bundle_read_before_its_order,
+    },
+    Tamper {
         name: "rule_6_a_share_of_another_order",
         says: "of another order",
         change: rule_6_a_share_of_another_order,
@@ -226,6 +231,12 @@ fn rule_6_a_hint_before_its_order_was_final(given: &mut Evidence<'_>) {
     let at = given.trace.iter().position(|(_, sent)| matches!(sent, Sent::Hints { .. }));
     let hints = given.trace.remove(at.unwrap());
     given.trace.insert(0, hints);
+}
+
+fn rule_6_a_bundle_read_before_its_order(given: &mut Evidence<'_>) {
+    let read = vec![(given.submissions[0].id, 0)];
+    let report = fairveil_sequencer::AttackReport { read, ..Default::default() };
+    given.overviews[1].as_mut().unwrap().attack = Some(report);
 }
 
 fn rule_6_a_share_of_another_order(given: &mut Evidence<'_>) {

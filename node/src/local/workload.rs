@@ -1,4 +1,4 @@
-//! What the demo's traders send: bundles of real signed EIP-1559 transactions from fresh accounts.
+//! What traders of a local network send: bundles of real signed EIP-1559 transactions from fresh accounts.
 //!
 //! Everything here follows from the seed, so that the attacked and the control run see the same
 //! flow; the sealing randomness and the network's keys never do.
@@ -14,7 +14,9 @@ use secp256k1::{
     ecdsa::{RecoverableSignature, RecoveryId},
 };
 
-/// Rollups of the demo.
+use super::LocalError;
+
+/// Rollups of a local network.
 pub(crate) const ROLLUPS: [u64; 3] = [901, 902, 903];
 
 /// Gas of a transaction with a few words of calldata.
@@ -92,6 +94,29 @@ pub(crate) fn plan(seed: u64, count: usize, per_second: u64) -> Vec<Planned> {
             Planned { bundle, trade, at_ms: at_us / 1000 }
         })
         .collect()
+}
+
+/// A bundle of two legs with one transaction each that is `bytes` long before it is padded, or at
+/// most 15 bytes shorter.
+pub(crate) fn bundle_of(rng: &mut impl Rng, bytes: usize) -> Result<Bundle, LocalError> {
+    let mut account = Account::fresh(rng);
+    let to = Address::from(rng.random::<[u8; 20]>());
+    let mut of_inputs = |input: usize| {
+        let mut leg = |chain_id| {
+            let input = (0..input).map(|_| rng.random()).collect::<Vec<u8>>();
+            account.nonce = 0;
+            let transaction = account.transaction(chain_id, to, 1, Bytes::from(input));
+            Leg { chain_id, transactions: vec![transaction.into()] }
+        };
+        let legs = vec![leg(ROLLUPS[0]), leg(ROLLUPS[1])];
+        Bundle::new(Policy::Include, legs).map_err(|error| LocalError::Other(error.to_string()))
+    };
+    let least = of_inputs(0)?.encode().len();
+    // Headers of longer inputs take some bytes of their own.
+    let inputs = bytes.checked_sub(least + 12).ok_or_else(|| {
+        LocalError::Other(format!("bundles are {bytes} bytes, at least {} are needed", least + 12))
+    })?;
+    of_inputs(inputs / 2)
 }
 
 /// One bundle and what its first transaction does.

@@ -12,16 +12,26 @@ use fairveil_client::{
 };
 use http_body_util::BodyExt as _;
 
-use super::figures::Clock;
+use super::clock::Clock;
 
 /// Wait before a broken stream is opened again.
 const AGAIN: Duration = Duration::from_millis(200);
 
+/// Where the fair order put a bundle.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Placed {
+    pub(crate) height: u64,
+    pub(crate) position: u64,
+    /// The time of the block, milliseconds of the Unix epoch: it was proposed then.
+    pub(crate) time_ms: u64,
+    /// When this process heard of it.
+    pub(crate) heard_ms: u64,
+}
+
 /// What is known of one bundle.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seen {
-    /// Height, position and cohort, and when this process heard of it.
-    pub(crate) ordered: Option<(u64, u64, u64, u64)>,
+    pub(crate) ordered: Option<Placed>,
     /// How it ended, its code, and when this process heard of it.
     pub(crate) ended: Option<(State, Option<String>, u64)>,
 }
@@ -84,16 +94,12 @@ impl Observer {
         let now = clock.ms();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Ordered { height, cohorts, .. } => {
-                let mut position = 0;
-                for (cohort, ids) in (0u64..).zip(&cohorts) {
-                    for id in ids {
-                        let known = seen.entry(id.clone()).or_default();
-                        known.ordered.get_or_insert((height, position, cohort, now));
-                        position += 1;
-                    }
+            Event::Ordered { height, time_ms, cohorts } => {
+                let ids: Vec<String> = cohorts.into_iter().flatten().collect();
+                for (position, id) in (0u64..).zip(&ids) {
+                    let placed = Placed { height, position, time_ms, heard_ms: now };
+                    seen.entry(id.clone()).or_default().ordered.get_or_insert(placed);
                 }
-                let ids = cohorts.into_iter().flatten().collect();
                 self.order.lock().unwrap_or_else(PoisonError::into_inner).insert(height, ids);
             }
             Event::Released { outcomes, .. } => {
