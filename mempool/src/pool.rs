@@ -279,7 +279,8 @@ impl Pool {
 
     fn send_fetches(&mut self, step: &mut Step) {
         let intake = self.intake();
-        for (peer, ids) in self.fetcher.requests(step.now_ms, intake, &self.limits) {
+        let queued = |id: &BundleId| self.queues.waits(id);
+        for (peer, ids) in self.fetcher.requests(step.now_ms, intake, queued, &self.limits) {
             step.push(Output::Send { to: vec![peer], message: BundleMessage::Fetch(ids) });
         }
     }

@@ -1,7 +1,8 @@
 //! Which bundles are wanted from peers, and whom they are asked for next.
 //!
 //! An announced bundle is fetched from those who announced it, after a grace in which it may come
-//! by itself, and given up when all of them were asked. A bundle that a proposal needs, or that
+//! by itself, and given up when all of them were asked. While a copy of it waits to be verified it
+//! is not fetched, [`MAX_DEFERRALS`] graces at most: the copy may be a forgery. A bundle that a proposal needs, or that
 //! must be reported, is asked for at once, round after round over all connected peers, announcers
 //! first, each round with twice the patience, until it is held or no longer wanted.
 
@@ -32,6 +33,8 @@ struct Want {
     /// The peer that is being asked.
     asking: Option<SequencerIndex>,
     rounds: u32,
+    /// How often it was left for a copy that waits to be verified.
+    deferrals: u32,
     due_ms: u64,
 }
 
@@ -46,6 +49,8 @@ pub(crate) struct Fetcher {
     needed: usize,
 }
 
+/// How often an announced bundle is left for another grace while a copy waits to be verified.
+pub(crate) const MAX_DEFERRALS: u32 = 8;
 /// Wants that one call of [`Fetcher::requests`] looks at, so that it never scans them all.
 const LOOKED_AT: usize = 4_096;
 /// When to look again while every peer is being asked for as much as is allowed.
@@ -193,11 +198,13 @@ impl Fetcher {
         self.hasten_one(id, now_ms);
     }
 
-    /// Whom to ask for what now; announced bundles only if `intake` is open.
+    /// Whom to ask for what now; announced bundles only if `intake` is open, and later if a copy
+    /// is `queued`.
     pub(crate) fn requests(
         &mut self,
         now_ms: u64,
         intake: Intake,
+        queued: impl Fn(&BundleId) -> bool,
         limits: &Limits,
     ) -> BTreeMap<SequencerIndex, Vec<BundleId>> {
         let mut requests: BTreeMap<SequencerIndex, Vec<BundleId>> = BTreeMap::new();
@@ -209,6 +216,9 @@ impl Fetcher {
             .map(|(_, id)| *id)
             .collect();
         for id in due {
+            if self.defer(now_ms, &id, &queued, limits) {
+                continue;
+            }
             if let Some(peer) = self.ask(now_ms, id, intake, limits) {
                 requests.entry(peer).or_default().push(id);
             }
@@ -227,6 +237,24 @@ impl Fetcher {
 
     pub(crate) fn asking(&self) -> usize {
         self.asking.values().sum()
+    }
+
+    /// Whether an announced bundle is left to a copy that waits to be verified.
+    fn defer(
+        &mut self,
+        now_ms: u64,
+        id: &BundleId,
+        queued: impl Fn(&BundleId) -> bool,
+        limits: &Limits,
+    ) -> bool {
+        let Some(want) = self.wants.get_mut(id) else { return false };
+        let may = want.reason == Reason::Announced && want.deferrals < MAX_DEFERRALS;
+        if !may || want.asking.is_some() || !queued(id) {
+            return false;
+        }
+        want.deferrals += 1;
+        self.reschedule(id, now_ms + limits.announced_grace_ms);
+        true
     }
 
     fn ask(
@@ -285,7 +313,10 @@ impl Fetcher {
             self.needed += 1;
         }
         let (holders, asked) = (holder.into_iter().collect(), BTreeSet::new());
-        self.wants.insert(id, Want { reason, holders, asked, asking: None, rounds: 0, due_ms });
+        self.wants.insert(
+            id,
+            Want { reason, holders, asked, asking: None, rounds: 0, deferrals: 0, due_ms },
+        );
         self.due.insert((due_ms, id));
     }
 

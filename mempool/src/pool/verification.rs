@@ -162,6 +162,11 @@ impl Queues {
         self.candidates.get_mut(ticket)
     }
 
+    /// Whether a candidate with this id waits, whatever its signature.
+    pub(crate) fn waits(&self, id: &BundleId) -> bool {
+        self.tickets.range((*id, [0; 65])..=(*id, [0xff; 65])).next().is_some()
+    }
+
     /// Queues a candidate of so many bytes, or says which bound it would break.
     pub(crate) fn push(
         &mut self,

@@ -29,7 +29,7 @@ fn connected(peers: &[u16]) -> Fetcher {
 }
 
 fn ask(fetcher: &mut Fetcher, now_ms: u64) -> Vec<(u16, Vec<BundleId>)> {
-    let requests = fetcher.requests(now_ms, Intake::Open, &limits());
+    let requests = fetcher.requests(now_ms, Intake::Open, |_| false, &limits());
     requests.into_iter().map(|(peer, ids)| (peer.get(), ids)).collect()
 }
 
@@ -53,6 +53,30 @@ fn check(fetcher: &Fetcher) {
     counted.retain(|_, count| *count > 0);
     assert_eq!(counted, announced);
     assert_eq!(fetcher.asking, asking);
+}
+
+#[test]
+fn a_bundle_whose_copy_waits_to_be_verified_is_fetched_later_and_at_last() {
+    let grace = limits().announced_grace_ms;
+    let mut fetcher = connected(&[2, 3]);
+    fetcher.announced(0, peer(2), id(1), &limits());
+    let mut asked_at = None;
+    for round in 1..=u64::from(MAX_DEFERRALS) + 1 {
+        let requests = fetcher.requests(round * grace, Intake::Open, |_| true, &limits());
+        check(&fetcher);
+        if !requests.is_empty() {
+            asked_at.get_or_insert(round);
+        }
+    }
+    assert_eq!(asked_at, Some(u64::from(MAX_DEFERRALS) + 1), "a forgery delays, and does not hide");
+    // Without a copy it is fetched at once, and what is required never waits.
+    let mut fetcher = connected(&[2, 3]);
+    fetcher.announced(0, peer(2), id(1), &limits());
+    assert!(fetcher.requests(grace, Intake::Open, |_| true, &limits()).is_empty());
+    assert_eq!(ask(&mut fetcher, 2 * grace), [(2, vec![id(1)])]);
+    let mut fetcher = connected(&[2, 3]);
+    fetcher.want(0, id(1), Reason::Duty, &limits());
+    assert_eq!(fetcher.requests(0, Intake::Open, |_| true, &limits()).len(), 1);
 }
 
 #[test]
@@ -180,7 +204,7 @@ fn announced_bundles_wait_while_intake_is_closed() {
     let mut fetcher = connected(&[2]);
     fetcher.announced(0, peer(2), id(1), &limits());
     fetcher.want(0, id(2), Reason::Duty, &limits());
-    let requests = fetcher.requests(200, Intake::Closed, &limits());
+    let requests = fetcher.requests(200, Intake::Closed, |_| false, &limits());
     assert_eq!(requests, BTreeMap::from([(peer(2), vec![id(2)])]));
     fetcher.hasten_all(300);
     assert_eq!(ask(&mut fetcher, 300), [(2, vec![id(1)])]);
