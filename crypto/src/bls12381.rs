@@ -10,15 +10,16 @@
 use std::ptr;
 
 use blst::{
-    BLST_ERROR, blst_expand_message_xmd, blst_fp_cneg, blst_fr, blst_fr_add, blst_fr_cneg,
-    blst_fr_eucl_inverse, blst_fr_from_scalar, blst_fr_from_uint64, blst_fr_mul, blst_fr_sub,
-    blst_hash_to_g1, blst_p1, blst_p1_add_or_double, blst_p1_add_or_double_affine, blst_p1_affine,
-    blst_p1_affine_compress, blst_p1_affine_generator, blst_p1_affine_in_g1,
-    blst_p1_affine_serialize, blst_p1_cneg, blst_p1_compress, blst_p1_double, blst_p1_from_affine,
-    blst_p1_is_equal, blst_p1_is_inf, blst_p1_mult, blst_p1_to_affine, blst_p1_unchecked_mult,
-    blst_p1_uncompress, blst_p1s_mult_pippenger, blst_p1s_mult_pippenger_scratch_sizeof,
-    blst_p1s_to_affine, blst_scalar, blst_scalar_fr_check, blst_scalar_from_be_bytes,
-    blst_scalar_from_bendian, blst_scalar_from_fr,
+    BLST_ERROR, blst_expand_message_xmd, blst_fp, blst_fp_cneg, blst_fp_from_bendian, blst_fp_mul,
+    blst_fr, blst_fr_add, blst_fr_cneg, blst_fr_eucl_inverse, blst_fr_from_scalar,
+    blst_fr_from_uint64, blst_fr_mul, blst_fr_sub, blst_hash_to_g1, blst_p1, blst_p1_add_or_double,
+    blst_p1_add_or_double_affine, blst_p1_affine, blst_p1_affine_compress,
+    blst_p1_affine_generator, blst_p1_affine_in_g1, blst_p1_affine_serialize, blst_p1_cneg,
+    blst_p1_compress, blst_p1_double, blst_p1_from_affine, blst_p1_is_equal, blst_p1_is_inf,
+    blst_p1_mult, blst_p1_to_affine, blst_p1_unchecked_mult, blst_p1_uncompress,
+    blst_p1s_mult_pippenger, blst_p1s_mult_pippenger_scratch_sizeof, blst_p1s_to_affine,
+    blst_scalar, blst_scalar_fr_check, blst_scalar_from_be_bytes, blst_scalar_from_bendian,
+    blst_scalar_from_fr,
 };
 
 /// A point in affine coordinates; all zero is infinity.
@@ -30,6 +31,16 @@ pub(crate) type Fr = blst_fr;
 
 /// Bits of a full-size scalar.
 pub(crate) const SCALAR_BITS: usize = 255;
+
+/// |z|, where z is the parameter of the curve, which is negative: `r = z⁴ - z² + 1`.
+pub(crate) const CURVE_PARAMETER: u64 = 0xd201_0000_0001_0000;
+
+/// The cube root of unity in the base field that belongs to -z² among the scalars, big-endian.
+const CUBE_ROOT: [u8; 48] = [
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x5f, 0x19, 0x67, 0x2f, 0xdf, 0x76, 0xce, 0x51,
+    0xba, 0x69, 0xc6, 0x07, 0x6a, 0x0f, 0x77, 0xea, 0xdd, 0xb3, 0xa9, 0x3b, 0xe6, 0xf8, 0x96, 0x88,
+    0xde, 0x17, 0xd8, 0x13, 0x62, 0x0a, 0x00, 0x02, 0x2e, 0x01, 0xff, 0xff, 0xff, 0xfe, 0xff, 0xfe,
+];
 
 /// Why 48 bytes are no finite point of the curve; flags and infinity are the caller's.
 pub(crate) enum Undecodable {
@@ -174,6 +185,18 @@ pub(crate) fn negate_affine(mut point: Affine) -> Affine {
     point
 }
 
+/// `φ(x, y) = (βx, y)` with a cube root of unity β: a homomorphism of the curve, and on the
+/// subgroup the multiplication by -z².
+pub(crate) fn endomorphism(point: &Affine) -> Affine {
+    let (mut root, mut out) = (blst_fp::default(), *point);
+    // SAFETY: `CUBE_ROOT` has the 48 bytes that are read, the other pointers are valid.
+    unsafe {
+        blst_fp_from_bendian(&mut root, CUBE_ROOT.as_ptr());
+        blst_fp_mul(&mut out.x, &point.x, &root);
+    }
+    out
+}
+
 pub(crate) fn equal(left: &Jacobian, right: &Jacobian) -> bool {
     // SAFETY: the pointers are valid.
     unsafe { blst_p1_is_equal(left, right) }
@@ -185,12 +208,11 @@ pub(crate) fn is_infinity(point: &Jacobian) -> bool {
 }
 
 /// `scalar · point` for a point of the subgroup, in constant time.
-pub(crate) fn multiply(point: &Affine, scalar: &Fr) -> Jacobian {
-    let point = to_jacobian(point);
+pub(crate) fn multiply(point: &Jacobian, scalar: &Fr) -> Jacobian {
     let scalar = plain(scalar);
     let mut out = Jacobian::default();
     // SAFETY: the pointers are valid; the scalar has the 32 bytes that 255 bits take.
-    unsafe { blst_p1_mult(&mut out, &point, scalar.b.as_ptr(), SCALAR_BITS) };
+    unsafe { blst_p1_mult(&mut out, point, scalar.b.as_ptr(), SCALAR_BITS) };
     out
 }
 

@@ -391,9 +391,8 @@ fn check_shares(
     let points: Vec<UncheckedPoint> =
         public_key_shares.iter().map(|share| UncheckedPoint::from(share.0)).collect();
     for (window, points) in indices.windows(t.into()).zip(points.windows(t.into())) {
-        let combined =
-            Combiner::new(window).map(|combiner| combiner.combine(points).equals(&key.point));
-        if combined != Ok(true) {
+        let combiner = Combiner::new(window).expect("neighbours are distinct");
+        if !combiner.combine(|member| &points[member]).equals(&key.point) {
             return Err(CommitteeError::Inconsistent(window[0]));
         }
     }

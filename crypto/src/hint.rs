@@ -22,6 +22,9 @@ use crate::point::{FixedBase, GroupElement, PointBytes};
 use crate::scalar::Scalar;
 use crate::seal::{AeadError, Opened, Rho, VerifiedCiphertext, half};
 
+/// Hints that a worker opens together, to share an inversion.
+const CHUNK: usize = 16;
+
 /// Why a hint is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HintError {
@@ -82,16 +85,21 @@ pub fn open_many(
     randomness: HintRandomness,
     pool: &ThreadPool,
 ) -> Vec<Result<Opened, HintError>> {
-    let sums = WeightedSums::new(hints, &randomness.weights(hints.len()));
-    if !sums.agree() {
+    let scalars = sealing_scalars(hints);
+    if !WeightedSums::of(hints, &scalars, &randomness.weights(hints.len())).agree() {
         let single = |(ciphertext, rho): &(&VerifiedCiphertext, Rho)| open(key, ciphertext, rho);
         return pool.install(|| hints.par_iter().map(single).collect());
     }
-    let open = |(ciphertext, rho): &(&VerifiedCiphertext, Rho)| {
-        let k = ciphertext.sealing_scalar(rho);
-        open_with(&key.table().multiply_vartime(&k).encode(), ciphertext, rho)
+    let pad = |k: &Scalar| key.table().multiply_vartime(k);
+    let open_chunk = |(hints, scalars): (&[(&VerifiedCiphertext, Rho)], &[Scalar])| {
+        let pads: Vec<GroupElement> = scalars.iter().map(pad).collect();
+        let open = |((ciphertext, rho), pad): (&(&VerifiedCiphertext, Rho), &PointBytes)| {
+            open_with(pad, ciphertext, rho)
+        };
+        hints.iter().zip(&GroupElement::encode_many(&pads)).map(open).collect::<Vec<_>>()
     };
-    pool.install(|| hints.par_iter().map(open).collect())
+    let chunks = hints.par_chunks(CHUNK).zip(scalars.par_chunks(CHUNK));
+    pool.install(|| chunks.flat_map_iter(open_chunk).collect())
 }
 
 /// The two sides of the equation that many hints are checked with.
@@ -105,15 +113,18 @@ impl WeightedSums {
     /// `Σ θ_j·U_j` and `Σ θ_j·k_j`, the weights in the order of the hints.
     #[must_use]
     pub fn new(hints: &[(&VerifiedCiphertext, Rho)], weights: &[u128]) -> Self {
+        Self::of(hints, &sealing_scalars(hints), weights)
+    }
+
+    fn of(hints: &[(&VerifiedCiphertext, Rho)], scalars: &[Scalar], weights: &[u128]) -> Self {
         let points: Vec<Affine> =
             hints.iter().map(|(ciphertext, _)| *ciphertext.u().as_affine()).collect();
-        let add =
-            |sum: Scalar, ((ciphertext, rho), weight): (&(&VerifiedCiphertext, Rho), &u128)| {
-                sum.add(&ciphertext.sealing_scalar(rho).multiply(&Scalar::from_u128(*weight)))
-            };
+        let add = |sum: Scalar, (k, weight): (&Scalar, &u128)| {
+            sum.add(&k.multiply(&Scalar::from_u128(*weight)))
+        };
         Self {
             points: GroupElement::weighted_sum_vartime(&points, weights),
-            scalar: hints.iter().zip(weights).fold(Scalar::ZERO, add),
+            scalar: scalars.iter().zip(weights).fold(Scalar::ZERO, add),
         }
     }
 
@@ -134,6 +145,10 @@ impl WeightedSums {
     pub fn agree(&self) -> bool {
         FixedBase::generator().multiply_vartime(&self.scalar).equals_element(&self.points)
     }
+}
+
+fn sealing_scalars(hints: &[(&VerifiedCiphertext, Rho)]) -> Vec<Scalar> {
+    hints.iter().map(|(ciphertext, rho)| ciphertext.sealing_scalar(rho)).collect()
 }
 
 fn open_with(

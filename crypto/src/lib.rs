@@ -52,6 +52,8 @@ mod digest;
 pub mod domain;
 pub mod encoding;
 pub mod envelope;
+#[cfg(test)]
+mod fast_paths;
 mod hex;
 pub mod hint;
 pub mod lagrange;

@@ -412,9 +412,10 @@ impl Opening {
         let combiner = Combiner::new(&indices).expect("every index is heard once");
         let combine_chunk = |positions: &[usize]| {
             let pad = |position: &usize| {
-                let points: Option<Vec<UncheckedPoint>> =
-                    quorum.iter().map(|usable| usable.points[*position]).collect();
-                combiner.combine(&points.expect("wanted positions are decoded"))
+                combiner.combine(|member| {
+                    let point = quorum[member].points[*position].as_ref();
+                    point.expect("wanted positions are decoded")
+                })
             };
             let pads: Vec<GroupElement> = positions.iter().map(pad).collect();
             let encoded = GroupElement::encode_many(&pads);

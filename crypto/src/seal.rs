@@ -43,7 +43,7 @@ use zeroize::Zeroizing;
 
 use crate::committee::CommitteeKey;
 use crate::domain::{Hasher, Tag, frame, sha256};
-use crate::point::{FixedBase, GroupElement, Point, PointBytes, PointError};
+use crate::point::{FixedBase, GroupElement, Point, PointBytes, PointError, UncheckedPoint};
 use crate::scalar::{Scalar, ScalarError, SecretScalar};
 use crate::{Digest, KeyId, hex::byte_newtype};
 
@@ -215,17 +215,17 @@ impl Ciphertext {
         key: &CommitteeKey,
         ad: &[u8],
     ) -> Result<VerifiedCiphertext, CiphertextError> {
-        let u = Point::decode(&self.part::<48>(0))?;
-        let u_bar = Point::decode(&self.part::<48>(48))?;
         let challenge: [u8; 16] = self.part(96);
-        let response = Scalar::decode(&self.part::<32>(112))?;
-        let commitment = |table: &FixedBase, point: &Point| {
-            let shift = point.multiply_short_vartime(u128::from_be_bytes(challenge));
-            table.multiply_vartime(&response).subtract(&shift)
+        let point_and_shift = |bytes: [u8; 48]| {
+            let number = u128::from_be_bytes(challenge);
+            UncheckedPoint::decode(&bytes)?.check_and_multiply_vartime(number)
         };
+        let (u, shift) = point_and_shift(self.part(0))?;
+        let (u_bar, shift_bar) = point_and_shift(self.part(48))?;
+        let response = Scalar::decode(&self.part::<32>(112))?;
         let commitments = GroupElement::encode_many(&[
-            commitment(FixedBase::generator(), &u),
-            commitment(FixedBase::second_generator(), &u_bar),
+            FixedBase::generator().multiply_vartime(&response).subtract(&shift),
+            FixedBase::second_generator().multiply_vartime(&response).subtract(&shift_bar),
         ]);
         let context = Context::new(key.key_id(), ad);
         let expected = context.challenge(

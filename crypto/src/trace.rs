@@ -104,5 +104,5 @@ pub fn combine(indices: &[SequencerIndex], points: &[PointBytes]) -> PointBytes 
         .map(|point| UncheckedPoint::decode(point.as_bytes()).expect("a point"))
         .collect();
     let combiner = Combiner::new(indices).expect("distinct indices");
-    combiner.combine(&points).encode()
+    combiner.combine(|member| &points[member]).encode()
 }
