@@ -37,6 +37,6 @@ pub fn read(
         for share in others {
             points.push(share.decode_point(position).ok()?);
         }
-        ciphertext.open_body(&combiner.combine(&points).encode()).ok()
+        ciphertext.open_body(&combiner.combine(|member| &points[member]).encode()).ok()
     })
 }
