@@ -56,6 +56,10 @@ pub(crate) enum Top {
     Bundle(Bundle),
     /// Judges receipts, certificates, releases, transcripts and evidence, offline.
     Verify(Verify),
+    /// Measures, always beside a baseline in the same run.
+    #[cfg(feature = "bench")]
+    #[command(subcommand)]
+    Bench(Bench),
     /// Seeded, replayable scenarios.
     #[cfg(feature = "simulate")]
     #[command(subcommand)]
@@ -375,6 +379,59 @@ pub(crate) struct Verify {
     /// Receipts, order certificates, releases, batches or evidence; kinds are recognised.
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
+}
+
+#[cfg(feature = "bench")]
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Bench {
+    /// Opening sealed bundles beside threshold_crypto: what one server does, stage by stage.
+    Decrypt {
+        #[command(flatten)]
+        grid: BenchGrid,
+        /// Sequencers that send bad shares, comma-separated; n-t is as many as can be.
+        #[arg(long, value_delimiter = ',', value_name = "COUNT")]
+        bad_shares: Vec<String>,
+        /// Folder for report.md, rows.csv, report.json and the plots; replaces those in it.
+        #[arg(long, value_name = "DIR", default_value = "bench-decrypt")]
+        out: PathBuf,
+    },
+    /// Sealing beside threshold_crypto: what a trader does.
+    Seal {
+        #[command(flatten)]
+        grid: BenchGrid,
+        /// Folder for report.md, rows.csv, report.json and the plots; replaces those in it.
+        #[arg(long, value_name = "DIR", default_value = "bench-seal")]
+        out: PathBuf,
+    },
+    /// Compares two reports row by row; exit code 1 if a row is worse.
+    Compare {
+        /// The earlier report.json.
+        first: PathBuf,
+        /// The later report.json.
+        second: PathBuf,
+    },
+}
+
+/// What a sweep measures: the standard sweep, or the product of what is given here.
+#[cfg(feature = "bench")]
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BenchGrid {
+    /// Sequencers, comma-separated. Without a flag of the grid the standard sweep is measured, with
+    /// one the product of what is given.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) n: Vec<String>,
+    /// Ciphertexts of a batch, comma-separated.
+    #[arg(long, value_delimiter = ',', value_name = "COUNT")]
+    pub(crate) batch: Vec<String>,
+    /// Threads of either side, comma-separated.
+    #[arg(long, value_delimiter = ',', value_name = "COUNT")]
+    pub(crate) threads: Vec<String>,
+    /// Bytes of a padded bundle, comma-separated: 512, 1024, 2048 and so on to 65536.
+    #[arg(long, value_delimiter = ',', value_name = "BYTES")]
+    pub(crate) bundle_bytes: Vec<String>,
+    /// Few rows and samples, in less than two minutes; not for quoting.
+    #[arg(long)]
+    pub(crate) quick: bool,
 }
 
 #[cfg(feature = "simulate")]

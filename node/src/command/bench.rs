@@ -1,0 +1,96 @@
+//! `fairveil bench`: runs a sweep and writes its report, or compares two reports.
+
+use std::path::Path;
+
+use fairveil_benches::{
+    compare::{self, CompareError, compare},
+    measure::Way,
+    report::{self, Report},
+    run::{self, Progress},
+    sweep::{Extent, Flags, Instrument, Sweep},
+};
+
+use super::{
+    disk::{self, Readers},
+    error::CommandError,
+};
+use crate::cli::{self, BenchGrid, exit};
+
+/// A report of the largest grid has a few MB.
+const MAX_REPORT_BYTES: usize = 64 << 20;
+
+/// Runs a command about measurements; the exit code.
+pub(crate) fn run(args: &cli::Bench, json: bool) -> Result<u8, CommandError> {
+    match args {
+        cli::Bench::Decrypt { grid, bad_shares, out } => {
+            measure(Instrument::Decrypt, grid, bad_shares, out, json)
+        }
+        cli::Bench::Seal { grid, out } => measure(Instrument::Seal, grid, &[], out, json),
+        cli::Bench::Compare { first, second } => compared(first, second, json),
+    }
+}
+
+fn measure(
+    instrument: Instrument,
+    grid: &BenchGrid,
+    bad_shares: &[String],
+    out: &Path,
+    json: bool,
+) -> Result<u8, CommandError> {
+    let BenchGrid { n, batch, threads, bundle_bytes, quick } = grid.clone();
+    let flags = Flags { n, batch, threads, bad_shares: bad_shares.to_vec(), bundle_bytes };
+    let extent = if quick { Extent::Quick } else { Extent::Whole };
+    let usage = |error: &dyn std::fmt::Display| CommandError::Usage(error.to_string());
+    let sweep = Sweep::new(instrument, &flags, extent).map_err(|error| usage(&error))?;
+    // Minutes later it would be too late to learn that nothing can be written.
+    std::fs::create_dir_all(out).map_err(|error| CommandError::file(out, &error))?;
+    let minutes = sweep.estimate().as_secs_f64() / 60.0;
+    let rows = sweep.rows.len();
+    eprintln!("{rows} rows, about {minutes:.1} minutes on an idle core, more on a busy one");
+    let check = |error: &dyn std::fmt::Display| CommandError::Check(error.to_string());
+    let report = run::run(&sweep, show).map_err(|error| check(&error))?;
+    for file in report.files().map_err(|error| check(&error))? {
+        disk::write(&out.join(file.name), file.contents.as_bytes(), Readers::All)?;
+    }
+    match json {
+        true => print_json(&report)?,
+        false => print!("{}", report::text(&report)),
+    }
+    eprintln!("report.md, rows.csv, report.json and plots are in {}", out.display());
+    Ok(exit::OK)
+}
+
+/// A line for what was measured last, and one for what is next.
+fn show(progress: &Progress<'_>) {
+    if let Some(row) = progress.last {
+        let cost = row.way(Way::Fairveil).map_or(0.0, |ours| ours.total.cpu_ms.median);
+        let ratio = row.ratio(Way::ThresholdCrypto).map_or(0.0, |ratio| ratio.cpu.median);
+        eprintln!("    {cost:.3} ms, threshold_crypto {ratio:.1} times as much");
+    }
+    if let Some(next) = progress.next {
+        let (number, rows) = (progress.done + 1, progress.rows);
+        let minutes = progress.left.as_secs_f64() / 60.0;
+        eprintln!("[{number}/{rows}, about {minutes:.1} min left] {next}");
+    }
+}
+
+fn compared(first: &Path, second: &Path, json: bool) -> Result<u8, CommandError> {
+    let read = |path: &Path| -> Result<Report, CommandError> {
+        let bytes = disk::read(path, MAX_REPORT_BYTES)?;
+        compare::read(&bytes).map_err(|error| CommandError::file(path, &error))
+    };
+    let usage = |error: CompareError| CommandError::Usage(error.to_string());
+    let comparison = compare(&read(first)?, &read(second)?).map_err(usage)?;
+    match json {
+        true => print_json(&comparison)?,
+        false => print!("{}", report::comparison_text(&comparison)),
+    }
+    Ok(if comparison.passed() { exit::OK } else { exit::CHECK })
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<(), CommandError> {
+    let text =
+        serde_json::to_string(value).map_err(|error| CommandError::Check(error.to_string()))?;
+    println!("{text}");
+    Ok(())
+}
