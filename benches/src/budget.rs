@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::measure::{Row, Spread, Stage, Way};
+use crate::measure::{Row, Spread, Stage, Way, rounded};
 use crate::sweep::Instrument;
 
 const BUNDLE_BYTES: usize = 512;
@@ -73,6 +73,7 @@ pub struct Verdict {
 
 impl Verdict {
     fn new(figure: String, bound: Bound, limit: f64, unit: &str, measured: f64) -> Self {
+        let measured = rounded(measured);
         let held = bound.holds(measured, limit);
         Self { figure, bound, limit, measured, unit: unit.to_owned(), held }
     }

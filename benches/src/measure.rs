@@ -138,8 +138,15 @@ impl Spread {
             odd if odd % 2 == 1 => at(half),
             _ => f64::midpoint(at(half - 1), at(half)),
         };
-        Self { median, min: at(0), max: at(samples.len().saturating_sub(1)) }
+        let (min, max) = (at(0), at(samples.len().saturating_sub(1)));
+        Self { median: rounded(median), min: rounded(min), max: rounded(max) }
     }
+}
+
+/// With six digits: more is noise, and what is short in JSON reads back as the same number.
+#[must_use]
+pub fn rounded(figure: f64) -> f64 {
+    format!("{figure:.5e}").parse().unwrap_or(figure)
 }
 
 /// What something costs per ciphertext.

@@ -11,7 +11,7 @@ pub use self::plot::PlotError;
 pub use self::table::{Table, comparison_text, text};
 use crate::budget::Verdict;
 use crate::environment::Environment;
-use crate::measure::{Measured, Row, Stage, Way};
+use crate::measure::{Measured, Row, Stage, Way, rounded};
 use crate::sweep::{Instrument, RowCase};
 
 /// Version of the JSON.
@@ -104,6 +104,7 @@ fn losses_of(row: &Row) -> Vec<Loss> {
     let mut judge = |what: &str, to: Way, figures: Option<(f64, f64)>, unit: &str| {
         let Some((ours, other)) = figures.filter(|(ours, other)| ours > other) else { return };
         let (what, unit) = (what.to_owned(), unit.to_owned());
+        let (ours, other) = (rounded(ours), rounded(other));
         losses.push(Loss { case: row.case, what, to, ours, other, unit });
     };
     for to in [Way::ThresholdCrypto, Way::ThresholdCryptoUnchecked] {
@@ -144,7 +145,7 @@ pub(crate) mod testing {
     use crate::measure::{Cost, Ratio, Sent, Spread, StageCost};
 
     fn spread(median: f64) -> Spread {
-        Spread { median, min: median * 0.95, max: median * 1.05 }
+        Spread::of([median * 0.95, median, median * 1.05])
     }
 
     fn cost(ms: f64) -> Cost {
@@ -191,7 +192,7 @@ pub(crate) mod testing {
             sent: Some(Sent {
                 share_bytes: 49.5,
                 hint_bytes: 9.0,
-                total_bytes: 58.5 * f64::from(n - 1),
+                total_bytes: rounded(58.5 * f64::from(n - 1)),
                 baseline_share_bytes: 48.0,
             }),
             multiplication_us: spread(100.0),

@@ -7,7 +7,7 @@ use fairveil_crypto::point::Point;
 use fairveil_crypto::primitive;
 use fairveil_crypto::scalar::SecretScalar;
 
-use super::{Known, MeasureError, Row, Sample, Sent, Stage, Way, WaySample, row};
+use super::{Known, MeasureError, Row, Sample, Sent, Stage, Way, WaySample, rounded, row};
 use crate::baseline::Baseline;
 use crate::clock::timed;
 use crate::fairveil::{Sequencers, plaintext};
@@ -93,13 +93,13 @@ impl Committee {
 
     fn sent(&self) -> Sent {
         let (case, traffic) = (self.sequencers.case(), self.sequencers.traffic());
-        let per_ciphertext = |bytes: usize| bytes as f64 / case.count as f64;
+        let per_ciphertext = |bytes: usize| rounded(bytes as f64 / case.count as f64);
         let share_bytes = per_ciphertext(traffic.share_bytes);
         let hint_bytes = per_ciphertext(traffic.hint_bytes);
         Sent {
             share_bytes,
             hint_bytes,
-            total_bytes: (share_bytes + hint_bytes) * f64::from(case.n - 1),
+            total_bytes: rounded((share_bytes + hint_bytes) * f64::from(case.n - 1)),
             baseline_share_bytes: BASELINE_SHARE_BYTES,
         }
     }
