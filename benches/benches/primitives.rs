@@ -4,7 +4,7 @@ mod support;
 
 use std::hint::black_box;
 
-use criterion::{BatchSize, BenchmarkGroup, BenchmarkId};
+use criterion::{BenchmarkGroup, BenchmarkId};
 use fairveil_benches::plan::{Case, PRIMITIVES, Primitive};
 use fairveil_crypto::domain::{Tag, hash};
 use fairveil_crypto::lagrange::coefficients;
@@ -59,13 +59,7 @@ fn measure(
         }
         Primitive::SubgroupCheck => {
             let unchecked = UncheckedPoint::from(point);
-            group.bench_function(id, |bencher| {
-                bencher.iter_batched(
-                    || unchecked.clone(),
-                    UncheckedPoint::check,
-                    BatchSize::SmallInput,
-                );
-            });
+            run(group, id, || unchecked.check());
         }
         Primitive::HashToScalar => run(group, id, || Scalar::hash(Tag::TestDealer, &[&bytes])),
         Primitive::Hash => run(group, id, || hash(Tag::TestDealer, &[&bytes])),

@@ -7,7 +7,7 @@ use crate::clock::wall_time;
 use crate::environment::{Environment, load_average};
 use crate::measure::{Committee, MeasureError, Row, seals};
 use crate::report::{FORMAT, Report, losses};
-use crate::sweep::{Extent, Instrument, RowCase, Sweep};
+use crate::sweep::{Extent, Instrument, RowCase, SAMPLES, Sweep};
 
 /// How far a sweep is.
 #[derive(Clone, Copy, Debug)]
@@ -60,15 +60,15 @@ fn measure(
     case: RowCase,
     committee: &mut Option<Committee>,
 ) -> Result<Row, MeasureError> {
-    let (samples, ciphertexts) = (sweep.samples(), sweep.baseline_ciphertexts(&case));
+    let ciphertexts = sweep.baseline_ciphertexts(&case);
     if sweep.instrument == Instrument::Seal {
-        return seals(case, samples, ciphertexts);
+        return seals(case, SAMPLES, ciphertexts);
     }
     if committee.as_ref().is_some_and(|committee| !committee.is_of(&case)) {
         *committee = None;
     }
     let committee = committee.get_or_insert_with(|| Committee::new(&case));
-    committee.measure(case, samples, ciphertexts)
+    committee.measure(case, SAMPLES, ciphertexts)
 }
 
 /// What the rest is estimated at, corrected by what the rows so far took.

@@ -21,6 +21,9 @@ pub const MAX_BATCH: usize = 8_192;
 /// Threads, at most.
 pub const MAX_THREADS: usize = 64;
 
+/// Samples of a row, after one that warms up.
+pub const SAMPLES: usize = 5;
+
 /// The batch at which what is not a batch is varied.
 const REFERENCE_BATCH: usize = 512;
 const REFERENCE_N: u16 = 5;
@@ -91,7 +94,7 @@ pub struct Flags {
 pub enum Extent {
     /// To be quoted.
     Whole,
-    /// Few rows and samples, in less than two minutes; not to be quoted.
+    /// Few rows, in less than two minutes; not to be quoted.
     Quick,
 }
 
@@ -226,18 +229,9 @@ impl Sweep {
             Instrument::Seal => 4.0,
             Instrument::Decrypt => 8.0 * (t + bad),
         };
-        let runs = (self.samples() + 1) as f64;
+        let runs = (SAMPLES + 1) as f64;
         let theirs = theirs_ms * self.baseline_ciphertexts(row) as f64;
         Duration::from_secs_f64((runs * (ours_ms * batch + theirs) + setup_ms * batch) / 1_000.0)
-    }
-
-    /// Samples of a row.
-    #[must_use]
-    pub fn samples(&self) -> usize {
-        match self.extent {
-            Extent::Whole => 5,
-            Extent::Quick => 3,
-        }
     }
 
     /// How many ciphertexts of a batch the baseline handles in a sample: its cost is linear, and

@@ -429,7 +429,7 @@ pub(crate) struct BenchGrid {
     /// Bytes of a padded bundle, comma-separated: 512, 1024, 2048 and so on to 65536.
     #[arg(long, value_delimiter = ',', value_name = "BYTES")]
     pub(crate) bundle_bytes: Vec<String>,
-    /// Few rows and samples, in less than two minutes; not for quoting.
+    /// Few rows, in less than two minutes; not for quoting.
     #[arg(long)]
     pub(crate) quick: bool,
 }

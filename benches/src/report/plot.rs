@@ -38,16 +38,26 @@ fn plain(report: &Report) -> Vec<&Row> {
     report.rows.iter().filter(|row| Some(key(&row.case)) == smallest).collect()
 }
 
-/// One of them per committee: at the largest batch that is not too large, else the smallest.
+/// One of them per committee: at the largest batch that all have and that is not too large, else
+/// at the smallest of each.
 fn references(report: &Report) -> Vec<&Row> {
-    let mut by_n: BTreeMap<u16, &Row> = BTreeMap::new();
-    for row in plain(report) {
-        let entry = by_n.entry(row.case.n).or_insert(row);
-        if row.case.batch <= BATCH && row.case.batch > entry.case.batch {
-            *entry = row;
-        }
+    let rows = plain(report);
+    let mut committees: BTreeMap<u16, BTreeMap<usize, &Row>> = BTreeMap::new();
+    for row in rows {
+        committees.entry(row.case.n).or_default().insert(row.case.batch, row);
     }
-    by_n.into_values().collect()
+    let common = |batch: &usize| {
+        *batch <= BATCH && committees.values().all(|batches| batches.contains_key(batch))
+    };
+    let all = committees.values().flat_map(BTreeMap::keys).copied();
+    let batch = all.filter(common).max();
+    committees
+        .into_values()
+        .filter_map(|batches| {
+            let common = batch.and_then(|batch| batches.get(&batch).copied());
+            common.or_else(|| batches.into_values().next())
+        })
+        .collect()
 }
 
 fn subtitle(rows: &[&Row]) -> String {

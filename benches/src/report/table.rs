@@ -206,7 +206,7 @@ pub(super) fn lost(report: &Report) -> Table {
 }
 
 /// What a quick report says of itself.
-pub(super) const QUICK: &str = "QUICK: few rows and samples, not for quoting.";
+pub(super) const QUICK: &str = "QUICK: few rows, not for quoting.";
 
 /// How the columns are to be read.
 pub(super) fn legend(instrument: Instrument) -> &'static str {

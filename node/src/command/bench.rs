@@ -94,3 +94,69 @@ fn print_json(value: &impl serde::Serialize) -> Result<(), CommandError> {
     println!("{text}");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decrypt(out: &Path, batch: &str) -> Result<u8, CommandError> {
+        let list = |text: &str| vec![text.to_owned()];
+        let grid = BenchGrid {
+            n: list("4"),
+            batch: list(batch),
+            threads: Vec::new(),
+            bundle_bytes: Vec::new(),
+            quick: false,
+        };
+        let out = out.to_owned();
+        run(&cli::Bench::Decrypt { grid, bad_shares: Vec::new(), out }, true)
+    }
+
+    fn comparison(first: &Path, second: &Path) -> Result<u8, CommandError> {
+        let (first, second) = (first.to_owned(), second.to_owned());
+        run(&cli::Bench::Compare { first, second }, false)
+    }
+
+    /// The same report where the baseline takes a thousandth.
+    fn worse(report: &Path) -> Vec<u8> {
+        let bytes = disk::read(report, MAX_REPORT_BYTES).unwrap();
+        let mut report = compare::read(&bytes).unwrap();
+        for ratio in report.rows.iter_mut().flat_map(|row| &mut row.ratios) {
+            ratio.cpu.min /= 1_000.0;
+            ratio.cpu.max /= 1_000.0;
+        }
+        serde_json::to_vec(&report).unwrap()
+    }
+
+    #[test]
+    fn a_report_is_written_and_compared_with_the_exit_codes_of_the_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("new");
+        assert_eq!(decrypt(&out, "1").unwrap(), exit::OK);
+        let names =
+            ["report.md", "rows.csv", "report.json", "cost.svg", "throughput.svg", "stages.svg"];
+        assert!(names.iter().all(|name| out.join(name).is_file()));
+
+        let report = out.join("report.json");
+        assert_eq!(comparison(&report, &report).unwrap(), exit::OK);
+        let slower = folder.path().join("slower.json");
+        disk::write(&slower, &worse(&report), Readers::All).unwrap();
+        assert_eq!(comparison(&report, &slower).unwrap(), exit::CHECK);
+        assert_eq!(comparison(&slower, &report).unwrap(), exit::OK);
+
+        let error = comparison(&report, &out.join("rows.csv")).unwrap_err();
+        assert_eq!(error.exit(), exit::USAGE);
+        assert!(error.to_string().contains("not a report of fairveil bench"), "{error}");
+        let error = comparison(&report, &out.join("none.json")).unwrap_err();
+        assert_eq!(error.exit(), exit::USAGE);
+    }
+
+    #[test]
+    fn a_grid_that_can_not_be_measured_is_a_usage_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = decrypt(&folder.path().join("none"), "9000").unwrap_err();
+        assert_eq!(error.exit(), exit::USAGE);
+        assert_eq!(error.to_string(), "--batch 9000: between 1 and 8192 are measured");
+        assert!(!folder.path().join("none").exists());
+    }
+}

@@ -6,8 +6,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::PlotError;
 
-const SIZE: (u32, u32) = (960, 540);
-const LEGEND_WIDTH: u32 = 250;
+const SIZE: (u32, u32) = (1_000, 540);
+const LEGEND_WIDTH: u32 = 290;
 const LEGEND_LINE: i32 = 26;
 const FONT: &str = "sans-serif";
 /// Told apart also by those who see few colours (Okabe and Ito).
@@ -220,8 +220,9 @@ impl Bars {
 }
 
 fn named(legend: &Area<'_>, name: &str, (x, y): (i32, i32)) -> Result<(), PlotError> {
-    let style = (FONT, 14).into_text_style(legend);
-    legend.draw_text(name, &style, (x, y - 8)).map_err(failed)
+    let pos = Pos::new(HPos::Left, VPos::Center);
+    let style = (FONT, 14).into_text_style(legend).pos(pos);
+    legend.draw_text(name, &style, (x, y)).map_err(failed)
 }
 
 fn width(mark: Mark) -> u32 {
