@@ -1,7 +1,7 @@
 //! The figures that are promised, judged on the rows of a report.
 //!
 //! Judged are rows with 512-byte bundles, one thread and no bad share, at a batch of 512 where the
-//! sweep has one, or else at the largest below; what a sweep does not contain is not judged.
+//! sweep has one, or else at the largest from 128 on; what a sweep does not contain is not judged.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,8 @@ use crate::sweep::Instrument;
 
 const BUNDLE_BYTES: usize = 512;
 const BATCH: usize = 512;
+/// The smallest batch that is judged.
+const MIN_BATCH: usize = 128;
 /// Sequencers, and how many times less our processor time is at least.
 const RATIOS: [(u16, f64); 3] = [(4, 30.0), (16, 90.0), (64, 300.0)];
 const AFTER_FINALITY_N: u16 = 5;
@@ -19,8 +21,6 @@ const VERIFY_MULTIPLICATIONS: f64 = 3.2;
 const SPEEDUP: f64 = 1.8;
 const SEAL_MS: f64 = 1.0;
 const SHARE_BYTES: f64 = 50.0;
-/// From which batch on the bound on share bytes holds.
-const SHARE_BATCH: usize = 128;
 
 /// On which side of its limit a figure has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +105,7 @@ fn reference(rows: &[Row], n: u16) -> Option<&Row> {
     let single = |row: &&Row| is_plain(row) && row.case.threads == 1 && row.case.n == n;
     rows.iter()
         .filter(single)
-        .filter(|row| row.case.batch <= BATCH)
+        .filter(|row| (MIN_BATCH..=BATCH).contains(&row.case.batch))
         .max_by_key(|row| row.case.batch)
 }
 
@@ -182,7 +182,7 @@ fn speedups(rows: &[Row]) -> Vec<Verdict> {
 
 /// The worst row.
 fn share_bytes(rows: &[Row]) -> Option<Verdict> {
-    let large = rows.iter().filter(|row| row.case.batch >= SHARE_BATCH);
+    let large = rows.iter().filter(|row| row.case.batch >= MIN_BATCH);
     let sent = large.filter_map(|row| row.sent.map(|sent| (sent.share_bytes, row.case.batch)));
     let (measured, batch) = sent.max_by(|one, other| one.0.total_cmp(&other.0))?;
     let figure = format!("share to each peer per ciphertext, batch={batch}");
@@ -206,6 +206,7 @@ mod tests {
     fn what_is_in_the_sweep_is_judged_and_nothing_else() {
         assert!(judge(Instrument::Decrypt, &[]).is_empty());
         assert!(judge(Instrument::Seal, &[]).is_empty());
+        assert!(judge(Instrument::Decrypt, &[row(4, 32, 1, 0.5, 16.0)]).is_empty());
         let rows = [row(4, 512, 1, 0.5, 16.0), row(16, 128, 1, 0.5, 40.0)];
         let verdicts = judge(Instrument::Decrypt, &rows);
         let ratios: Vec<(f64, bool)> = verdicts

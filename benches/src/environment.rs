@@ -10,6 +10,8 @@ pub const UNKNOWN: &str = "unknown";
 /// From which everything but the times follows.
 pub const SEED: u64 = 1;
 
+const DEBUG: &str = "debug";
+
 const LOCK: &str = include_str!("../../Cargo.lock");
 const TOOLCHAIN: &str = include_str!("../../rust-toolchain.toml");
 /// Crates whose versions matter for a figure.
@@ -56,7 +58,7 @@ impl Environment {
     #[must_use]
     pub fn here() -> Self {
         let cpuinfo = text(Path::new("/proc/cpuinfo")).unwrap_or_default();
-        let profile = if cfg!(debug_assertions) { "debug: not for quoting" } else { "release" };
+        let profile = if cfg!(debug_assertions) { DEBUG } else { "release" };
         let toolchain = quoted(TOOLCHAIN, "channel").unwrap_or(UNKNOWN);
         let features = target_features();
         Self {
@@ -71,6 +73,14 @@ impl Environment {
             load_before: load_average(),
             load_after: Vec::new(),
         }
+    }
+}
+
+impl Environment {
+    /// Whether the build was not optimised.
+    #[must_use]
+    pub fn is_debug(&self) -> bool {
+        self.build.contains(DEBUG)
     }
 }
 

@@ -6,8 +6,8 @@ use crate::sweep::Instrument;
 /// The page, with pictures of these names.
 pub(super) fn page(report: &Report, plots: &[&str]) -> String {
     let mut page = format!("# fairveil bench {}\n\n", report.instrument);
-    if report.quick {
-        page += &format!("**{}**\n\n", table::QUICK);
+    for warning in table::warnings(report) {
+        page += &format!("**{warning}**\n\n");
     }
     page +=
         &format!("{}\n\n{}\n", table::legend(report.instrument), table::totals(report).markdown());

@@ -205,8 +205,14 @@ pub(super) fn lost(report: &Report) -> Table {
     table
 }
 
-/// What a quick report says of itself.
-pub(super) const QUICK: &str = "QUICK: few rows, not for quoting.";
+const QUICK: &str = "QUICK: few rows, not for quoting.";
+const DEBUG: &str = "DEBUG: not optimised, not for quoting; build with --release.";
+
+/// Why a report is not for quoting.
+pub(super) fn warnings(report: &Report) -> Vec<&'static str> {
+    let debug = report.environment.is_debug().then_some(DEBUG);
+    report.quick.then_some(QUICK).into_iter().chain(debug).collect()
+}
 
 /// How the columns are to be read.
 pub(super) fn legend(instrument: Instrument) -> &'static str {
@@ -229,8 +235,8 @@ pub(super) fn legend(instrument: Instrument) -> &'static str {
 #[must_use]
 pub fn text(report: &Report) -> String {
     let mut out = String::new();
-    if report.quick {
-        out += &format!("{QUICK}\n\n");
+    for warning in warnings(report) {
+        out += &format!("{warning}\n\n");
     }
     out += &format!("{}\n\n{}", legend(report.instrument), totals(report).aligned());
     let mut part = |title: &str, table: &Table| {
@@ -300,6 +306,9 @@ mod tests {
         assert!(!text(&whole).contains(QUICK));
         let quick = Report { quick: true, ..whole };
         assert!(text(&quick).starts_with(QUICK));
+        let mut debug = quick.clone();
+        debug.environment.build = "rustc 1.0.0, debug".to_owned();
+        assert!(text(&debug).contains(DEBUG));
         assert!(text(&quick).contains("What we lose"));
         assert!(text(&quick).contains("NOT HELD") || text(&quick).contains("held"));
     }
