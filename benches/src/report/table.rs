@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::Report;
+use super::{Loss, Report};
 use crate::compare::Comparison;
 use crate::measure::{Cost, Measured, Row, Spread, Stage, Way};
 use crate::sweep::{Instrument, RowCase};
@@ -208,6 +208,36 @@ pub(super) fn lost(report: &Report) -> Table {
 const QUICK: &str = "QUICK: few rows, not for quoting.";
 const DEBUG: &str = "DEBUG: not optimised, not for quoting; build with --release.";
 
+/// The same by what is lost, each with its worst row.
+fn lost_in_short(report: &Report) -> Table {
+    let mut table = Table::new(&["what", "to", "rows", "ours", "other", "unit", "worst at"]);
+    let mut groups: Vec<Vec<&Loss>> = Vec::new();
+    for loss in &report.lost {
+        let same = |group: &&mut Vec<&Loss>| {
+            group.iter().all(|other| (&other.what, other.to) == (&loss.what, loss.to))
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.push(loss),
+            None => groups.push(vec![loss]),
+        }
+    }
+    for group in groups {
+        let excess = |loss: &Loss| loss.ours / loss.other;
+        let worst = group.iter().max_by(|one, other| excess(one).total_cmp(&excess(other)));
+        let Some(Loss { case, what, to, ours, other, unit }) = worst else { continue };
+        table.push(vec![
+            what.clone(),
+            to.to_string(),
+            format!("{} of {}", group.len(), report.rows.len()),
+            figure(*ours),
+            figure(*other),
+            unit.clone(),
+            case.to_string(),
+        ]);
+    }
+    table
+}
+
 /// Why a report is not for quoting.
 pub(super) fn warnings(report: &Report) -> Vec<&'static str> {
     let debug = report.environment.is_debug().then_some(DEBUG);
@@ -245,7 +275,7 @@ pub fn text(report: &Report) -> String {
         }
     };
     part("Stages, cpu ms", &stages(report));
-    part("What we lose", &lost(report));
+    part("What we lose", &lost_in_short(report));
     part("Budgets", &budgets(report));
     let load = |load: &[f64]| load.first().map_or_else(|| "unknown".into(), f64::to_string);
     let environment = &report.environment;
@@ -298,6 +328,16 @@ mod tests {
     fn figures_have_three_digits() {
         let shown: Vec<String> = [0.0, 0.0123, 1.234, 12.34, 1234.5].map(figure).to_vec();
         assert_eq!(shown, ["0", "0.012", "1.23", "12.3", "1234"]);
+    }
+
+    #[test]
+    fn what_is_lost_is_shown_once_with_its_worst_row() {
+        let rows = vec![row(4, 128, 1, 1.0, 1.4), row(4, 512, 1, 1.0, 1.2)];
+        let table = lost_in_short(&report(rows)).aligned();
+        let everything: Vec<&str> =
+            table.lines().filter(|line| line.starts_with("everything")).collect();
+        let [line] = everything[..] else { panic!("{table}") };
+        assert!(line.contains("2 of 2") && line.contains("batch=512"), "{line}");
     }
 
     #[test]
