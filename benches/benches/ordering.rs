@@ -1,11 +1,12 @@
 //! The fair order beside plain transcriptions of it, one thread each.
 
+mod support;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
 
-use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
-use fairveil_benches::clock::{ProcessorTime, criterion};
-use fairveil_benches::plan::{self, NAIVE_ORDER, NAIVE_WEIGHTS, OURS, Operation};
+use criterion::{BenchmarkGroup, BenchmarkId, Throughput};
+use fairveil_benches::plan::{Case, ORDERING, Ordering};
 use fairveil_crypto::certificate::Emitted;
 use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex};
 use fairveil_ordering::naive::{self, Cap, NaiveOrder, bundle_id};
@@ -14,6 +15,11 @@ use fairveil_ordering::{
     Phase, Step,
 };
 
+use crate::support::{ProcessorTime, criterion};
+
+/// Of the committee of a small block.
+const F: u16 = 1;
+const G: u16 = 0;
 /// An id reaches the sequencers within so many later ids.
 const JITTER: usize = 64;
 const SEED: u64 = 22;
@@ -23,96 +29,82 @@ type Logs = BTreeMap<u16, Vec<u32>>;
 
 fn main() {
     let mut criterion = criterion();
-    pair_weights(&mut criterion);
-    small_block(&mut criterion);
-    large_block(&mut criterion);
+    for operation in ORDERING {
+        let mut group = criterion.benchmark_group(operation.name);
+        for case in operation.cases {
+            group.throughput(Throughput::Elements(case.count as u64));
+            let id = BenchmarkId::from_parameter(operation.parameters(case));
+            match operation.kind {
+                Ordering::PairWeights => pair_weights(&mut group, id, case),
+                Ordering::NaivePairWeights => {
+                    let orders = orders(&logs((case.n, 5, 0), case.count));
+                    run(&mut group, id, || naive::pair_weights(case.count, &orders));
+                }
+                Ordering::Block => block(&mut group, id, case),
+                Ordering::NaiveBlock => {
+                    let fragments =
+                        logs((case.n, F, G), case.count).into_iter().collect::<Vec<_>>();
+                    run(&mut group, id, || naive_order(case.n, &fragments));
+                }
+                Ordering::FullBlock => full_block(&mut group, id, case),
+            }
+        }
+        group.finish();
+    }
     criterion.final_summary();
 }
 
-fn pair_weights(criterion: &mut Criterion<ProcessorTime>) {
-    let operation = plan::PAIR_WEIGHTS;
-    let mut group = criterion.benchmark_group(operation.name);
-    for case in operation.cases {
-        let orders = orders(&logs((case.n, 5, 0), case.count));
-        let weights = naive::pair_weights(case.count, &orders);
-        assert_eq!(naive::kernel_checksum(case.count, &orders), checksum(&weights));
-        drop(weights);
-        group.throughput(Throughput::Elements(case.count as u64));
-        side(&mut group, OURS, &case.name(), || naive::kernel_checksum(case.count, &orders));
-        side(&mut group, NAIVE_WEIGHTS, &case.name(), || naive::pair_weights(case.count, &orders));
-    }
-    group.finish();
+fn run<O>(group: &mut BenchmarkGroup<'_, ProcessorTime>, id: BenchmarkId, run: impl Fn() -> O) {
+    group.bench_function(id, |bencher| bencher.iter(|| black_box(run())));
+}
+
+fn pair_weights(group: &mut BenchmarkGroup<'_, ProcessorTime>, id: BenchmarkId, case: &Case) {
+    let orders = orders(&logs((case.n, 5, 0), case.count));
+    let weights = naive::pair_weights(case.count, &orders);
+    assert_eq!(naive::kernel_checksum(case.count, &orders), checksum(&weights));
+    drop(weights);
+    run(group, id, || naive::kernel_checksum(case.count, &orders));
 }
 
 /// All new ids stand in all logs: one proposal, which is emitted whole.
-fn small_block(criterion: &mut Criterion<ProcessorTime>) {
-    let Operation { name, cases, .. } = plan::SMALL_BLOCK;
-    let mut group = criterion.benchmark_group(name);
-    for case in cases {
-        let (f, g) = (1, 0);
-        let logs = logs((case.n, f, g), case.count);
-        let empty = FairOrder::new(committee(case.n, f, g), Mode::Strict, Height::ZERO);
-        let block = Block::new(&empty, &logs);
-        let fragments: Vec<(u16, Vec<u32>)> = logs.into_iter().collect();
-        let naive_order = || {
-            let cap = Cap { solid: CAP_SOLID, candidates: CAP_CANDIDATES };
-            let mut naive = NaiveOrder::new(case.n, f, g, cap, BTreeMap::new());
-            naive.apply(&fragments);
-            naive.output
-        };
-        let ours: BTreeSet<BTreeSet<BundleId>> =
-            block.apply(&empty).emission.cohorts.iter().map(|cohort| ids_of(cohort)).collect();
-        let cohort = |ids: &BTreeSet<u32>| ids.iter().map(|id| bundle_id(SEED, *id)).collect();
-        let theirs: BTreeSet<BTreeSet<BundleId>> =
-            naive_order().iter().flatten().map(|(_, ids)| cohort(ids)).collect();
-        assert_eq!(ours.iter().map(BTreeSet::len).sum::<usize>(), case.count);
-        assert_eq!(ours, theirs);
-        group.throughput(Throughput::Elements(case.count as u64));
-        side(&mut group, OURS, &case.name(), || block.apply(&empty));
-        side(&mut group, NAIVE_ORDER, &case.name(), naive_order);
-    }
-    group.finish();
+fn block(group: &mut BenchmarkGroup<'_, ProcessorTime>, id: BenchmarkId, case: &Case) {
+    let logs = logs((case.n, F, G), case.count);
+    let empty = FairOrder::new(committee(case.n, F, G), Mode::Strict, Height::ZERO);
+    let block = Block::new(&empty, &logs);
+    let fragments: Vec<(u16, Vec<u32>)> = logs.into_iter().collect();
+    let ours: BTreeSet<BTreeSet<BundleId>> =
+        block.apply(&empty).emission.cohorts.iter().map(|cohort| ids_of(cohort)).collect();
+    let cohort = |ids: &BTreeSet<u32>| ids.iter().map(|id| bundle_id(SEED, *id)).collect();
+    let theirs: BTreeSet<BTreeSet<BundleId>> =
+        naive_order(case.n, &fragments).iter().flatten().map(|(_, ids)| cohort(ids)).collect();
+    assert_eq!(ours.iter().map(BTreeSet::len).sum::<usize>(), case.count);
+    assert_eq!(ours, theirs);
+    run(group, id, || block.apply(&empty));
+}
+
+fn naive_order(n: u16, fragments: &[(u16, Vec<u32>)]) -> Vec<Vec<(usize, BTreeSet<u32>)>> {
+    let cap = Cap { solid: CAP_SOLID, candidates: CAP_CANDIDATES };
+    let mut naive = NaiveOrder::new(n, F, G, cap, BTreeMap::new());
+    naive.apply(fragments);
+    naive.output
 }
 
 /// So many logs hold every id that one more makes it solid; a block then brings as many entries
-/// of the others as it may. Beside it the weights of as many ids as the soft cap lets through.
-fn large_block(criterion: &mut Criterion<ProcessorTime>) {
-    let operation = plan::LARGE_BLOCK;
-    let mut group = criterion.benchmark_group(operation.name);
-    for case in operation.cases {
-        let (f, g) = (5, 0);
-        let committee = committee(case.n, f, g);
-        let logs = logs((case.n, f, g), case.count);
-        let almost = committee.thresholds().solid - 1;
-        let early: Logs = logs.clone().into_iter().take(almost.into()).collect();
-        let mut late: Logs = logs.clone().into_iter().skip(almost.into()).collect();
-        let each = MAX_IDS_PER_BLOCK / late.len();
-        late.values_mut().for_each(|ids| ids.truncate(each));
-        let mut order = FairOrder::new(committee, Mode::Strict, Height::ZERO);
-        append(&mut order, &early);
-        let block = Block::new(&order, &late);
-        assert_large_block(&block.apply(&order), each);
-
-        let cap = CAP_CANDIDATES as u32;
-        let within = |ids: &Vec<u32>| ids.iter().copied().filter(|id| *id < cap).collect();
-        let orders: Vec<Vec<u32>> = logs.values().map(within).collect();
-        group.throughput(Throughput::Elements(case.count as u64));
-        side(&mut group, OURS, &case.name(), || block.apply(&order));
-        side(&mut group, NAIVE_WEIGHTS, &case.name(), || {
-            naive::pair_weights(CAP_CANDIDATES, &orders)
-        });
-    }
-    group.finish();
-}
-
-fn side<O>(
-    group: &mut BenchmarkGroup<'_, ProcessorTime>,
-    name: &str,
-    case: &str,
-    run: impl Fn() -> O,
-) {
-    let id = BenchmarkId::new(name, case);
-    group.bench_function(id, |bencher| bencher.iter(|| black_box(run())));
+/// of the others as it may.
+fn full_block(group: &mut BenchmarkGroup<'_, ProcessorTime>, id: BenchmarkId, case: &Case) {
+    let (f, g) = (5, 0);
+    let committee = committee(case.n, f, g);
+    let logs = logs((case.n, f, g), case.count);
+    let almost = committee.thresholds().solid - 1;
+    let early: Logs = logs.clone().into_iter().take(almost.into()).collect();
+    let mut late: Logs = logs.into_iter().skip(almost.into()).collect();
+    let each = MAX_IDS_PER_BLOCK / late.len();
+    late.values_mut().for_each(|ids| ids.truncate(each));
+    let mut order = FairOrder::new(committee, Mode::Strict, Height::ZERO);
+    append(&mut order, &early);
+    let block = Block::new(&order, &late);
+    assert_full_block(&block.apply(&order), each);
+    run(group, id, || block.apply(&order));
 }
 
 /// What every sequencer of (n, f, g) received of k ids, one after the other.
@@ -141,7 +133,7 @@ fn ids_of(cohort: &[Emitted]) -> BTreeSet<BundleId> {
 }
 
 /// Whatever leaves, leaves once; what certainly stands in every late log leaves.
-fn assert_large_block(output: &Output, late: usize) {
+fn assert_full_block(output: &Output, late: usize) {
     let emitted: Vec<BundleId> = output.emission.ids().map(|emitted| emitted.id).collect();
     let once: BTreeSet<BundleId> = emitted.iter().copied().collect();
     assert_eq!(once.len(), emitted.len());

@@ -1,64 +1,54 @@
-//! Processor time instead of wall time, so that what else runs on the machine counts little.
+//! Processor time and wall time of a piece of work.
 //!
-//! It is that of the whole process: work on a thread pool of one thread counts, waiting for it
-//! does not.
+//! Processor time is that of the whole process: work on a thread pool counts, waiting for it does
+//! not, and what else runs on the machine counts little.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use criterion::Criterion;
-use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Processor time of this process.
-#[derive(Clone, Copy, Debug)]
-pub struct ProcessorTime;
-
-/// Criterion with this clock, short enough that a complete run takes minutes, and the arguments
-/// of the command line.
+/// Processor time of this process so far.
 #[must_use]
-pub fn criterion() -> Criterion<ProcessorTime> {
-    Criterion::default()
-        .with_measurement(ProcessorTime)
-        .sample_size(15)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_millis(1_500))
-        .nresamples(2_000)
-        .configure_from_args()
-}
-
-fn now() -> Duration {
+pub fn processor_time() -> Duration {
     let now = clock_gettime(ClockId::ProcessCPUTime);
-    let seconds = u64::try_from(now.tv_sec).expect("processor time is not negative");
-    let nanoseconds = u64::try_from(now.tv_nsec).expect("processor time is not negative");
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    let nanoseconds = u64::try_from(now.tv_nsec).unwrap_or(0);
     Duration::from_secs(seconds) + Duration::from_nanos(nanoseconds)
 }
 
-impl Measurement for ProcessorTime {
-    type Intermediate = Duration;
-    type Value = Duration;
+/// What a piece of work took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Elapsed {
+    /// Processor time of all threads together.
+    pub cpu: Duration,
+    /// Time on the wall.
+    pub wall: Duration,
+}
 
-    fn start(&self) -> Duration {
-        now()
-    }
+impl std::ops::Add for Elapsed {
+    type Output = Self;
 
-    fn end(&self, start: Duration) -> Duration {
-        now() - start
+    fn add(self, other: Self) -> Self {
+        Self { cpu: self.cpu + other.cpu, wall: self.wall + other.wall }
     }
+}
 
-    fn add(&self, first: &Duration, second: &Duration) -> Duration {
-        *first + *second
+impl std::iter::Sum for Elapsed {
+    fn sum<I: Iterator<Item = Self>>(parts: I) -> Self {
+        parts.fold(Self::default(), |sum, part| sum + part)
     }
+}
 
-    fn zero(&self) -> Duration {
-        Duration::ZERO
-    }
+/// Runs a piece of work, and returns what it gave and what it took.
+pub fn timed<O>(work: impl FnOnce() -> O) -> (O, Elapsed) {
+    let (wall, cpu) = (wall_time(), processor_time());
+    let output = std::hint::black_box(work());
+    (output, Elapsed { cpu: processor_time() - cpu, wall: wall.elapsed() })
+}
 
-    fn to_f64(&self, value: &Duration) -> f64 {
-        value.as_nanos() as f64
-    }
-
-    fn formatter(&self) -> &dyn ValueFormatter {
-        const NANOSECONDS: &WallTime = &WallTime;
-        NANOSECONDS.formatter()
-    }
+/// Now, on the wall.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "a benchmark is what reads clocks")]
+pub fn wall_time() -> Instant {
+    Instant::now()
 }

@@ -2,16 +2,37 @@
 //!
 //! | module | |
 //! |---|---|
-//! | `clock` | the processor time that criterion measures with |
-//! | `plan` | what is measured beside what, for the benches and for the table of ratios |
-//! | `fairveil` | a committee of ours with sealed bundles, and what one of its members does |
-//! | `baseline` | the same by `threshold_crypto` |
+//! | [`sweep`] | the grid of a sweep: which rows are measured |
+//! | [`measure`] | one row: warm-up, samples, medians with minimum and maximum |
+//! | [`run`] | a whole sweep, with progress |
+//! | [`report`] | what a sweep found: table, Markdown, CSV, JSON, SVG |
+//! | [`budget`] | the figures that are promised, judged on a report |
+//! | [`compare`] | two reports, row by row |
+//! | [`environment`] | where a report was measured |
+//! | [`fairveil`] | a committee of ours with sealed bundles, and what one of its members does |
+//! | [`baseline`] | the same by `threshold_crypto` |
+//! | [`clock`] | processor time and wall time |
+//! | [`plan`] | what the criterion benches in `benches/` measure, and their names |
 //!
-//! The benches stand in `benches/`; the binary `ratios` prints the table of the last run.
+//! `fairveil bench` is the way to run a sweep; it owns the files and the terminal.
+//!
+//! # Invariants
+//!
+//! 1. Both sides of a row hold the same number of plaintext bytes for the same committee, and run
+//!    in one process with the same options and threads, sample by sample in turn.
+//! 2. A run counts only if both sides opened the plaintexts that were sealed.
+//! 3. Everything but the times follows from fixed seeds.
 
 #![forbid(unsafe_code)]
 
 pub mod baseline;
+pub mod budget;
 pub mod clock;
+pub mod compare;
+pub mod environment;
 pub mod fairveil;
+pub mod measure;
 pub mod plan;
+pub mod report;
+pub mod run;
+pub mod sweep;

@@ -59,6 +59,8 @@ pub mod hint;
 pub mod lagrange;
 pub mod opening;
 pub mod point;
+#[cfg(any(test, feature = "dealer"))]
+pub mod primitive;
 mod quantity;
 pub mod scalar;
 pub mod seal;

@@ -1,12 +1,17 @@
 //! The command line: every command, flag and exit code. `docs/cli.md` and the shell completions
 //! are generated from these definitions.
 
+#[cfg(feature = "bench")]
+mod bench;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
 use fairveil_keygen::definition::Address;
 use fairveil_sequencer::Behaviour;
 
+#[cfg(feature = "bench")]
+pub(crate) use self::bench::{Bench, BenchGrid, EndToEnd};
 use crate::config::{self, SETTINGS};
 
 /// Exit codes, the same for every command.
@@ -56,7 +61,7 @@ pub(crate) enum Top {
     Bundle(Bundle),
     /// Judges receipts, certificates, releases, transcripts and evidence, offline.
     Verify(Verify),
-    /// Measures, and says on what.
+    /// Measures: the encryption beside a baseline in the same run, or a whole network.
     #[cfg(feature = "bench")]
     #[command(subcommand)]
     Bench(Bench),
@@ -92,50 +97,6 @@ pub(crate) struct Demo {
     /// Keep the network's folder, the batches and the certificates here.
     #[arg(long, value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,
-}
-
-/// `fairveil bench`.
-#[cfg(feature = "bench")]
-#[derive(Debug, Clone, Subcommand)]
-pub(crate) enum Bench {
-    /// A network of sequencer processes on this machine under an open-loop load of sealed bundles.
-    E2e(EndToEnd),
-}
-
-/// `fairveil bench e2e`.
-#[cfg(feature = "bench")]
-#[derive(Debug, Clone, Args)]
-pub(crate) struct EndToEnd {
-    /// Number of sequencers.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(4..=16))]
-    pub(crate) sequencers: u16,
-    /// Bundles a second; several rates, comma-separated, are measured one after the other.
-    #[arg(
-        long = "rate",
-        value_name = "R,...",
-        value_delimiter = ',',
-        default_value = "150,300",
-        value_parser = clap::value_parser!(u64).range(1..=5_000)
-    )]
-    pub(crate) rates: Vec<u64>,
-    /// How long each rate lasts, in seconds.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(2..=600))]
-    pub(crate) seconds: u64,
-    /// Bytes of a bundle before it is padded to its size class and sealed.
-    #[arg(long, default_value_t = 512)]
-    pub(crate) bundle_bytes: usize,
-    /// Bundles a second beside them that are signed, and whose proofs do not hold.
-    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u64).range(1..=5_000))]
-    pub(crate) flood: Option<u64>,
-    /// Makes the last sequencer Byzantine.
-    #[arg(long, value_name = "KIND")]
-    pub(crate) byzantine: Option<ByzantineKind>,
-    /// Seed of accounts and bundles; keys are always fresh.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) seed: u64,
-    /// Folder of the network, on the disk that is to be measured; a new temporary one unless given.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) dir: Option<PathBuf>,
 }
 
 /// `fairveil dev`.

@@ -37,12 +37,6 @@ fn run(cli: Cli) -> u8 {
             Ok(false) => cli::exit::CHECK,
             Err(error) => fail(&error, cli::exit::CHECK),
         },
-        #[cfg(feature = "bench")]
-        Top::Bench(cli::Bench::E2e(args)) => match e2e::e2e(&args, json) {
-            Ok(true) => cli::exit::OK,
-            Ok(false) => cli::exit::CHECK,
-            Err(error) => fail(&error, cli::exit::CHECK),
-        },
         Top::Dev(args) => match dev::dev(&args, json) {
             Ok(()) => cli::exit::OK,
             Err(error) => fail(&error, cli::exit::CHECK),
@@ -59,6 +53,8 @@ fn run(cli: Cli) -> u8 {
         Top::Keygen(args) => ended(command::keygen::run(&args, json)),
         Top::Bundle(args) => ended(command::bundle::run(&args, json)),
         Top::Verify(args) => ended(command::verify::run(&args, json)),
+        #[cfg(feature = "bench")]
+        Top::Bench(args) => ended(command::bench::run(&args, json)),
         #[cfg(feature = "simulate")]
         Top::Simulate(Simulate::Ordering { input }) => command::simulate::ordering(&input),
         #[cfg(feature = "simulate")]

@@ -1,5 +1,7 @@
 //! The commands that are not a running sequencer.
 
+#[cfg(feature = "bench")]
+pub(crate) mod bench;
 pub(crate) mod bundle;
 pub(crate) mod config;
 mod disk;
