@@ -25,6 +25,9 @@ use crate::seal::{AeadError, Opened, Rho, VerifiedCiphertext, half};
 /// Hints that a worker opens together, to share an inversion.
 const CHUNK: usize = 16;
 
+/// The smallest piece of a sum that a thread gets: smaller ones lose what many points at once gain.
+const PIECE: usize = 64;
+
 /// Why a hint is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HintError {
@@ -85,8 +88,10 @@ pub fn open_many(
     randomness: HintRandomness,
     pool: &ThreadPool,
 ) -> Vec<Result<Opened, HintError>> {
-    let scalars = sealing_scalars(hints);
-    if !WeightedSums::of(hints, &scalars, &randomness.weights(hints.len())).agree() {
+    let scalar = |(ciphertext, rho): &(&VerifiedCiphertext, Rho)| ciphertext.sealing_scalar(rho);
+    let scalars: Vec<Scalar> = pool.install(|| hints.par_iter().map(scalar).collect());
+    let weights = randomness.weights(hints.len());
+    if !pool.install(|| WeightedSums::of_many(hints, &scalars, &weights)).agree() {
         let single = |(ciphertext, rho): &(&VerifiedCiphertext, Rho)| open(key, ciphertext, rho);
         return pool.install(|| hints.par_iter().map(single).collect());
     }
@@ -126,6 +131,23 @@ impl WeightedSums {
             points: GroupElement::weighted_sum_vartime(&points, weights),
             scalar: scalars.iter().zip(weights).fold(Scalar::ZERO, add),
         }
+    }
+
+    /// The same, in as many pieces as the current pool has threads, if there is enough to do.
+    fn of_many(hints: &[(&VerifiedCiphertext, Rho)], scalars: &[Scalar], weights: &[u128]) -> Self {
+        let piece = hints.len().div_ceil(rayon::current_num_threads()).max(PIECE);
+        let pieces = hints.par_chunks(piece).zip(scalars.par_chunks(piece));
+        pieces
+            .zip(weights.par_chunks(piece))
+            .map(|((hints, scalars), weights)| Self::of(hints, scalars, weights))
+            .reduce(Self::zero, |one, other| Self {
+                points: one.points.add(&other.points),
+                scalar: one.scalar.add(&other.scalar),
+            })
+    }
+
+    fn zero() -> Self {
+        Self { points: GroupElement::infinity(), scalar: Scalar::ZERO }
     }
 
     /// The encoding of the sum of points.

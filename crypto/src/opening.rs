@@ -190,6 +190,9 @@ impl UsableShare {
     fn decode(&mut self, positions: &[usize], pool: &ThreadPool) -> Result<(), ShareFault> {
         let missing = |position: &&usize| self.points[**position].is_none();
         let missing: Vec<usize> = positions.iter().filter(missing).copied().collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
         let decode = |position: &usize| self.share.decode_point(*position);
         let decoded: Vec<Result<UncheckedPoint, ShareFault>> =
             pool.install(|| missing.par_iter().map(decode).collect());
