@@ -60,7 +60,13 @@ pub(crate) fn parse<const N: usize>(text: &str) -> Result<[u8; N], ParseHexError
     Ok(bytes)
 }
 
-/// Serializes as hex where a human reads it, else as a tuple of N bytes without a length.
+/// Bytes that are encoded together. A little-endian number of this size is the same bytes as they
+/// are one by one, and bincode takes as long for it as for a single one.
+const WORD: usize = size_of::<u128>();
+
+/// Serializes as hex where a human reads it, else as N bytes without a length, given as a tuple of
+/// words and then bytes. The only such format is bincode with little-endian integers of their full
+/// width ([`crate::encoding`]).
 pub(crate) fn serialize<const N: usize, S: serde::Serializer>(
     bytes: &[u8; N],
     serializer: S,
@@ -69,8 +75,12 @@ pub(crate) fn serialize<const N: usize, S: serde::Serializer>(
     if serializer.is_human_readable() {
         return serializer.serialize_str(&text(bytes));
     }
-    let mut tuple = serializer.serialize_tuple(N)?;
-    for byte in bytes {
+    let (words, rest) = bytes.as_chunks::<WORD>();
+    let mut tuple = serializer.serialize_tuple(words.len() + rest.len())?;
+    for word in words {
+        tuple.serialize_element(&u128::from_le_bytes(*word))?;
+    }
+    for byte in rest {
         tuple.serialize_element(byte)?;
     }
     tuple.end()
@@ -94,10 +104,13 @@ pub(crate) fn deserialize<'de, const N: usize, D: serde::Deserializer<'de>>(
 
         fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<[u8; N], A::Error> {
             let mut bytes = [0; N];
-            for (index, byte) in bytes.iter_mut().enumerate() {
-                *byte = seq
-                    .next_element()?
-                    .ok_or_else(|| serde::de::Error::invalid_length(index, &self))?;
+            let short = || serde::de::Error::invalid_length(0, &self);
+            let (words, rest) = bytes.as_chunks_mut::<WORD>();
+            for word in words {
+                *word = seq.next_element::<u128>()?.ok_or_else(short)?.to_le_bytes();
+            }
+            for byte in rest {
+                *byte = seq.next_element()?.ok_or_else(short)?;
             }
             Ok(bytes)
         }
@@ -105,7 +118,7 @@ pub(crate) fn deserialize<'de, const N: usize, D: serde::Deserializer<'de>>(
     if deserializer.is_human_readable() {
         deserializer.deserialize_str(Visitor)
     } else {
-        deserializer.deserialize_tuple(N, Visitor)
+        deserializer.deserialize_tuple(N / WORD + N % WORD, Visitor)
     }
 }
 
@@ -177,3 +190,32 @@ macro_rules! byte_newtype {
 }
 
 pub(crate) use byte_newtype;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use crate::encoding::{decode, encode};
+    use crate::envelope::{Payer, PayerSignature};
+    use crate::point::PointBytes;
+
+    #[test]
+    fn bytes_are_encoded_as_they_stand_whatever_their_number() {
+        fn bytes<const N: usize>() -> [u8; N] {
+            std::array::from_fn(|place| place as u8 ^ 0xa5)
+        }
+        type Three = (Payer, PointBytes, PayerSignature);
+        let payer = Payer::from_bytes(bytes());
+        let value: Three =
+            (payer, PointBytes::from_bytes(bytes()), PayerSignature::from_bytes(bytes()));
+        let expected = [&bytes::<20>()[..], &bytes::<48>(), &bytes::<65>()].concat();
+        assert_eq!(encode(&value), expected);
+        assert_eq!(decode::<Three>(&expected, 200).unwrap(), value);
+        for cut in 0..expected.len() {
+            assert!(decode::<Three>(&expected[..cut], 200).is_err());
+        }
+        let json = serde_json::to_string(&payer).unwrap();
+        assert!(json.starts_with("\"0xa5a4a7a6a1"), "{json}");
+        assert_eq!(serde_json::from_str::<Payer>(&json).unwrap(), payer);
+    }
+}

@@ -39,7 +39,7 @@ use crate::seal::{AeadError, Opened, VerifiedCiphertext};
 use crate::share::{ShareFault, SignedShare, UnusableShare};
 use crate::{BatchId, BundleId, SequencerIndex};
 
-/// Ciphertexts that a worker combines together, to share an inversion.
+/// Ciphertexts that a worker combines together at most, to share an inversion.
 const CHUNK: usize = 16;
 
 /// Why a ciphertext holds nothing: the trader's fault.
@@ -428,7 +428,8 @@ impl Opening {
             };
             positions.iter().zip(&pads).zip(&encoded).map(judge).collect::<Vec<_>>()
         };
-        pool.install(|| positions.par_chunks(CHUNK).flat_map_iter(combine_chunk).collect())
+        let chunk = positions.len().div_ceil(pool.current_num_threads()).clamp(1, CHUNK);
+        pool.install(|| positions.par_chunks(chunk).flat_map_iter(combine_chunk).collect())
     }
 
     /// Verifies the shares in hand that were not, names and drops the liars, and counts them.

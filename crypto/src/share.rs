@@ -280,10 +280,16 @@ impl<'a> Prover<'a> {
         let points: Vec<PointBytes> = products.iter().map(Point::encode).collect();
         let seed = statement.seed(index, &points);
         let weights = weights(&seed, points.len());
-        let base = weighted_sum(sealed, &weights);
+        let base = || weighted_sum(sealed, &weights);
+        let product = || weighted_sum(products, &weights);
+        // On a pool's thread both at once; elsewhere there is no pool that this may use.
+        let (base, product) = match rayon::current_thread_index() {
+            Some(_) => rayon::join(base, product),
+            None => (base(), product()),
+        };
         let encoded = GroupElement::encode_many(&[
             base,
-            weighted_sum(products, &weights),
+            product,
             Point::generator().multiply(&w),
             base.to_point().map_or(GroupElement::infinity(), |base| base.multiply(&w)),
         ]);
