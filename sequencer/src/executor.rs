@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 1. Admission and opening have pools of their own: a flood of submissions never delays an
-//!    opening.
+//! 1. Admission and opening have pools of their own, and on Linux the threads of admission give
+//!    way where the processor is busy: a flood of submissions does not stand before an opening.
 //! 2. Inline execution runs a job to its end before anything else of the caller happens, so that a
 //!    simulation replays.
 
@@ -11,6 +11,10 @@ use std::{fmt, sync::Arc};
 
 use futures::channel::oneshot;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+
+/// How much the threads of admission give way, as a nice value of Linux: beside another thread one
+/// of them gets a quarter of the processor.
+const ADMISSION_NICE: i32 = 5;
 
 /// Which pool a job belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +61,8 @@ impl Executor {
     /// If the threads can't be started.
     pub fn pools(admission: usize, opening: usize) -> Result<Self, ThreadPoolBuildError> {
         Ok(Self {
-            admission: Arc::new(pool("admission", admission)?),
-            opening: Arc::new(pool("opening", opening)?),
+            admission: Arc::new(pool("admission", admission, ADMISSION_NICE)?),
+            opening: Arc::new(pool("opening", opening, 0)?),
             place: Place::Pools,
         })
     }
@@ -69,7 +73,7 @@ impl Executor {
     ///
     /// If the thread can't be started.
     pub fn inline() -> Result<Self, ThreadPoolBuildError> {
-        let shared = Arc::new(pool("inline", 1)?);
+        let shared = Arc::new(pool("inline", 1, 0)?);
         Ok(Self { admission: Arc::clone(&shared), opening: shared, place: Place::Inline })
     }
 
@@ -109,11 +113,20 @@ impl Executor {
     }
 }
 
-fn pool(name: &'static str, threads: usize) -> Result<ThreadPool, ThreadPoolBuildError> {
+fn pool(name: &'static str, threads: usize, nice: i32) -> Result<ThreadPool, ThreadPoolBuildError> {
     ThreadPoolBuilder::new()
         .num_threads(threads.max(1))
         .thread_name(move |index| format!("{name}-{index}"))
+        .start_handler(move |_| give_way(nice))
         .build()
+}
+
+/// Lowers the priority of this thread. Elsewhere than on Linux a nice value is the process'.
+fn give_way(nice: i32) {
+    if cfg!(target_os = "linux") && nice > 0 {
+        // Where it is forbidden all threads are equal, as they are elsewhere.
+        let _ = rustix::process::setpriority_process(None, nice);
+    }
 }
 
 #[cfg(test)]
@@ -131,6 +144,17 @@ mod tests {
         let (threads, name) = block_on(name).unwrap();
         assert_eq!(threads, 2);
         assert!(name.is_some_and(|name| name.starts_with("opening-")));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn invariant_1_admission_gives_way_to_opening() {
+        let executor = Executor::pools(1, 1).unwrap();
+        let nice = |lane| {
+            let job = move |_: &ThreadPool| rustix::process::getpriority_process(None).unwrap();
+            block_on(executor.run(lane, job)).unwrap()
+        };
+        assert_eq!(nice(Lane::Admission), nice(Lane::Opening) + ADMISSION_NICE);
     }
 
     #[test]
