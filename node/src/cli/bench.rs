@@ -78,7 +78,7 @@ pub(crate) struct EndToEnd {
     /// How long each rate lasts, in seconds.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(2..=600))]
     pub(crate) seconds: u64,
-    /// Bytes of a bundle before it is padded to its size class and sealed.
+    /// Bytes of a bundle's plaintext, its padding included: 512 is the smallest size class.
     #[arg(long, default_value_t = 512)]
     pub(crate) bundle_bytes: usize,
     /// Bundles a second beside them that are signed, and whose proofs do not hold.

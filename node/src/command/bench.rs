@@ -30,11 +30,7 @@ pub(crate) fn run(args: &cli::Bench, json: bool) -> Result<u8, CommandError> {
         }
         cli::Bench::Seal { grid, out } => measure(Instrument::Seal, grid, &[], out, json),
         cli::Bench::Compare { first, second } => compared(first, second, json),
-        cli::Bench::E2e(args) => match e2e::e2e(args, json) {
-            Ok(true) => Ok(exit::OK),
-            Ok(false) => Ok(exit::CHECK),
-            Err(error) => Err(CommandError::Check(error.to_string())),
-        },
+        cli::Bench::E2e(args) => loaded(args, json),
     }
 }
 
@@ -79,6 +75,15 @@ fn show(progress: &Progress<'_>) {
         let (number, rows) = (progress.done + 1, progress.rows);
         let minutes = progress.left.as_secs_f64() / 60.0;
         eprintln!("[{number}/{rows}, about {minutes:.1} min left] {next}");
+    }
+}
+
+fn loaded(args: &cli::EndToEnd, json: bool) -> Result<u8, CommandError> {
+    e2e::check(args).map_err(|error| CommandError::Usage(error.to_string()))?;
+    match e2e::e2e(args, json) {
+        Ok(true) => Ok(exit::OK),
+        Ok(false) => Ok(exit::CHECK),
+        Err(error) => Err(CommandError::Check(error.to_string())),
     }
 }
 

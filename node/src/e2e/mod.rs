@@ -12,12 +12,14 @@ mod usage;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use fairveil_client::{Endpoint, PinnedNetwork};
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha20Rng;
 use serde::Serialize;
 
 use self::{figures::Run, load::Load, usage::Usage};
 use crate::{
     cli,
-    local::{LocalError, LocalNetwork, clock::Clock, observer::Observer},
+    local::{LocalError, LocalNetwork, clock::Clock, observer::Observer, workload},
 };
 
 /// How long the ceremony and the first blocks may take.
@@ -42,6 +44,12 @@ struct Report {
     runs: Vec<Run>,
     /// The most bundles released in a second of any run.
     saturation_per_second: f64,
+}
+
+/// Whether there are bundles as they are asked for.
+pub(crate) fn check(args: &cli::EndToEnd) -> Result<(), LocalError> {
+    let mut rng = ChaCha20Rng::seed_from_u64(args.seed);
+    workload::bundle_of(&mut rng, args.bundle_bytes).map(drop)
 }
 
 /// Runs the benchmark; true if everything that was admitted was released.

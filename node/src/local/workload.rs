@@ -6,6 +6,7 @@
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
+use fairveil_crypto::envelope::SizeClass;
 use fairveil_mempool::bundle::{Bundle, Leg, Policy};
 use rand::{Rng, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha20Rng;
@@ -96,12 +97,16 @@ pub(crate) fn plan(seed: u64, count: usize, per_second: u64) -> Vec<Planned> {
         .collect()
 }
 
-/// A bundle of two legs with one transaction each that is `bytes` long before it is padded, or at
-/// most 15 bytes shorter.
+/// What [`bundle_of`] leaves of the bytes for the length before a bundle, and for the headers of
+/// longer inputs.
+const SLACK_BYTES: usize = 32;
+
+/// A bundle of two legs with one transaction each that fills the plaintext of `bytes` of its size
+/// class but for up to [`SLACK_BYTES`].
 pub(crate) fn bundle_of(rng: &mut impl Rng, bytes: usize) -> Result<Bundle, LocalError> {
     let mut account = Account::fresh(rng);
     let to = Address::from(rng.random::<[u8; 20]>());
-    let mut of_inputs = |input: usize| {
+    let mut with_inputs = |input: usize| {
         let mut leg = |chain_id| {
             let input = (0..input).map(|_| rng.random()).collect::<Vec<u8>>();
             account.nonce = 0;
@@ -111,12 +116,13 @@ pub(crate) fn bundle_of(rng: &mut impl Rng, bytes: usize) -> Result<Bundle, Loca
         let legs = vec![leg(ROLLUPS[0]), leg(ROLLUPS[1])];
         Bundle::new(Policy::Include, legs).map_err(|error| LocalError::Other(error.to_string()))
     };
-    let least = of_inputs(0)?.encode().len();
-    // Headers of longer inputs take some bytes of their own.
-    let inputs = bytes.checked_sub(least + 12).ok_or_else(|| {
-        LocalError::Other(format!("bundles are {bytes} bytes, at least {} are needed", least + 12))
-    })?;
-    of_inputs(inputs / 2)
+    let least = with_inputs(0)?.encode().len() + SLACK_BYTES;
+    let most = SizeClass::MAX.plaintext_bytes();
+    if !(least..=most).contains(&bytes) {
+        let why = format!("bundles of {bytes} bytes: from {least} to {most} can be made");
+        return Err(LocalError::Other(why));
+    }
+    with_inputs((bytes - least) / 2)
 }
 
 /// One bundle and what its first transaction does.
@@ -153,4 +159,24 @@ fn sign(secret: &SecretKey, hash: [u8; 32]) -> Signature {
     let (r, s) = compact.split_at(32);
     let odd = matches!(recovery, RecoveryId::One | RecoveryId::Three);
     Signature::from_scalars_and_parity(B256::from_slice(r), B256::from_slice(s), odd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bundles_fill_the_class_that_was_asked_for() {
+        let mut rng = ChaCha20Rng::seed_from_u64(5);
+        for bytes in [512, 1_024, 4_096, 65_536] {
+            let bundle = bundle_of(&mut rng, bytes).unwrap();
+            let class = SizeClass::fitting(bytes).unwrap();
+            assert_eq!(bundle.smallest_class(), class, "{bytes}");
+            assert!(bundle.encode().len() + 2 * SLACK_BYTES > bytes, "{bytes}");
+        }
+        for (bytes, said) in [(20, "bundles of 20 bytes"), (70_000, "to 65536 can be made")] {
+            let error = bundle_of(&mut rng, bytes).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+    }
 }

@@ -5,5 +5,6 @@
 
 mod bad_input;
 mod faults;
+mod load;
 mod network;
 mod trader;
