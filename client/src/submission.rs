@@ -27,12 +27,28 @@ pub struct SubmissionReport {
     receipts: Receipts,
 }
 
+/// What all sequencers answered, not verified yet.
+#[derive(Debug)]
+pub struct Answers {
+    id: BundleId,
+    answers: Vec<(String, Result<ReceiptInfo, HttpError>)>,
+}
+
 /// Submits to all sequencers and verifies what they answer.
 pub async fn submit(
     network: &PinnedNetwork,
     endpoints: &[Endpoint],
     sealed: &SealedBundle,
 ) -> SubmissionReport {
+    send(network, endpoints, sealed).await.verify(network)
+}
+
+/// Submits to all sequencers; what they answer is to be verified.
+pub async fn send(
+    network: &PinnedNetwork,
+    endpoints: &[Endpoint],
+    sealed: &SealedBundle,
+) -> Answers {
     let mut params = vec![Value::from(alloy_primitives::hex::encode_prefixed(sealed.encode()))];
     let members = network.committee().n();
     if endpoints.len() == usize::from(members) {
@@ -42,14 +58,30 @@ pub async fn submit(
     let asked = endpoints
         .iter()
         .map(|endpoint| endpoint.call::<ReceiptInfo>("fairveil_submit", params.clone()));
-    let mut receipts = Receipts::new(network, sealed.id());
-    for (endpoint, answer) in endpoints.iter().zip(join_all(asked).await) {
-        match answer {
-            Ok(info) => receipts.take(endpoint.url(), &info),
-            Err(error) => receipts.note(endpoint.url(), answer_of(error)),
+    let answers = join_all(asked).await;
+    let urls = endpoints.iter().map(|endpoint| endpoint.url().to_owned());
+    Answers { id: sealed.id(), answers: urls.zip(answers).collect() }
+}
+
+impl Answers {
+    /// Verifies every receipt.
+    #[must_use]
+    pub fn verify(self, network: &PinnedNetwork) -> SubmissionReport {
+        let mut receipts = Receipts::new(network, self.id);
+        for (url, answer) in self.answers {
+            match answer {
+                Ok(info) => receipts.take(&url, &info),
+                Err(error) => receipts.note(&url, answer_of(error)),
+            }
         }
+        SubmissionReport { network: network.network_id(), receipts }
     }
-    SubmissionReport { network: network.network_id(), receipts }
+
+    /// How many are receipts, as far as can be said before they are verified.
+    #[must_use]
+    pub fn receipts(&self) -> usize {
+        self.answers.iter().filter(|(_, answer)| answer.is_ok()).count()
+    }
 }
 
 impl SubmissionReport {

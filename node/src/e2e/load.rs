@@ -6,7 +6,7 @@ use fairveil_client::{
     network,
     receipts::Verdict,
     seal::{Terms, seal},
-    submission::submit,
+    submission::{Answers, send as submit},
 };
 use fairveil_crypto::{
     Height,
@@ -37,6 +37,37 @@ pub(super) struct Load {
 pub(super) struct Flood {
     rate: u64,
     bundles: Vec<SealedBundle>,
+}
+
+/// One bundle that was sent, and what was answered: its receipts are verified when the load is
+/// over, as the machine is the sequencers' until then.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) id: String,
+    planned_ms: u64,
+    left_ms: u64,
+    answered_ms: u64,
+    answers: Answers,
+}
+
+impl Answered {
+    /// Whether it will end, as far as that can be said now.
+    pub(super) fn may_end(&self, bench: &Bench) -> bool {
+        self.answers.receipts() >= bench.pinned.needed()
+    }
+
+    /// Verifies the receipts.
+    fn verify(self, bench: &Bench) -> Sent {
+        let Self { id, planned_ms, left_ms, answered_ms, answers } = self;
+        let report = answers.verify(&bench.pinned);
+        let (admitted, rejected) = (report.is_admitted(), report.verdict() == Verdict::Rejected);
+        Sent { id, planned_ms, left_ms, answered_ms, admitted, rejected }
+    }
+}
+
+/// Verifies all receipts, on all cores.
+pub(super) fn verified(bench: &Bench, answered: Vec<Answered>) -> Vec<Sent> {
+    answered.into_par_iter().map(|answered| answered.verify(bench)).collect()
 }
 
 /// One bundle that was sent. Times are of the benchmark's clock.
@@ -110,21 +141,19 @@ impl Load {
     }
 
     /// Sends everything, each at its instant, and waits for all answers.
-    pub(super) async fn send(self, bench: &Bench) -> Vec<Sent> {
+    pub(super) async fn send(self, bench: &Bench) -> Vec<Answered> {
         send(bench, self.rate, self.sealed).await
     }
 }
 
 impl Flood {
-    /// Sends everything, each at its instant; how many were rejected, and how many were not.
-    pub(super) async fn send(self, bench: &Bench) -> (usize, usize) {
-        let sent = send(bench, self.rate, self.bundles).await;
-        let rejected = sent.iter().filter(|sent| sent.rejected).count();
-        (rejected, sent.len() - rejected)
+    /// Sends everything, each at its instant.
+    pub(super) async fn send(self, bench: &Bench) -> Vec<Answered> {
+        send(bench, self.rate, self.bundles).await
     }
 }
 
-async fn send(bench: &Bench, rate: u64, bundles: Vec<SealedBundle>) -> Vec<Sent> {
+async fn send(bench: &Bench, rate: u64, bundles: Vec<SealedBundle>) -> Vec<Answered> {
     let first_ms = bench.clock.ms();
     let mut tasks = Vec::with_capacity(bundles.len());
     for (number, sealed) in (0u64..).zip(bundles) {
@@ -137,21 +166,15 @@ async fn send(bench: &Bench, rate: u64, bundles: Vec<SealedBundle>) -> Vec<Sent>
         let clock = bench.clock;
         tasks.push(tokio::spawn(async move {
             let left_ms = clock.ms();
-            let report = submit(&pinned, &urls, &sealed).await;
-            Sent {
-                id: sealed.id().to_string(),
-                planned_ms,
-                left_ms,
-                answered_ms: clock.ms(),
-                admitted: report.is_admitted(),
-                rejected: report.verdict() == Verdict::Rejected,
-            }
+            let answers = submit(&pinned, &urls, &sealed).await;
+            let (id, answered_ms) = (sealed.id().to_string(), clock.ms());
+            Answered { id, planned_ms, left_ms, answered_ms, answers }
         }));
     }
-    let mut sent = Vec::with_capacity(tasks.len());
+    let mut answered = Vec::with_capacity(tasks.len());
     for task in tasks {
         // A task is lost only with this process.
-        sent.extend(task.await.ok());
+        answered.extend(task.await.ok());
     }
-    sent
+    answered
 }

@@ -163,14 +163,21 @@ impl Bench {
         self.settle(&sent).await;
         let after = Usage::read(self).await;
         let usage = after.since(&before);
+        let sent = load::verified(self, sent);
+        let flooded = flooded.map(|flood| {
+            let flood = load::verified(self, flood);
+            let rejected = flood.iter().filter(|sent| sent.rejected).count();
+            (rejected, flood.len() - rejected)
+        });
         Ok(Run::new(rate, first_ms, &sent, flooded, &self.observer, usage))
     }
 
     /// Waits until everything that was admitted has ended.
-    async fn settle(&self, sent: &[load::Sent]) {
+    async fn settle(&self, sent: &[load::Answered]) {
         let deadline = self.clock.ms() + u64::try_from(SETTLE.as_millis()).unwrap_or(u64::MAX);
-        let open =
-            |sent: &load::Sent| sent.admitted && self.observer.seen(&sent.id).ended.is_none();
+        let open = |sent: &load::Answered| {
+            sent.may_end(self) && self.observer.seen(&sent.id).ended.is_none()
+        };
         while self.clock.ms() < deadline && sent.iter().any(open) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
