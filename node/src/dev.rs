@@ -6,7 +6,7 @@ use comfy_table::{Table, presets::NOTHING};
 
 use crate::{
     cli,
-    local::{LocalError, LocalNetwork},
+    local::{Folder, LocalError, LocalNetwork},
 };
 
 /// How long the ceremony and the first blocks may take.
@@ -16,15 +16,8 @@ pub(crate) const ROLLUPS: [(u64, &str); 3] = [(901, "alpha"), (902, "beta"), (90
 
 /// Runs a network until it is asked to end.
 pub(crate) fn dev(args: &cli::Dev, json: bool) -> Result<(), LocalError> {
-    let temporary;
-    let dir = match &args.dir {
-        Some(dir) => dir.clone(),
-        None => {
-            temporary = tempfile::tempdir()
-                .map_err(|source| LocalError::Io { what: "temporary folder".into(), source })?;
-            temporary.path().to_path_buf()
-        }
-    };
+    let folder = Folder::new(args.dir.as_deref())?;
+    let dir = folder.path().to_path_buf();
     let rollups = rollups(&args.rollups)?;
     let mut network = LocalNetwork::create(&dir, args.sequencers, &rollups)?;
     if let Some(kind) = args.byzantine {

@@ -63,6 +63,31 @@ fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> LocalError {
     move |source| LocalError::Io { what, source }
 }
 
+/// Where a local network lives.
+pub(crate) enum Folder {
+    /// Where it was asked for; it stays.
+    Asked(PathBuf),
+    /// A temporary folder, which ends with this value.
+    Temporary(tempfile::TempDir),
+}
+
+impl Folder {
+    /// The folder that was asked for, or a new temporary one.
+    pub(crate) fn new(asked: Option<&Path>) -> Result<Self, LocalError> {
+        Ok(match asked {
+            Some(folder) => Self::Asked(folder.to_path_buf()),
+            None => Self::Temporary(tempfile::tempdir().map_err(io("temporary folder"))?),
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Asked(folder) => folder,
+            Self::Temporary(folder) => folder.path(),
+        }
+    }
+}
+
 /// The network's folder and what it was made from.
 pub(crate) struct LocalNetwork {
     pub(crate) definition: Definition,

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::{
     cli::{self, ByzantineKind},
-    local::{LocalError, LocalNetwork, clock::Clock, observer::Observer, workload},
+    local::{Folder, LocalError, LocalNetwork, clock::Clock, observer::Observer, workload},
 };
 
 /// How long the ceremony and the first blocks may take.
@@ -69,15 +69,8 @@ impl Voice {
 
 /// Runs the demo; true if every check passed.
 pub(crate) fn demo(args: &cli::Demo, json: bool) -> Result<bool, LocalError> {
-    let temporary;
-    let dir = match &args.keep {
-        Some(dir) => dir.clone(),
-        None => {
-            temporary = tempfile::tempdir()
-                .map_err(|source| LocalError::Io { what: "temporary folder".into(), source })?;
-            temporary.path().to_path_buf()
-        }
-    };
+    let folder = Folder::new(args.keep.as_deref())?;
+    let dir = folder.path().to_path_buf();
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|source| LocalError::Io { what: "runtime".into(), source })?;
     let voice = Voice { quiet: json };

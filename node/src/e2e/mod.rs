@@ -19,7 +19,7 @@ use serde::Serialize;
 use self::{figures::Run, load::Load, usage::Usage};
 use crate::{
     cli,
-    local::{LocalError, LocalNetwork, clock::Clock, observer::Observer, workload},
+    local::{Folder, LocalError, LocalNetwork, clock::Clock, observer::Observer, workload},
 };
 
 /// How long the ceremony and the first blocks may take.
@@ -54,15 +54,8 @@ pub(crate) fn check(args: &cli::EndToEnd) -> Result<(), LocalError> {
 
 /// Runs the benchmark; true if everything that was admitted was released.
 pub(crate) fn e2e(args: &cli::EndToEnd, json: bool) -> Result<bool, LocalError> {
-    let temporary;
-    let dir = match &args.dir {
-        Some(dir) => dir.clone(),
-        None => {
-            temporary = tempfile::tempdir()
-                .map_err(|source| LocalError::Io { what: "temporary folder".into(), source })?;
-            temporary.path().to_path_buf()
-        }
-    };
+    let folder = Folder::new(args.dir.as_deref())?;
+    let dir = folder.path().to_path_buf();
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|source| LocalError::Io { what: "runtime".into(), source })?;
     let report = runtime.block_on(async {

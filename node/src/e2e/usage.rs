@@ -1,7 +1,7 @@
 //! What the processes used: processor time by thread, bytes between sequencers, bytes on disk.
 //!
 //! Times are those of Linux' `/proc`, in its ticks of a hundredth of a second. Where there is no
-//! such folder nothing is said, rather than zero.
+//! such folder no thread is listed.
 
 use std::{
     collections::BTreeMap,
