@@ -12,6 +12,7 @@
 //! | [`fairveil`] | a committee of ours with sealed bundles, and what one of its members does |
 //! | [`baseline`] | the same by `threshold_crypto` |
 //! | [`clock`] | processor time and wall time |
+//! | [`speed`] | how fast the machine multiplies in G1 |
 //! | [`plan`] | what the criterion benches in `benches/` measure, and their names |
 //!
 //! `fairveil bench` is the way to run a sweep; it owns the files and the terminal.
@@ -35,4 +36,5 @@ pub mod measure;
 pub mod plan;
 pub mod report;
 pub mod run;
+pub mod speed;
 pub mod sweep;

@@ -65,8 +65,10 @@ pub const MAX_UNACKNOWLEDGED: NonZeroUsize = NZUsize!(16);
 /// Bytes of a page of the page cache, and its pages: 16 MiB.
 const PAGE_BYTES: NonZeroU16 = NZU16!(4096);
 const PAGES: NonZeroUsize = NZUsize!(4096);
-/// Bytes buffered before a write and while replaying.
-const WRITE_BUFFER: NonZeroUsize = NZUsize!(1 << 20);
+/// Bytes buffered before a write. Every file allocates them again after each flush: a vote's worth
+/// of buffer, and larger writes go past it.
+const WRITE_BUFFER: NonZeroUsize = NZUsize!(1 << 16);
+/// Bytes read at once while replaying.
 const REPLAY_BUFFER: NonZeroUsize = NZUsize!(1 << 20);
 /// Items per section of prunable caches and of archives.
 const CACHE_SECTION: NonZeroU64 = NZU64!(64);

@@ -23,6 +23,7 @@
 //! | `application` | the one file on commonware's ALPHA surface |
 //! | `speculation` | states of blocks that are not final |
 //! | `remembered` | consumed nonces, cheap to clone |
+//! | [`signal`] | waiting for what other tasks bring about, in a fixed order |
 //!
 //! # What of commonware 2026.10.0 is used
 //!
@@ -65,6 +66,7 @@ pub mod host;
 pub mod network;
 pub mod order_chain;
 mod remembered;
+pub mod signal;
 mod speculation;
 pub mod state;
 pub mod timing;
@@ -81,5 +83,6 @@ pub use crate::header::ChainId;
 pub use crate::host::{BundleFacts, Host, Intake, Wanted};
 pub use crate::network::{Channels, Network, Subchannel};
 pub use crate::order_chain::OrderChain;
+pub use crate::signal::Signal;
 pub use crate::state::{BlockFault, BlockOutput, ChainState, Parameters};
 pub use crate::timing::Timing;

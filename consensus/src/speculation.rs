@@ -11,12 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use commonware_utils::channel::watch;
 use commonware_utils::sync::Mutex;
 use fairveil_crypto::{BlockDigest, Height};
 
 use crate::chain::{Chain, Executed, Tip};
 use crate::delivery::Progress;
+use crate::signal::Signal;
 
 /// States above the base that are held at once.
 pub(crate) const MAX_STATES: usize = 256;
@@ -47,13 +47,17 @@ struct Inner<C: Chain> {
 /// A handle to the states of one engine.
 pub(crate) struct Speculation<C: Chain> {
     inner: Arc<Mutex<Inner<C>>>,
-    base: Arc<watch::Sender<Height>>,
+    raised: Arc<Signal>,
     progress: Progress,
 }
 
 impl<C: Chain> Clone for Speculation<C> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), base: self.base.clone(), progress: self.progress.clone() }
+        Self {
+            inner: self.inner.clone(),
+            raised: self.raised.clone(),
+            progress: self.progress.clone(),
+        }
     }
 }
 
@@ -67,8 +71,7 @@ impl<C: Chain> Speculation<C> {
             states: BTreeMap::from([(base.digest, known)]),
             by_height: BTreeSet::from([(base.height, base.digest)]),
         };
-        let (sender, _) = watch::channel(base.height);
-        Self { inner: Arc::new(Mutex::new(inner)), base: Arc::new(sender), progress }
+        Self { inner: Arc::new(Mutex::new(inner)), raised: Arc::default(), progress }
     }
 
     /// The block that the base stands after.
@@ -115,14 +118,12 @@ impl<C: Chain> Speculation<C> {
         inner.by_height.insert((tip.height, tip.digest));
         inner.base = tip;
         drop(inner);
-        self.base.send_replace(tip.height);
+        self.raised.changed();
     }
 
     /// Resolves once the base is at `height` or above.
     pub(crate) async fn reached(&self, height: Height) {
-        let mut receiver = self.base.subscribe();
-        // The sender lives in `self`: the wait can't fail.
-        let _ = receiver.wait_for(|base| *base >= height).await;
+        self.raised.until(|| (self.base().height >= height).then_some(())).await;
     }
 }
 

@@ -24,7 +24,7 @@ const _: () = assert!(MESSAGE_IDS * 32 + 12 <= MESSAGE_BYTES);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BundleMessage {
     /// A sealed bundle in full: at first sight, or because it was asked for.
-    Relay(Vec<u8>),
+    Relay(#[serde(with = "serde_bytes")] Vec<u8>),
     /// Bundles that the sender holds.
     Announce(Vec<BundleId>),
     /// Bundles that the sender asks for.

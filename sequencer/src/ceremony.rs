@@ -217,6 +217,7 @@ impl Run<'_> {
                 .wake_at()
                 .map_or(LONGEST_SLEEP, |at| at.saturating_sub(now(clock)).min(LONGEST_SLEEP));
             tokio::select! {
+                biased;
                 block = running.finalized.recv() => {
                     let Some(delivered) = block else {
                         running.ended().await?;

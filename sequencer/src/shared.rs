@@ -12,7 +12,7 @@ use std::{
 };
 
 use fairveil_consensus::{
-    SystemEntry,
+    Signal, SystemEntry,
     host::{BundleFacts, Host, Intake, Wanted},
 };
 use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex};
@@ -28,7 +28,7 @@ const MAX_PROOFS: usize = 64;
 #[derive(Clone)]
 pub(crate) struct Shared {
     contents: Arc<Mutex<Contents>>,
-    changed: watch::Sender<()>,
+    signal: Arc<Signal>,
     wanted: watch::Sender<()>,
     own: SequencerIndex,
     behaviour: Behaviour,
@@ -56,13 +56,7 @@ impl Shared {
             proofs: Vec::new(),
         };
         let contents = Arc::new(Mutex::new(contents));
-        Self {
-            contents,
-            changed: watch::Sender::new(()),
-            wanted: watch::Sender::new(()),
-            own,
-            behaviour,
-        }
+        Self { contents, signal: Arc::default(), wanted: watch::Sender::new(()), own, behaviour }
     }
 
     /// Reads.
@@ -73,7 +67,7 @@ impl Shared {
     /// Changes, and wakes whoever waits for something.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Contents) -> T) -> T {
         let result = change(&mut self.read());
-        self.changed.send_replace(());
+        self.signal.changed();
         result
     }
 
@@ -88,17 +82,7 @@ impl Shared {
     }
 
     async fn until<T>(&self, ready: impl Fn(&Contents) -> Option<T>) -> T {
-        let mut changed = self.changed.subscribe();
-        loop {
-            changed.borrow_and_update();
-            if let Some(found) = ready(&self.read()) {
-                return found;
-            }
-            if changed.changed().await.is_err() {
-                // The sender lives in `self`.
-                std::future::pending::<()>().await;
-            }
-        }
+        self.signal.until(|| ready(&self.read())).await
     }
 
     fn fragment(

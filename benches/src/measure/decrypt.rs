@@ -1,21 +1,13 @@
 //! Rows of `decrypt`.
 
-use std::hint::black_box;
-
-use fairveil_crypto::domain::Tag;
-use fairveil_crypto::point::Point;
-use fairveil_crypto::primitive;
-use fairveil_crypto::scalar::SecretScalar;
-
 use super::{Known, MeasureError, Row, Sample, Sent, Stage, Way, WaySample, rounded, row};
 use crate::baseline::Baseline;
 use crate::clock::timed;
 use crate::fairveil::{Sequencers, plaintext};
 use crate::plan::Case;
+use crate::speed::multiplication_us;
 use crate::sweep::RowCase;
 
-/// Multiplications of a sample.
-const MULTIPLICATIONS: u32 = 100;
 /// A decryption share of `threshold_crypto`: one compressed point.
 const BASELINE_SHARE_BYTES: f64 = 48.0;
 
@@ -137,16 +129,4 @@ fn theirs(
     };
     // With a bad share it would give a wrong plaintext.
     Ok((checked, (case.bad_shares == 0).then_some(unchecked)))
-}
-
-/// Processor time of one constant-time multiplication of 255 bits.
-pub(super) fn multiplication_us() -> f64 {
-    let secret = SecretScalar::hash(Tag::TestDealer, &[b"multiplication"]);
-    let point = Point::second_generator();
-    let ((), elapsed) = timed(|| {
-        for _ in 0..MULTIPLICATIONS {
-            black_box(primitive::multiply(black_box(&point), black_box(&secret)));
-        }
-    });
-    elapsed.cpu.as_secs_f64() * 1e6 / f64::from(MULTIPLICATIONS)
 }

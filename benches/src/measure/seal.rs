@@ -1,11 +1,11 @@
 //! Rows of `seal`.
 
-use super::decrypt::multiplication_us;
 use super::{Known, MeasureError, Row, Sample, Stage, Way, WaySample, row};
 use crate::baseline::Baseline;
 use crate::clock::timed;
 use crate::fairveil::{Sequencers, plaintext};
 use crate::plan::Case;
+use crate::speed::multiplication_us;
 use crate::sweep::RowCase;
 
 /// Measures a row of seals: a batch of ours, then as many as stand beside it of the baseline.

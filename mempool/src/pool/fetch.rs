@@ -2,9 +2,10 @@
 //!
 //! An announced bundle is fetched from those who announced it, after a grace in which it may come
 //! by itself, and given up when all of them were asked. While a copy of it waits to be verified it
-//! is not fetched, [`MAX_DEFERRALS`] graces at most: the copy may be a forgery. A bundle that a proposal needs, or that
-//! must be reported, is asked for at once, round after round over all connected peers, announcers
-//! first, each round with twice the patience, until it is held or no longer wanted.
+//! is not fetched, [`MAX_DEFERRALS`] graces at most: the copy may be a forgery. A bundle that a
+//! proposal needs, or that must be reported, is asked for at once, round after round over all
+//! connected peers, announcers first, each round with twice the patience, until it is held or no
+//! longer wanted.
 
 use std::collections::{BTreeMap, BTreeSet};
 

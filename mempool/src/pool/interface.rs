@@ -206,6 +206,7 @@ pub struct StoredBundle {
     /// Who is charged for it.
     pub charged: Option<Source>,
     /// The sealed bundle.
+    #[serde(with = "serde_bytes")]
     pub sealed: Vec<u8>,
 }
 

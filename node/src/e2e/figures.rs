@@ -35,6 +35,8 @@ pub(super) struct Run {
     usage: Usage,
     /// Processor seconds of the sequencers over those that all cores have.
     busy: f64,
+    /// One multiplication in G1 while all cores multiply, before and after the load.
+    multiplication_us: f64,
 }
 
 /// How long one stage took.
@@ -84,6 +86,7 @@ impl Run {
         flood: Option<(usize, usize)>,
         observer: &Observer,
         usage: Usage,
+        multiplication_us: f64,
     ) -> Self {
         let lines: Vec<Line<'_>> = sent.iter().map(|sent| line(sent, observer)).collect();
         let last_ms = sent.iter().map(|sent| sent.planned_ms).max().unwrap_or(first_ms);
@@ -109,7 +112,14 @@ impl Run {
             stages: stages(&lines),
             usage,
             busy,
+            multiplication_us,
         }
+    }
+
+    /// Processor time of all sequencers for a bundle.
+    fn bundle_ms(&self) -> f64 {
+        let seconds: f64 = self.usage.sequencers.values().sum();
+        seconds * 1_000.0 / self.released.max(1) as f64
     }
 
     /// Whether everything that was admitted was released.
@@ -156,11 +166,10 @@ impl Run {
         let bundles = self.released.max(1) as f64;
         let mut threads: Vec<_> = self.usage.sequencers.iter().collect();
         threads.sort_by(|left, right| right.1.total_cmp(left.1));
-        let total: f64 = self.usage.sequencers.values().sum();
         println!(
             "  processor: all sequencers {:.2} ms a bundle, {:.0} % of the cores; the generator \
              {:.2} ms a bundle",
-            total * 1_000.0 / bundles,
+            self.bundle_ms(),
             self.busy * 100.0,
             self.usage.generator * 1_000.0 / bundles,
         );
@@ -169,6 +178,11 @@ impl Run {
             .map(|(kind, seconds)| format!("{kind} {:.2}", seconds * 1_000.0 / bundles))
             .collect();
         println!("    ms a bundle by thread: {}", threads.join(", "));
+        println!(
+            "    that is {:.1} multiplications in G1, at {:.0} us each while all cores multiply",
+            self.bundle_ms() * 1_000.0 / self.multiplication_us,
+            self.multiplication_us,
+        );
         let sent: f64 = self.usage.sent_bytes.values().sum();
         let channels: Vec<_> = self
             .usage

@@ -11,6 +11,7 @@ mod usage;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use fairveil_benches::speed::busy_multiplication_us;
 use fairveil_client::{Endpoint, PinnedNetwork};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha20Rng;
@@ -144,6 +145,7 @@ impl Bench {
     async fn run(&self, args: &cli::EndToEnd, rate: u64, seed: u64) -> Result<Run, LocalError> {
         let load = Load::seal(self, rate, args.seconds, args.bundle_bytes, seed).await?;
         let flood = args.flood.map(|rate| load.flood(rate)).transpose()?;
+        let multiplication_us = busy_multiplication_us();
         let before = Usage::read(self).await;
         let first_ms = self.clock.ms();
         let flood = async {
@@ -156,13 +158,15 @@ impl Bench {
         self.settle(&sent).await;
         let after = Usage::read(self).await;
         let usage = after.since(&before);
+        let multiplication_us = f64::midpoint(multiplication_us, busy_multiplication_us());
         let sent = load::verified(self, sent);
         let flooded = flooded.map(|flood| {
             let flood = load::verified(self, flood);
             let rejected = flood.iter().filter(|sent| sent.rejected).count();
             (rejected, flood.len() - rejected)
         });
-        Ok(Run::new(rate, first_ms, &sent, flooded, &self.observer, usage))
+        let observer = &self.observer;
+        Ok(Run::new(rate, first_ms, &sent, flooded, observer, usage, multiplication_us))
     }
 
     /// Waits until everything that was admitted has ended.

@@ -1,5 +1,7 @@
 //! Carrying out what the pool decides.
 
+use std::collections::BTreeMap;
+
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::Sender;
 use commonware_runtime::{Clock, Metrics, Spawner};
@@ -22,6 +24,9 @@ use crate::{
 
 /// Longest stored bundle, in bytes.
 const MAX_STORED_BYTES: usize = 1 << 20;
+
+/// Receipts signed so far in one step: what is given is what was stored.
+type Receipts = BTreeMap<BundleId, Receipt>;
 
 impl<E, S> Actor<E, S>
 where
@@ -68,10 +73,10 @@ where
 
     /// Carries out outputs of the pool, in order.
     pub(crate) fn carry_out(&mut self, outputs: Vec<Output>) -> Result<(), StopReason> {
-        let mut held = Vec::new();
+        let (mut held, mut receipts) = (Vec::new(), Receipts::new());
         for output in outputs {
             match output {
-                Output::Reply { request, reply } => self.reply(request, reply),
+                Output::Reply { request, reply } => self.reply(request, reply, &mut receipts),
                 Output::Send { to, message } => self.send(Lane::Bundles, &to, message.encode()),
                 Output::Serve { to, id } => self.serve(to, id)?,
                 Output::Verify(job) => {
@@ -83,10 +88,10 @@ where
                     self.outbox.write(Write::put(Table::Bundles, *stored.id.as_bytes(), value));
                 }
                 Output::PersistReceipt(body) => {
-                    self.write_receipt(body);
+                    self.write_receipt(body, &mut receipts);
                 }
                 Output::Append(entry) => {
-                    self.write_receipt(entry.receipt);
+                    self.write_receipt(entry.receipt, &mut receipts);
                     self.entries.push(entry);
                 }
                 Output::Held { id, bundle } => {
@@ -122,11 +127,11 @@ where
         self.openings_hold(bundles)
     }
 
-    fn reply(&mut self, request: RequestId, reply: Reply) {
+    fn reply(&mut self, request: RequestId, reply: Reply, receipts: &mut Receipts) {
         let answer = match reply {
             Reply::Receipt(body) => {
                 self.count("receipts", 1);
-                Ok(self.signed(body))
+                Ok(self.signed(body, receipts))
             }
             Reply::Rejected(rejection) => {
                 self.count("rejections", 1);
@@ -136,13 +141,21 @@ where
         self.outbox.then(Effect::Reply(request, answer));
     }
 
-    fn write_receipt(&mut self, body: ReceiptBody) {
-        let value = encoding::encode(&self.signed(body));
+    fn write_receipt(&mut self, body: ReceiptBody, receipts: &mut Receipts) {
+        let value = encoding::encode(&self.signed(body, receipts));
         self.outbox.write(Write::put(Table::Receipts, *body.id.as_bytes(), value));
     }
 
-    fn signed(&self, body: ReceiptBody) -> Receipt {
-        body.sign(self.config.index, &self.signer)
+    /// The receipt of this body, signed unless it is among `receipts`.
+    fn signed(&self, body: ReceiptBody, receipts: &mut Receipts) -> Receipt {
+        match receipts.get(&body.id) {
+            Some(receipt) if receipt.body == body => *receipt,
+            _ => {
+                let receipt = body.sign(self.config.index, &self.signer);
+                receipts.insert(body.id, receipt);
+                receipt
+            }
+        }
     }
 
     fn serve(&mut self, to: SequencerIndex, id: BundleId) -> Result<(), StopReason> {
