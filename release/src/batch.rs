@@ -1,7 +1,8 @@
 //! Cutting an opened order into one batch per rollup and slot.
 //!
-//! A slot is one height. Its *candidates* are the bundles that wait since earlier slots, then the
-//! bundles of this height that are valid, in the fair order. [`cut`] takes them one after the other:
+//! A slot is one height, in which every rollup has one block ([`crate::slot`]). Its *candidates* are
+//! the bundles that wait since earlier slots, then the bundles of this height that are valid, in the
+//! fair order. [`cut`] takes them one after the other:
 //!
 //! 1. A candidate with a leg on a chain that is not registered, or paused, or with a leg over the
 //!    gas or byte limit of an *empty* slot, fails (`unknown_rollup`, `rollup_paused`, `capacity`).
@@ -37,6 +38,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::failed::Failed;
 use crate::registry::{Registry, Rollup};
+use crate::slot::BlockTime;
+use crate::slot::placement::{BlockLimits, LegSize, Placement};
 use crate::transaction::RawTransaction;
 use crate::tree::{Leaf, LegDigest, Outcome, Position};
 use crate::validity::{ValidBundle, ValidLeg};
@@ -152,8 +155,7 @@ pub fn cut(
     for ((id, judged), index) in order.into_iter().zip(0u32..) {
         knife.take(id, Position { height: slot.height, index }, judged);
     }
-    let batches = knife.lanes.into_iter().map(|lane| lane.batch).collect();
-    Cut { leaves: knife.leaves, batches, carry_over: knife.carry_over }
+    Cut { leaves: knife.leaves, batches: knife.batches, carry_over: knife.carry_over }
 }
 
 impl Batch {
@@ -201,40 +203,20 @@ impl CarryOver {
     }
 }
 
-/// One rollup in the slot that is being cut.
-struct Lane<'a> {
-    rollup: &'a Rollup,
-    batch: Batch,
-    gas: u64,
-    bytes: u64,
-    closed: bool,
-}
-
-impl Lane<'_> {
-    fn has_room(&self, leg: &ValidLeg) -> bool {
-        let gas = self.gas.checked_add(leg.gas);
-        let bytes = self.bytes.checked_add(leg_bytes(leg));
-        !self.closed
-            && gas.is_some_and(|gas| gas <= self.rollup.gas_limit)
-            && bytes.is_some_and(|bytes| bytes <= self.rollup.byte_limit)
-    }
-
-    fn append(&mut self, id: BundleId, position: Position, leg: ValidLeg) {
-        self.gas += leg.gas;
-        self.bytes += leg_bytes(&leg);
-        // The slot's bundles have fewer than 2^32 bytes by the limits of pool and carry-over.
-        let length = |items: &[RawTransaction]| {
-            u32::try_from(items.len()).expect("a batch has fewer than 2^32 transactions")
-        };
-        let (first, count) = (length(&self.batch.transactions), length(&leg.transactions));
-        self.batch.bundles.push(BundleRange { id, position, first, count });
-        self.batch.transactions.extend(leg.transactions);
-    }
+fn append(batch: &mut Batch, id: BundleId, position: Position, leg: ValidLeg) {
+    // The slot's bundles have fewer than 2^32 bytes by the limits of pool and carry-over.
+    let length = |items: &[RawTransaction]| {
+        u32::try_from(items.len()).expect("a batch has fewer than 2^32 transactions")
+    };
+    let (first, count) = (length(&batch.transactions), length(&leg.transactions));
+    batch.bundles.push(BundleRange { id, position, first, count });
+    batch.transactions.extend(leg.transactions);
 }
 
 struct Knife<'a> {
     registry: &'a Registry,
-    lanes: Vec<Lane<'a>>,
+    placement: Placement,
+    batches: Vec<Batch>,
     leaves: Vec<Leaf>,
     carry_over: CarryOver,
     waiting_bytes: u64,
@@ -242,13 +224,14 @@ struct Knife<'a> {
 
 impl<'a> Knife<'a> {
     fn new(registry: &'a Registry, slot: Slot) -> Self {
-        let lane = |rollup: &'a Rollup| {
-            let batch = Batch::new(slot, rollup.chain_id);
-            Lane { rollup, batch, gas: 0, bytes: 0, closed: false }
-        };
-        let lanes = registry.rollups().iter().map(lane).collect();
+        let block = BlockTime { number: slot.height.get(), time_ms: slot.time_ms };
+        let rollups = registry.rollups().iter();
+        let limits =
+            |rollup: &Rollup| BlockLimits { gas: rollup.gas_limit, bytes: rollup.byte_limit };
+        let placement = Placement::new(rollups.clone().map(|rollup| (limits(rollup), [block])));
+        let batches = rollups.map(|rollup| Batch::new(slot, rollup.chain_id)).collect();
         let carry_over = CarryOver::default();
-        Self { registry, lanes, leaves: Vec::new(), carry_over, waiting_bytes: 0 }
+        Self { registry, placement, batches, leaves: Vec::new(), carry_over, waiting_bytes: 0 }
     }
 
     fn take(&mut self, id: BundleId, position: Position, judged: Judged) {
@@ -256,31 +239,33 @@ impl<'a> Knife<'a> {
             Judged::Expired => Outcome::Expired,
             Judged::Failed(failed) => Outcome::Failed(failed),
             Judged::Valid(bundle) => match self.candidate(&bundle) {
-                Ok(lanes) => self.place(id, position, bundle, &lanes),
+                Ok(legs) => self.place(id, position, bundle, &legs),
                 Err(failed) => Outcome::Failed(failed),
             },
         };
         self.leaves.push(Leaf { id, position, outcome });
     }
 
-    /// The lanes of a bundle's legs, if an empty slot of every rollup would hold them.
-    fn candidate(&self, bundle: &ValidBundle) -> Result<Vec<usize>, Failed> {
-        let lanes = bundle.legs().iter().map(|leg| {
+    /// The sizes of a bundle's legs, if an empty slot of every rollup would hold them.
+    fn candidate(&self, bundle: &ValidBundle) -> Result<Vec<LegSize>, Failed> {
+        let sizes = bundle.legs().iter().map(|leg| {
             let rollup = leg.chain_id;
-            self.registry.namespace(rollup).ok_or(Failed::UnknownRollup { rollup })
+            let namespace = self.registry.namespace(rollup);
+            let rollup = namespace.ok_or(Failed::UnknownRollup { rollup })?;
+            Ok::<_, Failed>(LegSize { rollup, gas: leg.gas, bytes: leg_bytes(leg) })
         });
-        let lanes = lanes.collect::<Result<Vec<_>, _>>()?;
-        for (lane, leg) in lanes.iter().zip(bundle.legs()) {
+        let sizes = sizes.collect::<Result<Vec<_>, _>>()?;
+        for leg in &sizes {
             let Rollup { chain_id: rollup, gas_limit, byte_limit, paused, .. } =
-                *self.lanes[*lane].rollup;
+                self.registry.rollups()[leg.rollup];
             if paused {
                 return Err(Failed::RollupPaused { rollup });
             }
-            if leg.gas > gas_limit || leg_bytes(leg) > byte_limit {
+            if leg.gas > gas_limit || leg.bytes > byte_limit {
                 return Err(Failed::Capacity { rollup });
             }
         }
-        Ok(lanes)
+        Ok(sizes)
     }
 
     fn place(
@@ -288,16 +273,15 @@ impl<'a> Knife<'a> {
         id: BundleId,
         position: Position,
         bundle: ValidBundle,
-        lanes: &[usize],
+        sizes: &[LegSize],
     ) -> Outcome {
-        let mut legs = bundle.legs().iter().zip(lanes);
-        if let Some((leg, _)) = legs.find(|(leg, lane)| !self.lanes[**lane].has_room(leg)) {
-            let rollup = leg.chain_id;
-            return self.carry(id, position, bundle, lanes, rollup);
+        if let Err(leg) = self.placement.place(sizes) {
+            let rollup = bundle.legs()[leg].chain_id;
+            return self.carry(id, position, bundle, sizes, rollup);
         }
         let digests = bundle.legs().iter().map(leg_digest).collect();
-        for (leg, lane) in bundle.into_legs().into_iter().zip(lanes) {
-            self.lanes[*lane].append(id, position, leg);
+        for (leg, size) in bundle.into_legs().into_iter().zip(sizes) {
+            append(&mut self.batches[size.rollup], id, position, leg);
         }
         Outcome::Released { legs: digests }
     }
@@ -307,7 +291,7 @@ impl<'a> Knife<'a> {
         id: BundleId,
         position: Position,
         bundle: ValidBundle,
-        lanes: &[usize],
+        sizes: &[LegSize],
         rollup: u64,
     ) -> Outcome {
         let bytes = self.waiting_bytes.saturating_add(bundle_bytes(&bundle));
@@ -316,9 +300,7 @@ impl<'a> Knife<'a> {
         }
         self.waiting_bytes = bytes;
         self.carry_over.waiting.push(Waiting { id, position, bundle });
-        for lane in lanes {
-            self.lanes[*lane].closed = true;
-        }
+        self.placement.close(sizes);
         Outcome::Carried
     }
 }

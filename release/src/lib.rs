@@ -22,6 +22,7 @@ pub mod opener;
 pub mod proof;
 pub mod registry;
 pub mod release;
+pub mod slot;
 pub mod transaction;
 pub mod tree;
 pub mod validity;
