@@ -18,6 +18,8 @@ use crate::behaviour::Behaviour;
 
 /// Own bundles that a front-runner remembers.
 const MAX_PAIRS: usize = 65_536;
+/// Bundles that are reported as read.
+pub(crate) const MAX_READ: usize = 1_024;
 
 /// What a front-runner tried and got.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -32,7 +34,8 @@ pub struct AttackReport {
     pub tries: u64,
     /// The most shares of one batch that it had in a try, the own one included.
     pub most_shares: u64,
-    /// Bundles that a try opened, with the time in milliseconds of the Unix epoch.
+    /// Bundles that a try opened, with the time in milliseconds of the Unix epoch; the first
+    /// 1,024.
     pub read: Vec<(BundleId, u64)>,
 }
 

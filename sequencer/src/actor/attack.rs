@@ -24,7 +24,7 @@ use rand_core_10::CryptoRng;
 
 use super::{Actor, Lane, StopReason};
 use crate::{
-    adversary::{Reader, Try},
+    adversary::{MAX_READ, Reader, Try},
     behaviour::Behaviour,
     logs::LogMessage,
 };
@@ -91,7 +91,7 @@ where
         for attempt in tries {
             report.tries += 1;
             report.most_shares = report.most_shares.max(attempt.shares());
-            if attempt.opens(committee, own) {
+            if attempt.opens(committee, own) && report.read.len() < MAX_READ {
                 report.read.push((attempt.victim(), now_ms));
             }
         }
