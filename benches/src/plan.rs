@@ -11,7 +11,7 @@ use fairveil_crypto::committee::threshold;
 pub struct Case {
     /// Sequencers, each with its log.
     pub n: u16,
-    /// Ciphertexts of a batch, or ids, or points.
+    /// Ciphertexts of a batch, or ids, points or transactions.
     pub count: usize,
     /// Bytes of a plaintext; 0 where there is none.
     pub plaintext_bytes: usize,
@@ -40,6 +40,8 @@ pub enum Parameter {
     Points,
     /// Bytes of a plaintext.
     Bytes,
+    /// Transactions of a rollup.
+    Transactions,
 }
 
 impl Parameter {
@@ -52,6 +54,7 @@ impl Parameter {
             Self::Ids => format!("ids={}", case.count),
             Self::Points => format!("points={}", case.count),
             Self::Bytes => format!("bytes={}", case.plaintext_bytes),
+            Self::Transactions => format!("transactions={}", case.count),
         }
     }
 }
@@ -171,7 +174,14 @@ pub enum Ordering {
     FullBlock,
 }
 
-use Parameter::{Batch, Bytes, Ids, Logs, N, Points, Shares};
+/// What is done with released batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// Ten blocks of transfers as frames for an OP Stack rollup.
+    OpFrames,
+}
+
+use Parameter::{Batch, Bytes, Ids, Logs, N, Points, Shares, Transactions};
 
 const ONE: &[Case] = &[Case::new(4, 1, 0)];
 const TWO_SIZES: &[Case] = &[Case::new(4, 1, 512), Case::new(4, 1, 4_096)];
@@ -322,6 +332,14 @@ pub const ORDERING: &[Operation<Ordering>] = &[
     ),
 ];
 
+/// Outputs for rollups.
+pub const RELEASE: &[Operation<Release>] = &[operation(
+    Release::OpFrames,
+    "release::op_frames",
+    &[Transactions],
+    &[Case::new(4, 200, 0), Case::new(4, 2_000, 0)],
+)];
+
 /// The names of all benches.
 #[must_use]
 pub fn names() -> Vec<String> {
@@ -329,7 +347,8 @@ pub fn names() -> Vec<String> {
     let stages = STAGES.iter().flat_map(Operation::names);
     let baseline = BASELINE_STAGES.iter().flat_map(Operation::names);
     let ordering = ORDERING.iter().flat_map(Operation::names);
-    primitives.chain(stages).chain(baseline).chain(ordering).collect()
+    let release = RELEASE.iter().flat_map(Operation::names);
+    primitives.chain(stages).chain(baseline).chain(ordering).chain(release).collect()
 }
 
 #[cfg(test)]
@@ -383,5 +402,6 @@ mod tests {
         assert_eq!(kinds(STAGES).len(), last(Stage::AfterFinality as usize));
         assert_eq!(kinds(BASELINE_STAGES).len(), last(BaselineStage::OpenUnchecked as usize));
         assert_eq!(kinds(ORDERING).len(), last(Ordering::FullBlock as usize));
+        assert_eq!(kinds(RELEASE).len(), last(Release::OpFrames as usize));
     }
 }

@@ -113,6 +113,8 @@ tags! {
     ReleaseRoot = "RELEASE-ROOT",
     /// What the first release of a network has for a previous root.
     ReleaseGenesis = "RELEASE-GENESIS",
+    /// Id of a channel of frames for an OP Stack rollup.
+    OpChannel = "OP-CHANNEL",
 
     // Fair ordering.
     /// Where the chain of a sequencer's order log begins.

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Scope: policy `include` with static validity, a slot is one height, the embedded rollup is a
-//! recorder of batches. Policy `execute` gives `state_unavailable`; nothing is charged.
+//! recorder of batches. Policy `execute` gives `state_unavailable`; nothing is charged. Module
+//! [`op`] writes what the nodes of an OP Stack rollup derive; no command uses it yet.
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +19,7 @@ pub mod document;
 pub mod evidence;
 pub mod failed;
 pub mod message;
+pub mod op;
 pub mod opener;
 pub mod proof;
 pub mod registry;
