@@ -11,7 +11,7 @@ use fairveil_crypto::committee::threshold;
 pub struct Case {
     /// Sequencers, each with its log.
     pub n: u16,
-    /// Ciphertexts of a batch, or ids, or points.
+    /// Ciphertexts of a batch, or ids, or points, or transactions.
     pub count: usize,
     /// Bytes of a plaintext; 0 where there is none.
     pub plaintext_bytes: usize,
@@ -38,6 +38,8 @@ pub enum Parameter {
     Ids,
     /// Points.
     Points,
+    /// Transactions.
+    Count,
     /// Bytes of a plaintext.
     Bytes,
 }
@@ -51,6 +53,7 @@ impl Parameter {
             Self::Batch => format!("batch={}", case.count),
             Self::Ids => format!("ids={}", case.count),
             Self::Points => format!("points={}", case.count),
+            Self::Count => format!("count={}", case.count),
             Self::Bytes => format!("bytes={}", case.plaintext_bytes),
         }
     }
@@ -171,7 +174,20 @@ pub enum Ordering {
     FullBlock,
 }
 
-use Parameter::{Batch, Bytes, Ids, Logs, N, Points, Shares};
+/// The simulation of a slot, on one thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Execution {
+    /// Transfers, one per bundle, from raw bytes to the digest after the slot.
+    Transfers,
+    /// The same from recovered transactions.
+    RecoveredTransfers,
+    /// From raw bytes to recovered transactions.
+    RecoverSenders,
+    /// The senders' part of that by another library.
+    BaselineRecoverSenders,
+}
+
+use Parameter::{Batch, Bytes, Count, Ids, Logs, N, Points, Shares};
 
 const ONE: &[Case] = &[Case::new(4, 1, 0)];
 const TWO_SIZES: &[Case] = &[Case::new(4, 1, 512), Case::new(4, 1, 4_096)];
@@ -322,6 +338,16 @@ pub const ORDERING: &[Operation<Ordering>] = &[
     ),
 ];
 
+const TRANSFERS: &[Case] = &[Case::new(4, 2_000, 0)];
+
+/// Simulation, beside the recovery of senders by `k256`.
+pub const EXECUTION: &[Operation<Execution>] = &[
+    operation(Execution::Transfers, "execution::transfers", &[Count], TRANSFERS),
+    operation(Execution::RecoveredTransfers, "execution::recovered_transfers", &[Count], TRANSFERS),
+    operation(Execution::RecoverSenders, "execution::recover_senders", &[Count], TRANSFERS),
+    operation(Execution::BaselineRecoverSenders, "k256::recover_senders", &[Count], TRANSFERS),
+];
+
 /// The names of all benches.
 #[must_use]
 pub fn names() -> Vec<String> {
@@ -329,7 +355,8 @@ pub fn names() -> Vec<String> {
     let stages = STAGES.iter().flat_map(Operation::names);
     let baseline = BASELINE_STAGES.iter().flat_map(Operation::names);
     let ordering = ORDERING.iter().flat_map(Operation::names);
-    primitives.chain(stages).chain(baseline).chain(ordering).collect()
+    let execution = EXECUTION.iter().flat_map(Operation::names);
+    primitives.chain(stages).chain(baseline).chain(ordering).chain(execution).collect()
 }
 
 #[cfg(test)]
@@ -383,5 +410,6 @@ mod tests {
         assert_eq!(kinds(STAGES).len(), last(Stage::AfterFinality as usize));
         assert_eq!(kinds(BASELINE_STAGES).len(), last(BaselineStage::OpenUnchecked as usize));
         assert_eq!(kinds(ORDERING).len(), last(Ordering::FullBlock as usize));
+        assert_eq!(kinds(EXECUTION).len(), last(Execution::BaselineRecoverSenders as usize));
     }
 }

@@ -86,7 +86,7 @@ fn invariant_1_addresses_are_addresses_and_stand_once() {
 #[test]
 fn invariant_1_code_is_code_and_not_too_long() {
     let state = one(r#""balance": 0, "code": "0x6000""#).unwrap();
-    assert_eq!(state.code_of(address()).unwrap(), [0x60, 0x00]);
+    assert_eq!(state.code_of(address()).unwrap()[..], [0x60, 0x00]);
     for code in ["6000", "0x600", "0x60zz", "0x0x60"] {
         let reason = form(&format!(r#""balance": 0, "code": "{code}""#));
         assert!(reason.contains("whole bytes of hex"), "{reason}");
