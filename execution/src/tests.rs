@@ -6,5 +6,6 @@ mod genesis;
 mod model;
 mod sender;
 mod simulate;
+mod slot;
 mod state;
 mod world;

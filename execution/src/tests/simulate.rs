@@ -1,40 +1,21 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use alloy_consensus::{TxEip1559, TxEip2930, TxEip7702, TxLegacy};
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_eips::eip7702::Authorization;
 use alloy_primitives::{Address, B256, TxKind, U256, keccak256};
 use fairveil_crypto::domain::{Tag, hash};
+use fairveil_crypto::encoding;
 use op_revm::constants::{BASE_FEE_RECIPIENT, L1_BLOCK_CONTRACT, L1_FEE_RECIPIENT};
-use revm::bytecode::Bytecode;
 
 use super::world::*;
 use crate::block::{Hardfork, L1Fees};
-use crate::bundle::{Bundle, BundleError, Leg, Policy};
+use crate::bundle::{Leg, Policy};
 use crate::genesis::parse_genesis;
 use crate::outcome::{Dropped, Fault, Halt, Invalid, MAX_REVERT_BYTES, Outcome};
-use crate::simulator::{BUNDLE_GAS, Limits, Rollup, Simulator, SimulatorError, Unavailable};
-use crate::state::{Account, MemoryState, StateError, StateView};
+use crate::state::Account;
 
 use Policy::{Execute, Include};
-
-fn invalid(leg: u16, tx: u16, why: Invalid) -> Outcome {
-    Outcome::Dropped(Dropped::Invalid { leg, tx, why })
-}
-
-fn failed(leg: u16, tx: u16, why: Fault) -> Outcome {
-    Outcome::Dropped(Dropped::Failed { leg, tx, why })
-}
-
-/// The outcome of a slot of one bundle on two rollups, which must leave no trace.
-fn dropped(bundle: &Bundle) -> Outcome {
-    let mut world = World::new(2);
-    let before = world.states.clone();
-    let outcome = world.slot(std::slice::from_ref(bundle)).remove(0);
-    assert_eq!(world.states, before);
-    outcome
-}
 
 #[test]
 fn a_transfer_moves_value_and_pays_fees() {
@@ -144,13 +125,16 @@ fn halts_are_told_apart() {
         assert_eq!(receipt.fault, Some(Fault::Halted(halt)));
         assert_eq!(receipt.gas_used, 60_000, "a halt takes all gas");
     }
-    for (code, halt) in [("600456", Halt::Jump), ("50", Halt::Stack), ("60016000f3", Halt::Other)] {
-        let init = hex(code).to_vec();
-        let outcome = World::new(1).slot(&[single(Include, vec![create(ONE, 0, init)])]).remove(0);
-        let fault = receipts(&outcome)[0].fault.clone();
-        let expected = (halt != Halt::Other).then_some(Fault::Halted(halt));
-        assert_eq!(fault, expected, "{code}");
+    for (code, halt) in
+        [("600456", Halt::Jump), ("50", Halt::Stack), ("6001600060003e", Halt::Offset)]
+    {
+        let creation = create(ONE, 0, hex(code).to_vec());
+        assert_eq!(dropped(&single(Execute, vec![creation])), failed(0, 0, Fault::Halted(halt)));
     }
+    // The precompiled contract of EIP-4844 refuses an input of another length.
+    let precompiled = call(ONE, 0, Address::with_last_byte(10));
+    let why = Fault::Halted(Halt::Precompile);
+    assert_eq!(dropped(&single(Execute, vec![precompiled])), failed(0, 0, why));
     // A contract that begins with 0xef (EIP-3541).
     let outcome = World::new(1).slot(&[single(Include, vec![create(ONE, 0, deploys("ef"))])]);
     assert_eq!(receipts(&outcome[0])[0].fault, Some(Fault::Halted(Halt::Create)));
@@ -291,207 +275,58 @@ fn every_hardfork_executes() {
 fn l1_fees_are_charged_only_where_the_state_says_so() {
     // L1 base fee in slot 1, scalars (of the base fee: bytes 16 to 19) in slot 3.
     let json = format!(
-        r#"{{"alloc": {{"{}": {{"balance": "1000000000000"}}, "{L1_BLOCK_CONTRACT}": {{
+        r#"{{"alloc": {{"{}": {{"balance": "1000000000000"}},
+            "{}": {{"balance": "1000000000000000000"}}, "{L1_BLOCK_CONTRACT}": {{
             "balance": "0", "code": "0x00", "storage": {{"0x01": "0x3b9aca00",
             "0x03": "0x00000000000000000000000000000000000f4240000000000000000000000000"}}}}}}}}"#,
         address(1),
+        address(2),
     );
     let state = Arc::new(parse_genesis(json.as_bytes()).unwrap());
-    for (l1_fees, is_charged) in [(L1Fees::Nothing, false), (L1Fees::FromState, true)] {
+    for (l1_fees, fee) in [(L1Fees::Nothing, 0), (L1Fees::FromState, 1_600_000_000_000)] {
         let mut world = World::new(1);
         world.states[0].1 = state.clone();
         world.block.l1_fees = l1_fees;
-        let outcome = world.slot(&[single(Execute, vec![transfer(ONE, 0, address(2), 1)])]);
-        assert_eq!(matches!(outcome[0], Outcome::Kept { .. }), !is_charged, "{outcome:?}");
-        assert_eq!(world.balance(ONE, L1_FEE_RECIPIENT), 0);
-        if is_charged {
-            assert!(matches!(
-                outcome[0],
-                Outcome::Dropped(Dropped::Invalid { why: Invalid::Balance { .. }, .. })
-            ));
-        }
+        let outcomes = world.slot(&[1, 2].map(|who| {
+            bundle(Execute, vec![leg(ONE, vec![(who, transfer(ONE, 0, address(3), 1))])])
+        }));
+        let poor = match l1_fees {
+            L1Fees::Nothing => matches!(outcomes[0], Outcome::Kept { .. }),
+            L1Fees::FromState => {
+                outcomes[0]
+                    == invalid(
+                        0,
+                        0,
+                        Invalid::Balance {
+                            actual: U256::from(1_000_000_000_000u64),
+                            needed: U256::from(fee),
+                        },
+                    )
+            }
+        };
+        assert!(poor, "{:?}", outcomes[0]);
+        assert!(matches!(outcomes[1], Outcome::Kept { .. }), "{:?}", outcomes[1]);
+        assert_eq!(world.balance(ONE, L1_FEE_RECIPIENT), fee);
     }
 }
 
 #[test]
-fn invariant_1_a_failing_leg_leaves_every_rollup_as_it_was() {
-    let first = || leg(ONE, vec![(1, store(ONE, 0, 1, 9)), (1, call(ONE, 1, COUNTS))]);
-    let reverted = Fault::Reverted { data: hex("deadbeef"), length_bytes: 4 };
-    let second = leg(TWO, vec![(1, transfer(TWO, 0, REVERTS, 0)), (1, call(TWO, 1, REVERTS))]);
-    let second = Leg { transactions: second.transactions[1..].to_vec(), ..second };
-    // Its nonce is 1 while the account is at 0.
-    let why = Invalid::NonceTooHigh { actual: 1, expected: 0 };
-    assert_eq!(dropped(&bundle(Include, vec![first(), second])), invalid(1, 0, why));
-    let second = leg(TWO, vec![(1, store(TWO, 0, 3, 3)), (1, call(TWO, 1, REVERTS))]);
-    assert_eq!(dropped(&bundle(Execute, vec![first(), second])), failed(1, 1, reverted));
-}
-
-#[test]
-fn invariant_2_a_bundle_sees_what_was_kept_before_it() {
-    let mut world = World::new(2);
-    let on = |chain, nonce| leg(chain, vec![(1, call(chain, nonce, COUNTS))]);
-    let reverting = leg(TWO, vec![(1, call(TWO, 1, REVERTS))]);
-    let outcomes = world.slot(&[
-        bundle(Execute, vec![on(ONE, 0), on(TWO, 0)]),
-        bundle(Execute, vec![on(ONE, 1), reverting]),
-        bundle(Execute, vec![on(ONE, 1)]),
-        bundle(Execute, vec![on(ONE, 2), on(TWO, 1)]),
-    ]);
-    let kept: Vec<bool> = outcomes.iter().map(|o| matches!(o, Outcome::Kept { .. })).collect();
-    assert_eq!(kept, [true, false, true, true]);
-    assert_eq!(world.storage(ONE, COUNTS, 0), U256::from(3));
-    assert_eq!(world.storage(TWO, COUNTS, 0), U256::from(2));
-}
-
-#[test]
-fn invariant_4_a_slot_goes_on_from_a_snapshot() {
-    let world = World::new(2);
-    let on = |chain, nonce| leg(chain, vec![(1, call(chain, nonce, COUNTS))]);
-    let bundles = [0, 1, 2].map(|nonce| bundle(Execute, vec![on(ONE, nonce), on(TWO, nonce)]));
-    let mut whole = world.simulator();
-    whole.simulate(&bundles[0]);
-    let snapshot = whole.snapshot();
-    whole.simulate(&bundles[1]);
-    let after_two = whole.snapshot();
-    let outcome = whole.simulate(&bundles[2]);
-
-    let mut resumed = world.simulator();
-    resumed.restore(snapshot.clone());
-    resumed.simulate(&bundles[1]);
-    assert_eq!(resumed.snapshot(), after_two);
-    assert_eq!(resumed.simulate(&bundles[2]), outcome);
-    assert_eq!(resumed.finish(), whole.finish());
-
-    let mut back = world.simulator();
-    bundles.iter().for_each(|bundle| drop(back.simulate(bundle)));
-    back.restore(snapshot);
-    let once = world.simulator();
-    let mut once = once;
-    once.simulate(&bundles[0]);
-    assert_eq!(back.finish(), once.finish());
-}
-
-#[test]
-fn invariant_4_no_state_is_written_to_and_the_gas_is_summed() {
-    let world = World::new(1);
-    let before = world.states.clone();
-    let mut simulator = world.simulator();
-    simulator.simulate(&single(Execute, vec![transfer(ONE, 0, address(2), 1)]));
-    simulator.simulate(&single(Execute, vec![transfer(ONE, 1, address(2), 1)]));
-    let finished = simulator.finish().unwrap();
-    assert_eq!(world.states, before);
-    assert_eq!(finished[0].gas_used, 42_000);
-    assert!(!finished[0].changes.is_empty());
-}
-
-#[test]
-fn invariant_5_a_bundle_over_the_gas_limit_is_dropped_before_it_runs() {
-    let mut world = World::new(1);
-    world.limits = Limits { bundle_gas: 42_000 };
-    let pair = |gas_limit| {
-        let first = transfer(ONE, 0, address(2), 1);
-        vec![first.clone(), TxEip1559 { nonce: 1, gas_limit, ..first }]
-    };
-    let outcomes = world.slot(&[single(Include, pair(21_001)), single(Include, pair(21_000))]);
-    assert_eq!(outcomes[0], Outcome::Dropped(Dropped::Gas { actual: 42_001, limit: 42_000 }));
-    assert!(matches!(outcomes[1], Outcome::Kept { .. }));
-    assert_eq!(Limits::default().bundle_gas, BUNDLE_GAS);
-}
-
-/// A view that stops answering about one account.
-struct Flaky {
-    state: MemoryState,
-    fails: AtomicBool,
-}
-
-impl StateView for Flaky {
-    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        match self.fails.load(Ordering::Relaxed) && address == COUNTS {
-            true => Err(StateError::Unreachable),
-            false => self.state.account(address),
-        }
+fn outcomes_have_one_encoding_and_a_json_form() {
+    let calls = || vec![call(ONE, 0, COUNTS), call(ONE, 1, REVERTS), call(ONE, 2, INVALID)];
+    let poor = TxEip1559 { value: U256::MAX >> 1, ..call(ONE, 0, COUNTS) };
+    let cheap = TxEip1559 { max_fee_per_gas: 6, ..call(ONE, 0, COUNTS) };
+    let outcomes = [
+        World::new(1).slot(&[single(Include, calls())]).remove(0),
+        dropped(&single(Execute, calls())),
+        dropped(&single(Include, vec![poor])),
+        dropped(&single(Include, vec![cheap])),
+        Outcome::Dropped(Dropped::Gas { actual: 2, limit: 1 }),
+        Outcome::Unavailable { chain_id: ONE },
+    ];
+    for outcome in outcomes {
+        let bytes = encoding::encode(&outcome);
+        assert_eq!(encoding::decode::<Outcome>(&bytes, 4_096).as_ref(), Ok(&outcome));
+        let json = serde_json::to_string(&outcome).unwrap();
+        assert_eq!(serde_json::from_str::<Outcome>(&json).unwrap(), outcome, "{json}");
     }
-
-    fn storage(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        self.state.storage(address, slot)
-    }
-
-    fn code(&self, hash: B256) -> Result<Bytecode, StateError> {
-        self.state.code(hash)
-    }
-
-    fn block_hash(&self, _number: u64) -> Result<B256, StateError> {
-        Err(StateError::Stale)
-    }
-}
-
-fn flaky() -> (Arc<Flaky>, Simulator) {
-    let flaky = Arc::new(Flaky { state: genesis(), fails: AtomicBool::new(false) });
-    let digest = genesis().digest();
-    let views: [(u64, Option<Arc<dyn StateView>>); 3] =
-        [(ONE, Some(Arc::new(genesis()))), (TWO, Some(flaky.clone())), (903, None)];
-    let rollups = views.map(|(chain_id, view)| Rollup { chain_id, view, digest, block: block() });
-    (flaky, Simulator::new(rollups.into(), Limits::default()).unwrap())
-}
-
-#[test]
-fn invariant_6_a_view_that_failed_is_unavailable_for_the_rest_of_the_slot() {
-    let (view, mut simulator) = flaky();
-    let on = |chain, nonce, to| leg(chain, vec![(1, call(chain, nonce, to))]);
-    let both = |nonce, to| bundle(Execute, vec![on(ONE, nonce, COUNTS), on(TWO, nonce, to)]);
-    let unavailable = Outcome::Unavailable { chain_id: TWO };
-    assert!(matches!(simulator.simulate(&both(0, STORES)), Outcome::Kept { .. }));
-    view.fails.store(true, Ordering::Relaxed);
-    assert_eq!(simulator.simulate(&both(1, COUNTS)), unavailable);
-    view.fails.store(false, Ordering::Relaxed);
-    assert_eq!(simulator.simulate(&both(1, STORES)), unavailable);
-    // The other rollup goes on, without what was not kept.
-    let alone = bundle(Execute, vec![on(ONE, 1, COUNTS)]);
-    assert!(matches!(simulator.simulate(&alone), Outcome::Kept { .. }));
-    assert_eq!(simulator.finish().unwrap().len(), 3);
-}
-
-#[test]
-fn a_rollup_without_a_view_is_unavailable() {
-    let (view, mut simulator) = flaky();
-    for chain_id in [903, 904] {
-        let legs = vec![
-            leg(ONE, vec![(1, call(ONE, 0, COUNTS))]),
-            leg(chain_id, vec![(1, call(chain_id, 0, COUNTS))]),
-        ];
-        let outcome = simulator.simulate(&bundle(Include, legs));
-        assert_eq!(outcome, Outcome::Unavailable { chain_id });
-    }
-    // What is not in memory any more has to be read again to know what changed.
-    let on_two = bundle(Include, vec![leg(TWO, vec![(1, call(TWO, 0, COUNTS))])]);
-    assert!(matches!(simulator.simulate(&on_two), Outcome::Kept { .. }));
-    let snapshot = simulator.snapshot();
-    let rollup = |view: Arc<dyn StateView>| Rollup {
-        chain_id: TWO,
-        view: Some(view),
-        digest: genesis().digest(),
-        block: block(),
-    };
-    view.fails.store(true, Ordering::Relaxed);
-    let mut resumed = Simulator::new(vec![rollup(view)], Limits::default()).unwrap();
-    resumed.restore(snapshot);
-    assert_eq!(resumed.finish(), Err(Unavailable { chain_id: TWO }));
-    let twice = vec![rollup(Arc::new(genesis())), rollup(Arc::new(genesis()))];
-    let error = Simulator::new(twice, Limits::default()).err();
-    assert_eq!(error, Some(SimulatorError::ChainTwice { chain_id: TWO }));
-}
-
-#[test]
-fn legs_make_a_bundle_only_if_invariant_1_holds() {
-    let on = |chain| leg(chain, vec![(1, call(chain, 0, COUNTS))]);
-    let error = |legs| Bundle::new(Include, legs).expect_err("refused");
-    assert_eq!(error(vec![]), BundleError::Legs { actual: 0, limit: 65_535 });
-    assert_eq!(error(vec![on(TWO), on(ONE)]), BundleError::Order { previous: TWO, next: ONE });
-    assert_eq!(error(vec![on(ONE), on(ONE)]), BundleError::Order { previous: ONE, next: ONE });
-    let empty = Leg { chain_id: ONE, transactions: vec![] };
-    let limit = 65_535;
-    assert_eq!(error(vec![empty]), BundleError::Transactions { chain_id: ONE, actual: 0, limit });
-    let foreign = Leg { chain_id: ONE, ..on(TWO) };
-    assert_eq!(error(vec![foreign]), BundleError::Chain { chain_id: ONE, actual: TWO });
-    assert!(Bundle::new(Execute, vec![on(ONE), on(TWO)]).is_ok());
 }

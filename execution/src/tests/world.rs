@@ -10,7 +10,7 @@ use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256}
 use crate::block::{Block, Hardfork, L1Fees};
 use crate::bundle::{Bundle, Leg, Policy};
 use crate::genesis::parse_genesis;
-use crate::outcome::{LegReceipts, Outcome, Receipt};
+use crate::outcome::{Dropped, Fault, Invalid, LegReceipts, Outcome, Receipt};
 use crate::sender::{RecoveredTransaction, SetCode, SignedTransaction};
 use crate::simulator::{Finished, Limits, Rollup, Simulator};
 use crate::state::{Account, MemoryState, StateView};
@@ -248,4 +248,21 @@ pub(super) fn receipts(outcome: &Outcome) -> &[Receipt] {
         [leg] => &leg.receipts,
         other => panic!("{} legs", other.len()),
     }
+}
+
+pub(super) fn invalid(leg: u16, tx: u16, why: Invalid) -> Outcome {
+    Outcome::Dropped(Dropped::Invalid { leg, tx, why })
+}
+
+pub(super) fn failed(leg: u16, tx: u16, why: Fault) -> Outcome {
+    Outcome::Dropped(Dropped::Failed { leg, tx, why })
+}
+
+/// The outcome of a slot of one bundle on two rollups, which must leave no trace.
+pub(super) fn dropped(bundle: &Bundle) -> Outcome {
+    let mut world = World::new(2);
+    let before = world.states.clone();
+    let outcome = world.slot(std::slice::from_ref(bundle)).remove(0);
+    assert_eq!(world.states, before);
+    outcome
 }
