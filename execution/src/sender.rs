@@ -7,13 +7,14 @@
 //!
 //! | check | rule |
 //! |---|---|
-//! | type | EIP-2718 type 0 (a list, no type byte), 1, 2, and 4 where the rollup takes it; so no blobs (3) and no deposits (0x7e) |
+//! | type | EIP-2718 type 0 (a list, no type byte), 1, 2, and 4 where the rollup takes it |
 //! | encoding | the one canonical encoding |
 //! | replay protection | a legacy transaction is signed for a chain (EIP-155) |
 //! | chain | and that chain is the rollup's |
 //! | low s | s is at most half of the curve's order (EIP-2) |
 //! | signature | r and s are in range and the signature recovers |
 //!
+//! So blobs (3) and deposits (0x7e) are refused by their type.
 //! Everything else that makes a transaction invalid is found by the EVM, against the state.
 //!
 //! # Invariants
