@@ -21,6 +21,7 @@ use fairveil_execution::sender::{
 };
 use fairveil_execution::simulator::{Limits, Rollup, Simulator};
 use fairveil_execution::state::MemoryState;
+use k256::ecdsa::{RecoveryId, VerifyingKey};
 
 use crate::support::{ProcessorTime, criterion};
 
@@ -112,7 +113,11 @@ impl Work {
 
     fn senders_by_k256(&self) -> Vec<Address> {
         let recover = |(signature, hash): &(Signature, B256)| {
-            signature.recover_address_from_prehash(hash).expect("signed")
+            let (r, s) = (signature.r().to_be_bytes(), signature.s().to_be_bytes());
+            let parts = k256::ecdsa::Signature::from_scalars(r, s).expect("in range");
+            let recovery = RecoveryId::new(signature.v(), false);
+            let key = VerifyingKey::recover_from_prehash(hash.as_slice(), &parts, recovery);
+            Address::from_public_key(&key.expect("signed"))
         };
         self.signatures.iter().map(recover).collect()
     }
@@ -132,11 +137,13 @@ impl Work {
         let digest = self.state.digest();
         let rollup = Rollup { chain_id: CHAIN, view: Some(self.state.clone()), digest, block };
         let mut simulator = Simulator::new(vec![rollup], Limits::default()).expect("one rollup");
-        for transaction in transactions {
+        let bundles = transactions.into_iter().map(|transaction| {
             let leg = Leg { chain_id: CHAIN, transactions: vec![transaction] };
-            let bundle = Bundle::new(Policy::Execute, vec![leg]).expect("a bundle");
-            assert!(matches!(simulator.simulate(&bundle), Outcome::Kept { .. }));
-        }
+            Bundle::new(Policy::Execute, vec![leg]).expect("a bundle")
+        });
+        let bundles: Vec<Bundle> = bundles.collect();
+        let outcomes = simulator.simulate_all(&bundles);
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Kept { .. })));
         simulator.finish().expect("in memory")[0].digest
     }
 }

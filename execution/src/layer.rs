@@ -3,10 +3,11 @@
 //!
 //! # Invariants
 //!
-//! 1. What is below a journal is not changed by it: to discard a bundle is to drop its journal.
+//! 1. A bundle writes to its own layer alone: to discard it is to drop that layer.
 //! 2. What was read of the state once in a slot stays what it was, whatever the view says later.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
@@ -18,7 +19,7 @@ use crate::changes::{AccountChange, Changes};
 use crate::state::{Account, StateError, StateView};
 
 /// The state below, and what was read of it.
-pub(crate) struct Base {
+struct Base {
     view: Arc<dyn StateView>,
     accounts: BTreeMap<Address, Option<Account>>,
     storage: BTreeMap<(Address, U256), U256>,
@@ -31,18 +32,14 @@ pub(crate) struct Layer {
     codes: BTreeMap<B256, Bytecode>,
 }
 
-/// One bundle's own layer on one rollup: the database of its EVM.
-pub(crate) struct Journal<'a> {
-    base: &'a mut Base,
-    below: &'a Layer,
+/// A rollup's layers: the database of its EVM, which is moved in and out with all of them.
+pub(crate) struct Journal {
+    base: Base,
+    kept: Layer,
     own: Layer,
 }
 
 impl Base {
-    pub(crate) fn new(view: Arc<dyn StateView>) -> Self {
-        Self { view, accounts: BTreeMap::new(), storage: BTreeMap::new() }
-    }
-
     fn account(&mut self, address: Address) -> Result<Option<Account>, StateError> {
         if let Some(account) = self.accounts.get(&address) {
             return Ok(*account);
@@ -64,7 +61,7 @@ impl Base {
 
 impl Layer {
     /// Lays another layer over this one.
-    pub(crate) fn absorb(&mut self, above: Self) {
+    fn absorb(&mut self, above: Self) {
         self.codes.extend(above.codes);
         for (address, change) in above.accounts {
             self.change(address, change.account).extend(change.storage);
@@ -72,7 +69,7 @@ impl Layer {
     }
 
     /// Takes what a transaction did.
-    pub(crate) fn write(&mut self, state: EvmState) {
+    fn write(&mut self, state: EvmState) {
         for (address, touched) in state {
             if !touched.is_touched() {
                 continue;
@@ -88,7 +85,7 @@ impl Layer {
     }
 
     /// What differs from the state below.
-    pub(crate) fn net_changes(&self, base: &mut Base) -> Result<Changes, StateError> {
+    fn net_changes(&self, base: &mut Base) -> Result<Changes, StateError> {
         let mut changes = Changes::default();
         for (&address, change) in &self.accounts {
             let before = base.account(address)?;
@@ -148,25 +145,49 @@ fn account_after(touched: &Touched) -> Option<Account> {
     Some(Account { nonce, balance, code_hash })
 }
 
-impl<'a> Journal<'a> {
-    pub(crate) fn new(base: &'a mut Base, below: &'a Layer) -> Self {
-        Self { base, below, own: Layer::default() }
+impl Journal {
+    pub(crate) fn new(view: Arc<dyn StateView>) -> Self {
+        let base = Base { view, accounts: BTreeMap::new(), storage: BTreeMap::new() };
+        Self { base, kept: Layer::default(), own: Layer::default() }
     }
 
+    /// Takes what a transaction of the bundle did.
     pub(crate) fn write(&mut self, state: EvmState) {
         self.own.write(state);
     }
 
-    pub(crate) fn into_layer(self) -> Layer {
-        self.own
+    /// Keeps what the bundle did.
+    pub(crate) fn keep(&mut self) {
+        self.kept.absorb(mem::take(&mut self.own));
+    }
+
+    /// Forgets what the bundle did.
+    pub(crate) fn discard(&mut self) {
+        self.own = Layer::default();
+    }
+
+    /// What the slot has kept so far.
+    pub(crate) fn kept(&self) -> &Layer {
+        &self.kept
+    }
+
+    /// Goes back, or on, to what a slot had kept.
+    pub(crate) fn restore(&mut self, kept: Layer) {
+        self.kept = kept;
+        self.discard();
+    }
+
+    /// What the slot changed.
+    pub(crate) fn into_changes(mut self) -> Result<Changes, StateError> {
+        self.kept.net_changes(&mut self.base)
     }
 }
 
-impl Database for Journal<'_> {
+impl Database for Journal {
     type Error = StateError;
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, StateError> {
-        let above = [&self.own, self.below].into_iter().find_map(|l| l.accounts.get(&address));
+        let above = [&self.own, &self.kept].into_iter().find_map(|l| l.accounts.get(&address));
         let account = match above {
             Some(change) => change.account,
             None => self.base.account(address)?,
@@ -181,12 +202,12 @@ impl Database for Journal<'_> {
     }
 
     fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, StateError> {
-        let above = [&self.own, self.below].into_iter().find_map(|l| l.codes.get(&hash));
+        let above = [&self.own, &self.kept].into_iter().find_map(|l| l.codes.get(&hash));
         above.map_or_else(|| self.base.view.code(hash), |code| Ok(code.clone()))
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, StateError> {
-        for layer in [&self.own, self.below] {
+        for layer in [&self.own, &self.kept] {
             if let Some(change) = layer.accounts.get(&address) {
                 match (change.account, change.storage.get(&slot)) {
                     (None, _) => return Ok(U256::ZERO),

@@ -14,19 +14,27 @@ use crate::outcome::Outcome;
 use crate::sender::{SetCode, SignedTransaction, recover_senders};
 use crate::state::{MemoryState, StateView};
 
+#[derive(Clone, Copy)]
+enum Mode {
+    OneByOne,
+    AllAtOnce,
+}
+
 /// A few slots of random bundles, each applied: all bytes that came out.
-fn run(seeded: &mut TestRunner) -> Vec<u8> {
+fn run(seeded: &mut TestRunner, mode: Mode) -> Vec<u8> {
     let (chains, slots) = slots().new_tree(seeded).unwrap().current();
     let mut world = World::new(chains);
     let mut bytes = Vec::new();
     for slot in slots {
+        let state = |chain| world.state(chain);
+        let nonce = |chain, who| state(chain).account(who).unwrap().map_or(0, |a| a.nonce);
+        let bundles: Vec<_> = slot.iter().map(|random| sign_bundle(random, nonce)).collect();
         let mut simulator = world.simulator();
-        for random in slot {
-            let state = |chain| world.state(chain);
-            let nonce = |chain, who| state(chain).account(who).unwrap().map_or(0, |a| a.nonce);
-            let outcome = simulator.simulate(&sign_bundle(&random, nonce));
-            bytes.extend(encoding::encode(&outcome));
-        }
+        let outcomes = match mode {
+            Mode::OneByOne => bundles.iter().map(|b| simulator.simulate(b)).collect(),
+            Mode::AllAtOnce => simulator.simulate_all(&bundles),
+        };
+        bytes.extend(encoding::encode(&outcomes));
         let finished = simulator.finish().unwrap();
         for rollup in &finished {
             bytes.extend(rollup.changes.encode());
@@ -39,9 +47,12 @@ fn run(seeded: &mut TestRunner) -> Vec<u8> {
 
 #[test]
 fn invariant_2_two_runs_give_the_same_bytes() {
-    let (mut one, mut two) = (TestRunner::deterministic(), TestRunner::deterministic());
+    let mut runners = [(); 3].map(|()| TestRunner::deterministic());
     for _ in 0..20 {
-        assert_eq!(run(&mut one), run(&mut two));
+        let [one, again, at_once] = &mut runners;
+        let expected = run(one, Mode::OneByOne);
+        assert_eq!(run(again, Mode::OneByOne), expected);
+        assert_eq!(run(at_once, Mode::AllAtOnce), expected);
     }
 }
 

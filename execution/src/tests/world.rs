@@ -207,7 +207,7 @@ impl World {
     /// Simulates a slot of these bundles and applies it.
     pub(super) fn slot(&mut self, bundles: &[Bundle]) -> Vec<Outcome> {
         let mut simulator = self.simulator();
-        let outcomes = bundles.iter().map(|bundle| simulator.simulate(bundle)).collect();
+        let outcomes = simulator.simulate_all(bundles);
         let finished = simulator.finish().unwrap();
         self.apply(&finished);
         outcomes
