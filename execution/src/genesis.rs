@@ -42,7 +42,7 @@ use crate::state::{Account, MemoryState};
 /// The longest document that is read.
 pub const MAX_GENESIS_BYTES: usize = 64 << 20;
 /// The most accounts of a genesis.
-pub const MAX_GENESIS_ACCOUNTS: usize = 1_000_000;
+pub const MAX_GENESIS_ACCOUNTS: usize = 200_000;
 /// The longest code of a contract (EIP-170).
 pub const MAX_CODE_BYTES: usize = 24_576;
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! raw transactions ─> sender ─> bundle ─> simulator ─> receipts, or why nothing happened
-//!                     parallel             one journal per rollup: all are kept, or none
+//!                     parallel             a journal per rollup: all keep it, or none
 //!                                          │ end of the slot
 //!                                          └> changes, state digest ─> state (or a database)
 //! ```

@@ -14,8 +14,8 @@
 //! | low s | s is at most half of the curve's order (EIP-2) |
 //! | signature | r and s are in range and the signature recovers |
 //!
-//! So blobs (3) and deposits (0x7e) are refused by their type.
-//! Everything else that makes a transaction invalid is found by the EVM, against the state.
+//! So blobs (3) and deposits (0x7e) are refused by their type. Everything else that makes a
+//! transaction invalid is found by the EVM, against the state.
 //!
 //! # Invariants
 //!

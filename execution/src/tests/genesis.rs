@@ -1,6 +1,8 @@
 use alloy_primitives::{Address, U256};
 
-use crate::genesis::{GenesisError, MAX_CODE_BYTES, MAX_GENESIS_BYTES, parse_genesis};
+use crate::genesis::{
+    GenesisError, MAX_CODE_BYTES, MAX_GENESIS_ACCOUNTS, MAX_GENESIS_BYTES, parse_genesis,
+};
 use crate::state::{MemoryState, StateView};
 
 const A: &str = "1000000000000000000000000000000000000001";
@@ -121,6 +123,15 @@ fn invariant_1_documents_have_a_limit() {
     let error = parse_genesis(&vec![b' '; MAX_GENESIS_BYTES + 1]);
     let (actual, limit) = (MAX_GENESIS_BYTES + 1, MAX_GENESIS_BYTES);
     assert_eq!(error, Err(GenesisError::TooLong { actual, limit }));
+    let accounts = |count: usize| {
+        let account = |number| format!(r#""{number:040x}":{{"balance":1}}"#);
+        let accounts: Vec<String> = (0..count).map(account).collect();
+        parse(&format!(r#"{{"alloc":{{{}}}}}"#, accounts.join(",")))
+    };
+    let limit = MAX_GENESIS_ACCOUNTS;
+    assert_eq!(accounts(limit).unwrap().accounts().count(), limit);
+    let actual = limit + 1;
+    assert_eq!(accounts(actual), Err(GenesisError::Accounts { actual, limit }));
 }
 
 #[test]

@@ -275,15 +275,18 @@ proptest! {
         let mut model = naive(&world);
         for slot in &slots {
             let model_before = model.clone();
-            let mut simulator = world.simulator();
+            let (mut bundles, mut fates) = (Vec::new(), Vec::new());
             for random in slot {
                 let nonce = |chain: u64, who| {
                     model[&chain].basic_ref(who).unwrap().map_or(0, |info| info.nonce)
                 };
                 let bundle = sign_bundle(random, nonce);
-                let outcome = simulator.simulate(&bundle);
-                prop_assert_eq!(fate(&outcome), naive_simulate(&mut model, &bundle));
+                fates.push(naive_simulate(&mut model, &bundle));
+                bundles.push(bundle);
             }
+            let mut simulator = world.simulator();
+            let outcomes = simulator.simulate_all(&bundles);
+            prop_assert_eq!(outcomes.iter().map(fate).collect::<Vec<_>>(), fates);
             let finished = simulator.finish().unwrap();
             check_slot(&world, &model_before, &model, &finished)?;
             let supply: Vec<_> = world.states.iter().map(|(c, _)| world.supply(*c)).collect();

@@ -185,6 +185,11 @@ fn every_invalid_transaction_drops_under_both_policies() {
             assert_eq!(dropped(&bundle), invalid(0, 0, why), "{policy:?}");
         }
     }
+    let unauthorized =
+        TxEip7702 { chain_id: ONE, gas_limit: GAS, max_fee_per_gas: FEE, to, ..Default::default() };
+    let transactions = vec![recovered(ONE, signed(1, unauthorized))];
+    let outcome = dropped(&bundle(Include, vec![Leg { chain_id: ONE, transactions }]));
+    assert_eq!(outcome, invalid(0, 0, Invalid::Authorization));
     let twice = single(Include, vec![base(), base()]);
     assert_eq!(dropped(&twice), invalid(0, 1, Invalid::NonceTooLow { actual: 0, expected: 1 }));
 }

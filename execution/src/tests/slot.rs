@@ -191,6 +191,9 @@ fn legs_make_a_bundle_only_if_invariant_1_holds() {
     let empty = Leg { chain_id: ONE, transactions: vec![] };
     let limit = 65_535;
     assert_eq!(error(vec![empty]), BundleError::Transactions { chain_id: ONE, actual: 0, limit });
+    let actual = limit + 1;
+    let long = Leg { transactions: vec![on(ONE).transactions[0].clone(); actual], ..on(ONE) };
+    assert_eq!(error(vec![long]), BundleError::Transactions { chain_id: ONE, actual, limit });
     let foreign = Leg { chain_id: ONE, ..on(TWO) };
     assert_eq!(error(vec![foreign]), BundleError::Chain { chain_id: ONE, actual: TWO });
     assert!(Bundle::new(Execute, vec![on(ONE), on(TWO)]).is_ok());
