@@ -181,6 +181,19 @@ pub enum Release {
     OpFrames,
 }
 
+/// The simulation of a slot, on one thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Execution {
+    /// Transfers, one per bundle, from raw bytes to the digest after the slot.
+    Transfers,
+    /// The same from recovered transactions.
+    RecoveredTransfers,
+    /// From raw bytes to recovered transactions.
+    RecoverSenders,
+    /// The senders' part of that by another library.
+    BaselineRecoverSenders,
+}
+
 use Parameter::{Batch, Bytes, Ids, Logs, N, Points, Shares, Transactions};
 
 const ONE: &[Case] = &[Case::new(4, 1, 0)];
@@ -340,6 +353,26 @@ pub const RELEASE: &[Operation<Release>] = &[operation(
     &[Case::new(4, 200, 0), Case::new(4, 2_000, 0)],
 )];
 
+const TRANSFERS: &[Case] = &[Case::new(4, 2_000, 0)];
+
+/// Simulation, beside the recovery of senders by `k256`.
+pub const EXECUTION: &[Operation<Execution>] = &[
+    operation(Execution::Transfers, "execution::transfers", &[Transactions], TRANSFERS),
+    operation(
+        Execution::RecoveredTransfers,
+        "execution::recovered_transfers",
+        &[Transactions],
+        TRANSFERS,
+    ),
+    operation(Execution::RecoverSenders, "execution::recover_senders", &[Transactions], TRANSFERS),
+    operation(
+        Execution::BaselineRecoverSenders,
+        "k256::recover_senders",
+        &[Transactions],
+        TRANSFERS,
+    ),
+];
+
 /// The names of all benches.
 #[must_use]
 pub fn names() -> Vec<String> {
@@ -348,7 +381,9 @@ pub fn names() -> Vec<String> {
     let baseline = BASELINE_STAGES.iter().flat_map(Operation::names);
     let ordering = ORDERING.iter().flat_map(Operation::names);
     let release = RELEASE.iter().flat_map(Operation::names);
-    primitives.chain(stages).chain(baseline).chain(ordering).chain(release).collect()
+    let execution = EXECUTION.iter().flat_map(Operation::names);
+    let first = primitives.chain(stages).chain(baseline).chain(ordering);
+    first.chain(release).chain(execution).collect()
 }
 
 #[cfg(test)]
@@ -403,5 +438,6 @@ mod tests {
         assert_eq!(kinds(BASELINE_STAGES).len(), last(BaselineStage::OpenUnchecked as usize));
         assert_eq!(kinds(ORDERING).len(), last(Ordering::FullBlock as usize));
         assert_eq!(kinds(RELEASE).len(), last(Release::OpFrames as usize));
+        assert_eq!(kinds(EXECUTION).len(), last(Execution::BaselineRecoverSenders as usize));
     }
 }

@@ -94,6 +94,14 @@ tags! {
     /// What an admission receipt signs.
     Receipt = "RECEIPT",
 
+    // Execution.
+    /// A rollup's whole state, as its genesis has it.
+    ExecutionState = "EXECUTION-STATE",
+    /// A rollup's state after a slot: the digest before it, and what the slot changed.
+    ExecutionSlot = "EXECUTION-SLOT",
+    /// The logs of one transaction.
+    ExecutionLogs = "EXECUTION-LOGS",
+
     // Release.
     /// The registry of rollups that a network's definition carries.
     Registry = "REGISTRY",
