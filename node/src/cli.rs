@@ -3,6 +3,7 @@
 
 #[cfg(feature = "bench")]
 mod bench;
+mod dry_run;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -12,6 +13,7 @@ use fairveil_sequencer::Behaviour;
 
 #[cfg(feature = "bench")]
 pub(crate) use self::bench::{Bench, BenchGrid, EndToEnd};
+pub(crate) use self::dry_run::DryRun;
 use crate::config::{self, SETTINGS};
 
 /// Exit codes, the same for every command.
@@ -292,6 +294,8 @@ pub(crate) enum Bundle {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Simulates a bundle over states of its rollups on this machine; nothing is sent.
+    DryRun(DryRun),
     /// Seals a bundle on this machine to the committee's key.
     Seal {
         #[command(flatten)]

@@ -16,6 +16,8 @@ pub mod batch;
 pub mod certificate;
 pub mod chain;
 pub mod document;
+#[cfg(feature = "execution")]
+pub mod dry_run;
 pub mod evidence;
 pub mod failed;
 pub mod message;

@@ -1,6 +1,7 @@
 //! `fairveil bundle`: from raw transactions to a verified release.
 
 mod build;
+mod dry_run;
 mod follow;
 mod submit;
 
@@ -38,6 +39,7 @@ pub(crate) fn run(args: &cli::Bundle, json: bool) -> Result<u8, CommandError> {
             let choices = build::Choices { nonce, expires_in, valid_from, anyway };
             build::seal(network, bundle, payer, &choices, out, json)
         }
+        cli::Bundle::DryRun(args) => dry_run::run(args, json),
         cli::Bundle::Submit { network, sealed } => submit::submit(network, sealed, json),
         cli::Bundle::Status { network, bundle, unsealed } => {
             follow::status(network, subject(bundle, unsealed.as_deref())?, json)

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests of processes use the disk and the clock")]
 
 mod bad_input;
+mod dry_run;
 mod faults;
 mod load;
 mod network;

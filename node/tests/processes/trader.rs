@@ -6,7 +6,7 @@ use crate::network::{Desk, Dev};
 
 /// Signed with viem, as any trader would: EIP-1559 and a legacy transaction for chain 901, EIP-2930
 /// for chain 902.
-const FIRST: [&str; 2] = [
+pub(crate) const FIRST: [&str; 2] = [
     "0x02f87882038580843b9aca00847735940083015f9094b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b087038d7e\
      a4c6800084deadbeefc080a08f39d523ff770a22b1b8ac8fc66be7819fbf74f92177fa3be75b6c4c1f451291a0388c\
      1287beebac15a74692febcb4d5fd9ea2d49a90f7a61d27af1bde65e64f2d",
@@ -14,7 +14,7 @@ const FIRST: [&str; 2] = [
      82072ea02a5294c24223007e6993e6a23e252d2648f0f6132bf47ecbeb370ac3a016193da0795b02a0c91a342ca80c\
      93bb288f1fa56c506fc8fcce1804526dc90494162ea8",
 ];
-const SECOND: &str = "0x01f87382038680847735940083015f9094b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b087038d7ea4c6800084\
+pub(crate) const SECOND: &str = "0x01f87382038680847735940083015f9094b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b087038d7ea4c6800084\
      deadbeefc080a071f9edaf75007595973d789b3c3a595e1ec0cc57e575cfb71cdbdfa60d084f97a04b11d1030e1145\
      7161a091d61ec85d17c9e03bdfd0636e0df56af24d41f16de0";
 
