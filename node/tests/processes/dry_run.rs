@@ -51,7 +51,7 @@ fn states(desk: &Desk) -> [String; 2] {
 fn a_dry_run_says_what_every_leg_would_do() {
     let desk = desk("execute");
     state(&desk, "901.json", "0x0", "1000000000000000000", "0x");
-    state(&desk, "902.json", "0x3", "1000000000000000000", "0x");
+    state(&desk, "902.json", "0x0", "1000000000000000000", "0x");
     let states = states(&desk);
     let args = [&states[0], &states[1], "--base-fee", "1000000000", "--json"].map(AsRef::as_ref);
     let output = dry_run(&desk, &args);
@@ -70,7 +70,7 @@ fn a_leg_that_fails_drops_the_bundle_under_execute_alone() {
         let desk = desk(policy);
         state(&desk, "901.json", "0x0", "1000000000000000000", "0x");
         // PUSH1 0, PUSH1 0, REVERT
-        state(&desk, "902.json", "0x3", "1000000000000000000", "0x60006000fd");
+        state(&desk, "902.json", "0x0", "1000000000000000000", "0x60006000fd");
         let states = states(&desk);
         let output = dry_run(&desk, &[&states[0], &states[1]]);
         assert_eq!(output.status.code(), Some(code), "{output:?}");
@@ -84,12 +84,12 @@ fn a_leg_that_fails_drops_the_bundle_under_execute_alone() {
 fn what_is_invalid_or_unknown_is_named() {
     let desk = desk("include");
     state(&desk, "901.json", "0x0", "1000000000000000000", "0x");
-    state(&desk, "902.json", "0x4", "1000000000000000000", "0x");
+    state(&desk, "902.json", "0x1", "1000000000000000000", "0x");
     let states = states(&desk);
     let output = dry_run(&desk, &[&states[0], &states[1]]);
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("leg 1, transaction 0 is invalid: nonce 3 is used, the next is 4"));
+    assert!(text.contains("leg 1, transaction 0 is invalid: nonce 0 is used, the next is 1"));
     assert!(text.contains("that leg is for chain 902"), "{text}");
 
     let output = dry_run(&desk, &[&states[0]]);
