@@ -107,7 +107,7 @@ fn what_is_invalid_or_unknown_is_named() {
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(text.contains(why) && text.lines().count() == 1, "{text}");
     }
-    fs::write(desk.path("902.json"), "{\"alloc\": {\"b0\": {}}}").unwrap();
+    fs::write(desk.path("902.json"), "{\"alloc\": {\"b0\": {\"balance\": \"0\"}}}").unwrap();
     let output = dry_run(&desk, &[&states[0], &states[1]]);
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8(output.stderr).unwrap();
