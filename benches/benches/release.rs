@@ -1,4 +1,4 @@
-//! What is done with released batches, one thread.
+//! Cutting batches, and what is done with them; one thread.
 
 mod support;
 
@@ -8,12 +8,18 @@ use alloy_consensus::crypto::secp256k1::sign_message;
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, TxKind, U256, keccak256};
-use criterion::{BenchmarkId, Throughput};
+use criterion::{BatchSize, BenchmarkId, Throughput};
 use fairveil_benches::plan::{RELEASE, Release};
+use fairveil_crypto::{BlockDigest, BundleId, Height, NetworkId};
+use fairveil_mempool::{Bundle, Leg, Policy};
+use fairveil_release::batch::Judged;
+use fairveil_release::chain::{JudgedOrder, ReleaseChain};
 use fairveil_release::op::channel::{Channel, MAX_FRAME_BYTES};
 use fairveil_release::op::span_batch::SpanBatch;
 use fairveil_release::op::{Chain, L1Origin, L2Block, Parent};
+use fairveil_release::registry::{Registry, Rollup};
 use fairveil_release::transaction::RawTransaction;
+use fairveil_release::validity::valid_bundles;
 
 use crate::support::criterion;
 
@@ -32,6 +38,16 @@ fn main() {
                 Release::OpFrames => {
                     let blocks = blocks(case.count);
                     group.bench_function(id, |bencher| bencher.iter(|| frames(black_box(&blocks))));
+                }
+                Release::Cut => {
+                    let (chain, order) = judged(u64::from(case.n), case.count);
+                    group.bench_function(id, |bencher| {
+                        let inputs = || (chain.clone(), order.clone());
+                        let extend = |(mut chain, order): (ReleaseChain, JudgedOrder)| {
+                            chain.extend(order).expect("the first height")
+                        };
+                        bencher.iter_batched(inputs, extend, BatchSize::LargeInput);
+                    });
                 }
             }
         }
@@ -52,7 +68,8 @@ fn frames(blocks: &[L2Block]) -> Channel {
 }
 
 fn blocks(count: usize) -> Vec<L2Block> {
-    let transfers: Vec<RawTransaction> = (0..count as u64).map(transfer).collect();
+    let transfers: Vec<RawTransaction> =
+        (0..count as u64).map(|number| transfer(CHAIN.chain_id, number)).collect();
     let chunks = transfers.chunks(count.div_ceil(BLOCKS)).zip(1..);
     let block = |(transactions, step): (&[RawTransaction], u64)| L2Block {
         number: parent().number + step,
@@ -63,11 +80,40 @@ fn blocks(count: usize) -> Vec<L2Block> {
     chunks.map(block).collect()
 }
 
+/// A chain of releases before its first height, whose order has as many legs whatever the number of
+/// rollups: each bundle has one, on one rollup after the other.
+fn judged(rollups: u64, count: usize) -> (ReleaseChain, JudgedOrder) {
+    let chain_ids = CHAIN.chain_id..CHAIN.chain_id + rollups;
+    let listed = chain_ids.map(|id| Rollup::recorder(id, &format!("rollup-{id}"))).collect();
+    let registry = Registry::new(listed).expect("1 to 64 rollups");
+    let bundles: Vec<Bundle> = (0..count as u64)
+        .map(|number| {
+            let chain_id = CHAIN.chain_id + number % rollups;
+            let transactions = vec![transfer(chain_id, number).as_bytes().to_vec().into()];
+            let leg = Leg { chain_id, transactions };
+            Bundle::new(Policy::Include, vec![leg]).expect("one leg")
+        })
+        .collect();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+    let ids = valid_bundles(&pool, &registry, &bundles).into_iter().zip(0u64..);
+    let ids = ids.map(|(valid, number)| {
+        let id = BundleId::from_bytes(keccak256(number.to_be_bytes()).0);
+        (id, Judged::Valid(valid.expect("valid whatever the state")))
+    });
+    let order = JudgedOrder {
+        height: Height::ZERO.next(),
+        block: BlockDigest::from_bytes([1; 32]),
+        time_ms: 1_700_000_000_000,
+        ids: ids.collect(),
+    };
+    (ReleaseChain::new(NetworkId::from_bytes([2; 32]), registry), order)
+}
+
 /// A transfer from one of many accounts to another one.
-fn transfer(number: u64) -> RawTransaction {
+fn transfer(chain_id: u64, number: u64) -> RawTransaction {
     let random = keccak256(number.to_be_bytes());
     let transaction = TxEip1559 {
-        chain_id: CHAIN.chain_id,
+        chain_id,
         nonce: number / 50,
         gas_limit: 21_000,
         max_fee_per_gas: 1_000_000_000 + u128::from(random[0]),

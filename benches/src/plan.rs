@@ -9,7 +9,7 @@ use fairveil_crypto::committee::threshold;
 /// The size of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Case {
-    /// Sequencers, each with its log.
+    /// Sequencers, each with its log; or registered rollups.
     pub n: u16,
     /// Ciphertexts of a batch, or ids, points or transactions.
     pub count: usize,
@@ -42,6 +42,8 @@ pub enum Parameter {
     Bytes,
     /// Transactions of a rollup.
     Transactions,
+    /// Registered rollups.
+    Rollups,
 }
 
 impl Parameter {
@@ -55,6 +57,7 @@ impl Parameter {
             Self::Points => format!("points={}", case.count),
             Self::Bytes => format!("bytes={}", case.plaintext_bytes),
             Self::Transactions => format!("transactions={}", case.count),
+            Self::Rollups => format!("rollups={}", case.n),
         }
     }
 }
@@ -179,6 +182,8 @@ pub enum Ordering {
 pub enum Release {
     /// Ten blocks of transfers as frames for an OP Stack rollup.
     OpFrames,
+    /// A height's judged order cut into batches, with its tree and root.
+    Cut,
 }
 
 /// The simulation of a slot, on one thread.
@@ -194,7 +199,7 @@ pub enum Execution {
     BaselineRecoverSenders,
 }
 
-use Parameter::{Batch, Bytes, Ids, Logs, N, Points, Shares, Transactions};
+use Parameter::{Batch, Bytes, Ids, Logs, N, Points, Rollups, Shares, Transactions};
 
 const ONE: &[Case] = &[Case::new(4, 1, 0)];
 const TWO_SIZES: &[Case] = &[Case::new(4, 1, 512), Case::new(4, 1, 4_096)];
@@ -346,12 +351,20 @@ pub const ORDERING: &[Operation<Ordering>] = &[
 ];
 
 /// Outputs for rollups.
-pub const RELEASE: &[Operation<Release>] = &[operation(
-    Release::OpFrames,
-    "release::op_frames",
-    &[Transactions],
-    &[Case::new(4, 200, 0), Case::new(4, 2_000, 0)],
-)];
+pub const RELEASE: &[Operation<Release>] = &[
+    operation(
+        Release::OpFrames,
+        "release::op_frames",
+        &[Transactions],
+        &[Case::new(4, 200, 0), Case::new(4, 2_000, 0)],
+    ),
+    operation(
+        Release::Cut,
+        "release::cut",
+        &[Rollups, Ids],
+        &[Case::new(1, 512, 0), Case::new(4, 512, 0), Case::new(16, 512, 0), Case::new(64, 512, 0)],
+    ),
+];
 
 const TRANSFERS: &[Case] = &[Case::new(4, 2_000, 0)];
 
@@ -437,7 +450,7 @@ mod tests {
         assert_eq!(kinds(STAGES).len(), last(Stage::AfterFinality as usize));
         assert_eq!(kinds(BASELINE_STAGES).len(), last(BaselineStage::OpenUnchecked as usize));
         assert_eq!(kinds(ORDERING).len(), last(Ordering::FullBlock as usize));
-        assert_eq!(kinds(RELEASE).len(), last(Release::OpFrames as usize));
+        assert_eq!(kinds(RELEASE).len(), last(Release::Cut as usize));
         assert_eq!(kinds(EXECUTION).len(), last(Execution::BaselineRecoverSenders as usize));
     }
 }
