@@ -17,7 +17,7 @@
 use std::sync::Arc;
 
 use fairveil_execution::bundle::{self, BundleError};
-use fairveil_execution::sender::{SetCode, SignedTransaction, recover_senders};
+use fairveil_execution::sender::{SenderError, SetCode, SignedTransaction, recover_senders};
 use fairveil_execution::simulator::{self, Limits, Simulator, SimulatorError};
 use fairveil_mempool::{Bundle, Policy};
 use rayon::ThreadPool;
@@ -58,6 +58,16 @@ pub enum DryRunError {
     /// A chain is pinned twice.
     #[error(transparent)]
     Pinned(#[from] SimulatorError),
+    /// A transaction that is valid by its form, and that the simulation can't read.
+    #[error("leg {leg}, transaction {tx} can't be simulated: {why}")]
+    Sender {
+        /// The leg, counted from zero.
+        leg: u16,
+        /// The transaction in the leg, counted from zero.
+        tx: u16,
+        /// Why it has no sender.
+        why: SenderError,
+    },
     /// More than a simulation counts.
     #[error(transparent)]
     Bundle(#[from] BundleError),
@@ -97,10 +107,12 @@ pub fn dry_run(
         .collect();
     let mut recovered = recover_senders(pool, &transactions).into_iter();
     let mut legs = Vec::with_capacity(bundle.legs().len());
-    for leg in bundle.legs() {
-        let senders = recovered.by_ref().take(leg.transactions.len());
-        // What has no sender failed above.
-        let transactions = senders.filter_map(Result::ok).collect();
+    for (leg, at) in bundle.legs().iter().zip(0u16..) {
+        let senders = recovered.by_ref().take(leg.transactions.len()).zip(0u16..);
+        let sender = |(sender, tx): (Result<_, SenderError>, u16)| {
+            sender.map_err(|why| DryRunError::Sender { leg: at, tx, why })
+        };
+        let transactions = senders.map(sender).collect::<Result<_, _>>()?;
         legs.push(bundle::Leg { chain_id: leg.chain_id, transactions });
     }
     let policy = match bundle.policy() {
