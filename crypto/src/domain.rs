@@ -115,8 +115,8 @@ tags! {
     ReleaseEmpty = "RELEASE-EMPTY",
     /// The root of a release's tree, with its size and its namespaces.
     ReleaseTree = "RELEASE-TREE",
-    /// Bundles that wait for a later slot.
-    ReleaseCarry = "RELEASE-CARRY",
+    /// The states of all simulated rollups after a release.
+    ReleaseState = "RELEASE-STATE",
     /// The release root of a height.
     ReleaseRoot = "RELEASE-ROOT",
     /// What the first release of a network has for a previous root.

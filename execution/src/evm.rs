@@ -53,6 +53,13 @@ impl Rules {
         Self { block, environment: block.environment(), configuration }
     }
 
+    /// Goes on to another block of the rollup.
+    pub(crate) fn enter(&mut self, block: Block) {
+        if self.block != block {
+            *self = Self::new(self.configuration.chain_id, block);
+        }
+    }
+
     pub(crate) fn machine(&self, journal: Journal) -> Machine {
         let context: OpContext<Journal> = Context::new(journal, self.block.hardfork.spec());
         let evm = context

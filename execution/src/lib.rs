@@ -37,6 +37,7 @@ mod evm;
 pub mod genesis;
 mod layer;
 pub mod outcome;
+pub mod records;
 pub mod sender;
 pub mod simulator;
 pub mod state;

@@ -21,7 +21,8 @@
 //!
 //! 1. The result is a function of the bytes and of the rollup; the pool and its size change
 //!    nothing.
-//! 2. A [`RecoveredTransaction`] is made here alone, so a sender is never taken on trust.
+//! 2. A [`RecoveredTransaction`] is made here alone. Its sender was recovered here, or earlier by
+//!    whoever calls [`SignedTransaction::sent_by`] and answers for it.
 //! 3. An authorization of a type 4 transaction that does not recover, or with a high s, authorizes
 //!    nothing (EIP-7702), and does not make the transaction invalid.
 
@@ -110,6 +111,20 @@ pub fn recover_senders(
 impl SignedTransaction {
     /// Reads the transaction and recovers its sender.
     pub fn recover(&self) -> Result<RecoveredTransaction, SenderError> {
+        let envelope = self.checked()?;
+        let signature = envelope.signature();
+        let hash = envelope.signature_hash();
+        let sender = recovered_address(signature, &hash).ok_or(SenderError::Signature)?;
+        Ok(self.recovered(&envelope, sender))
+    }
+
+    /// Reads the transaction, whose sender was recovered before. All but the signature is checked.
+    pub fn sent_by(&self, sender: Address) -> Result<RecoveredTransaction, SenderError> {
+        Ok(self.recovered(&self.checked()?, sender))
+    }
+
+    /// The transaction, if everything but the recovery succeeds.
+    fn checked(&self) -> Result<TxEnvelope, SenderError> {
         let envelope = self.decode()?;
         let actual = envelope.chain_id().ok_or(SenderError::Unprotected)?;
         if actual != self.chain_id {
@@ -119,14 +134,16 @@ impl SignedTransaction {
         if signature.s() > SECP256K1N_HALF {
             return Err(SenderError::HighS);
         }
-        let hash = envelope.signature_hash();
-        let sender = recovered_address(signature, &hash).ok_or(SenderError::Signature)?;
+        Ok(envelope)
+    }
+
+    fn recovered(&self, envelope: &TxEnvelope, sender: Address) -> RecoveredTransaction {
         let inner = OpTransaction {
-            base: environment(&envelope, sender, self.chain_id),
+            base: environment(envelope, sender, self.chain_id),
             enveloped_tx: Some(self.raw.clone()),
             deposit: DepositTransactionParts::default(),
         };
-        Ok(RecoveredTransaction { chain_id: self.chain_id, inner })
+        RecoveredTransaction { chain_id: self.chain_id, inner }
     }
 
     fn decode(&self) -> Result<TxEnvelope, SenderError> {

@@ -1,4 +1,5 @@
-//! A slot: bundles, one after the other, over the states of several rollups.
+//! A slot: bundles, one after the other, over the states of several rollups. A rollup may make
+//! several blocks in it; [`Simulator::enter`] goes on to the next.
 //!
 //! A bundle is judged in this order, and the first thing found is its outcome:
 //!
@@ -91,7 +92,7 @@ pub struct Rollup {
     pub view: Option<Arc<dyn StateView>>,
     /// The digest of that state.
     pub digest: Digest,
-    /// The block that it makes of the slot.
+    /// The first block that it makes in the slot.
     pub block: Block,
 }
 
@@ -174,6 +175,14 @@ impl Simulator {
             }
         }
         Ok(Self { lanes, limits })
+    }
+
+    /// Goes on to a later block of a rollup: the bundles that come are executed in it. What was
+    /// kept is the state that it finds.
+    pub fn enter(&mut self, chain_id: u64, block: Block) {
+        if let Some(lane) = self.lanes.get_mut(&chain_id) {
+            lane.rules.enter(block);
+        }
     }
 
     /// Simulates the next bundle of the slot, and keeps all that it does or nothing.

@@ -191,6 +191,11 @@ impl MemoryState {
         self.accounts.iter().map(|(address, entry)| (*address, &entry.account))
     }
 
+    /// The balance of an account in wei; zero if it does not exist.
+    pub fn balance(&self, address: &Address) -> U256 {
+        self.accounts.get(address).map_or(U256::ZERO, |entry| entry.account.balance)
+    }
+
     /// The code of an account, if it has one.
     pub fn code_of(&self, address: Address) -> Option<Bytes> {
         let entry = self.accounts.get(&address)?;

@@ -4,6 +4,7 @@ mod changes;
 mod determinism;
 mod genesis;
 mod model;
+mod records;
 mod sender;
 mod simulate;
 mod slot;

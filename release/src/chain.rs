@@ -1,21 +1,62 @@
 //! The chain of releases: cuts height after height, and is a sequencer's durable state of release.
 //!
+//! # Slots and heights
+//!
+//! A height's valid bundles wait for the slot whose intake is open at the height's committed time
+//! ([`crate::slot`]). A release cuts at most one slot:
+//!
+//! - the latest one whose intake closed before the height, if it was not cut yet; the height's own
+//!   bundles are not in it;
+//! - otherwise, **adaptive batching**: the open one, if more waits for some rollup than the gas or
+//!   the bytes of all of its blocks in the slot. Then the intake is closed early, and what later
+//!   heights bring waits for the next slot.
+//!
+//! Where rollups have no block times every height is a slot of its own, and always cut.
+//!
 //! # Invariants
 //!
 //! 1. Heights are released in order, each once; the state after a height is a function of the
-//!    registry, the orders and what they opened to.
+//!    registry, the genesis states, the orders and what they opened to.
 //! 2. A certified release of another sequencer has the same effect as cutting it here
 //!    ([`ReleaseChain::adopt`]): a sequencer that was away need not open what others have opened.
+//!    What was released is simulated again, and the states must be the committed ones.
+//! 3. Slots are cut in ascending order, each once, and none before its intake is closed.
+
+use std::collections::BTreeMap;
 
 use fairveil_crypto::encoding::{self, DecodeError};
 use fairveil_crypto::{BlockDigest, BundleId, Digest, Height, NetworkId};
+use fairveil_execution::outcome::LegReceipts;
+use fairveil_execution::simulator::Finished;
+use fairveil_execution::state::MemoryState;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::batch::{CarryOver, Judged, Slot, cut};
-use crate::registry::Registry;
+use crate::carry_over::{CarryOver, Waiting};
+use crate::cut::{Cut, Slot, cut};
+use crate::failed::Failed;
+use crate::registry::{Registry, RegistryError, Rollup};
 use crate::release::{Release, ReleaseError, ReleaseHeader};
-use crate::tree::{Namespaces, Tree};
+use crate::slot::{BlockTime, SlotClock, SlotNumber};
+use crate::states::RollupStates;
+use crate::tree::{Leaf, Namespaces, Outcome, Position, Tree};
+use crate::validity::ValidBundle;
+
+mod adopt;
+
+/// The longest encoding of a [`Summary`].
+const MAX_SUMMARY_BYTES: usize = 64 << 10;
+
+/// What opening and static validity say about an emitted id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judged {
+    /// It may be placed.
+    Valid(ValidBundle),
+    /// It has failed.
+    Failed(Failed),
+    /// Its window was closed when it was emitted.
+    Expired,
+}
 
 /// A final order with what became of its ids up to static validity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,13 +72,45 @@ pub struct JudgedOrder {
 }
 
 /// Everything that releasing the next height depends on besides its order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReleaseChain {
+    network_id: NetworkId,
+    registry: Registry,
+    slots: Option<SlotClock>,
+    next: Height,
+    previous: Digest,
+    last_slot: Option<SlotNumber>,
+    waiting: CarryOver,
+    states: RollupStates,
+}
+
+/// What is stored of a chain besides the waiting bundles and the states.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
     network_id: NetworkId,
     registry: Registry,
     next: Height,
     previous: Digest,
-    carry_over: CarryOver,
+    last_slot: Option<SlotNumber>,
+    /// How many bundles wait.
+    waiting: u64,
+    /// The digest of every simulated state, by chain id.
+    states: BTreeMap<u64, Digest>,
+}
+
+/// A height that was released, and what has to be stored of it.
+#[derive(Clone, Debug)]
+pub struct Released {
+    /// The release.
+    pub release: Release,
+    /// Its tree.
+    pub tree: Tree,
+    /// The positions of earlier heights whose bundles wait no longer.
+    pub ended: Vec<Position>,
+    /// What changed of the simulated states, by chain id.
+    pub finished: Vec<Finished>,
+    /// What the released legs did on the rollups that are simulated.
+    pub receipts: BTreeMap<BundleId, Vec<LegReceipts>>,
 }
 
 /// Why a height can't be released now.
@@ -75,17 +148,116 @@ pub enum ChainError {
         /// The certified one.
         expected: Digest,
     },
+    /// A slot that was cut before.
+    #[error("a release of slot {actual}, the last one that was cut is {last}")]
+    Slot {
+        /// The release's slot.
+        actual: SlotNumber,
+        /// The last one that was cut.
+        last: SlotNumber,
+    },
+    /// A bundle of an earlier height that does not wait.
+    #[error("bundle {id} does not wait, so it can't end at this height")]
+    NotWaiting {
+        /// The bundle.
+        id: BundleId,
+    },
+    /// A waiting bundle that judging its transactions does not give.
+    #[error("what is said of the waiting bundle {id} is not what its transactions give")]
+    Forged {
+        /// The bundle.
+        id: BundleId,
+    },
+    /// A released bundle that can't be released here.
+    #[error("bundle {id} is released, but simulating it gives {failed}")]
+    Dropped {
+        /// The bundle.
+        id: BundleId,
+        /// What it gives.
+        failed: Failed,
+    },
+    /// Other states.
+    #[error("the states after it have digest {actual}, the release has {expected}")]
+    States {
+        /// The digest of the states here.
+        actual: Digest,
+        /// The release's.
+        expected: Digest,
+    },
+    /// A rollup's state can't be read.
+    #[error("the state of rollup {chain_id} can't be read")]
+    Unreadable {
+        /// The rollup.
+        chain_id: u64,
+    },
     /// Not what its header commits to.
     #[error(transparent)]
     Release(#[from] ReleaseError),
 }
 
+/// Why what was stored is no chain.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RestoreError {
+    /// The rollups have no slots.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// Another number of bundles waits.
+    #[error("{actual} waiting bundles are stored, expected {expected}")]
+    Waiting {
+        /// How many are stored.
+        actual: u64,
+        /// How many waited.
+        expected: u64,
+    },
+    /// Other states.
+    #[error("the stored states are not those of the chain")]
+    States,
+}
+
 impl ReleaseChain {
-    /// The chain before its first release, which is that of height 1.
-    pub fn new(network_id: NetworkId, registry: Registry) -> Self {
+    /// The chain before its first release, which is that of height 1. The states are those that the
+    /// registry names.
+    pub fn new(
+        network_id: NetworkId,
+        registry: Registry,
+        states: RollupStates,
+    ) -> Result<Self, RegistryError> {
+        let slots = registry.slots()?;
         let previous = ReleaseHeader::genesis(&network_id);
-        let (next, carry_over) = (Height::ZERO.next(), CarryOver::default());
-        Self { network_id, registry, next, previous, carry_over }
+        let (next, waiting, last_slot) = (Height::ZERO.next(), CarryOver::default(), None);
+        Ok(Self { network_id, registry, slots, next, previous, last_slot, waiting, states })
+    }
+
+    /// A chain as it was stored.
+    pub fn restore(
+        summary: Summary,
+        waiting: Vec<Waiting>,
+        states: BTreeMap<u64, MemoryState>,
+    ) -> Result<Self, RestoreError> {
+        let Summary { network_id, registry, next, previous, last_slot, .. } = summary;
+        let (actual, expected) = (waiting.len() as u64, summary.waiting);
+        if actual != expected {
+            return Err(RestoreError::Waiting { actual, expected });
+        }
+        let (waiting, states) = (CarryOver::restore(waiting), RollupStates::restore(states));
+        if states.digests() != summary.states {
+            return Err(RestoreError::States);
+        }
+        let slots = registry.slots()?;
+        Ok(Self { network_id, registry, slots, next, previous, last_slot, waiting, states })
+    }
+
+    /// What is stored of it besides the waiting bundles and the states.
+    pub fn summary(&self) -> Summary {
+        Summary {
+            network_id: self.network_id,
+            registry: self.registry.clone(),
+            next: self.next,
+            previous: self.previous,
+            last_slot: self.last_slot,
+            waiting: self.waiting.len() as u64,
+            states: self.states.digests(),
+        }
     }
 
     /// The height that is released next.
@@ -103,60 +275,113 @@ impl ReleaseChain {
         &self.registry
     }
 
-    /// What waits for the next slot.
-    pub fn carry_over(&self) -> &CarryOver {
-        &self.carry_over
+    /// What waits for a slot.
+    pub fn waiting(&self) -> &CarryOver {
+        &self.waiting
     }
 
-    /// Cuts the next height.
-    pub fn extend(&mut self, order: JudgedOrder) -> Result<(Release, Tree), ChainError> {
+    /// The states of the rollups that are simulated.
+    pub fn states(&self) -> &RollupStates {
+        &self.states
+    }
+
+    /// Releases the next height.
+    pub fn extend(&mut self, order: JudgedOrder) -> Result<Released, ChainError> {
         let JudgedOrder { height, block, time_ms, ids } = order;
         self.check_next(height)?;
-        let (network_id, previous) = (self.network_id, self.previous);
-        let slot = Slot { network_id, height, time_ms };
-        let waiting = self.carry_over.clone();
-        let cut = cut(&self.registry, slot, waiting, ids);
+        let (closed, open) = self.due(height, time_ms);
+        let mut slot = closed;
+        let mut cut = closed.map(|slot| self.cut(slot, height, time_ms)).transpose()?;
+        let mut leaves = self.take_in(height, ids);
+        if cut.is_none() && self.closes_early(open) {
+            slot = Some(open);
+            cut = Some(self.cut(open, height, time_ms)?);
+        }
+        let cut = cut.unwrap_or_default();
+        leaves.extend(cut.leaves.into_iter().map(|leaf| (leaf.position, leaf)));
+        let leaves: Vec<Leaf> = leaves.into_values().collect();
+        let waits = self.waiting.waiting().rev();
+        let mut waiting: Vec<_> =
+            waits.take_while(|waiting| waiting.position.height == height).cloned().collect();
+        waiting.reverse();
+        self.states.apply(&cut.finished);
         let namespaces =
             Namespaces::new(self.registry.chain_ids()).map_err(ReleaseError::Namespaces)?;
-        let tree = Tree::new(namespaces, cut.leaves.clone()).map_err(ReleaseError::Tree)?;
-        let (tree_root, carry_digest) = (tree.root(), cut.carry_over.digest());
-        let header =
-            ReleaseHeader { network_id, height, block, time_ms, previous, tree_root, carry_digest };
-        let (leaves, batches, carry_over) = (cut.leaves, cut.batches, cut.carry_over);
-        let release = Release { header, leaves, batches, carry_over };
-        self.advance(&release);
-        Ok((release, tree))
+        let tree = Tree::new(namespaces, leaves.clone()).map_err(ReleaseError::Tree)?;
+        let header = ReleaseHeader {
+            network_id: self.network_id,
+            height,
+            block,
+            time_ms,
+            previous: self.previous,
+            slot,
+            tree_root: tree.root(),
+            registry: self.registry.digest(),
+            state_digest: self.states.digest(),
+        };
+        let release = Release { header, leaves, batches: cut.batches, waiting };
+        self.advance(&header);
+        let ended = ended(&release);
+        Ok(Released { release, tree, ended, finished: cut.finished, receipts: cut.receipts })
     }
 
-    /// Takes over another sequencer's release of the next height, if it is the certified one.
-    pub fn adopt(&mut self, release: &Release, certified: &Digest) -> Result<Tree, ChainError> {
-        let header = &release.header;
-        self.check_next(header.height)?;
-        let (actual, expected) = (header.network_id, self.network_id);
-        if actual != expected {
-            return Err(ChainError::Network { actual, expected });
-        }
-        let (actual, expected) = (header.previous, self.previous);
-        if actual != expected {
-            return Err(ChainError::Previous { actual, expected });
-        }
-        let (actual, expected) = (header.root(), *certified);
-        if actual != expected {
-            return Err(ChainError::Root { actual, expected });
-        }
-        let tree = release.check(&self.registry)?;
-        self.advance(release);
-        Ok(tree)
+    /// The latest slot whose intake closed before a height and that is not cut yet; and the slot to
+    /// which the height belongs.
+    fn due(&self, height: Height, time_ms: u64) -> (Option<SlotNumber>, SlotNumber) {
+        let Some(slots) = &self.slots else { return (None, SlotNumber::new(height.get())) };
+        let open = slots.slot_at(time_ms);
+        let closed = open.previous().filter(|closed| Some(*closed) > self.last_slot);
+        (closed, open)
     }
 
-    /// The canonical encoding, for storage.
-    pub fn encode(&self) -> Vec<u8> {
-        encoding::encode(self)
+    /// Whether the open slot is cut although its intake could go on.
+    fn closes_early(&self, open: SlotNumber) -> bool {
+        let Some(slots) = &self.slots else { return true };
+        let overfull = |rollup: &Rollup| {
+            let blocks = rollup.blocks.map_or(1, |times| slots.blocks(times, open).count() as u64);
+            let load = self.waiting.load(rollup.chain_id);
+            load.gas > rollup.gas_limit.saturating_mul(blocks)
+                || load.bytes > rollup.byte_limit.saturating_mul(blocks)
+        };
+        Some(open) > self.last_slot && self.registry.rollups().iter().any(overfull)
     }
 
-    /// Reads the canonical encoding.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        encoding::decode(bytes, crate::release::MAX_RELEASE_BYTES)
+    /// The outcomes of a height's ids as far as no slot is needed for them. The valid ones wait.
+    fn take_in(
+        &mut self,
+        height: Height,
+        ids: Vec<(BundleId, Judged)>,
+    ) -> BTreeMap<Position, Leaf> {
+        let mut leaves = BTreeMap::new();
+        for ((id, judged), index) in ids.into_iter().zip(0u32..) {
+            let position = Position { height, index };
+            let outcome = match judged {
+                Judged::Expired => Outcome::Expired,
+                Judged::Failed(failed) => Outcome::Failed(failed),
+                Judged::Valid(bundle) => {
+                    let waiting = Waiting { id, position, bundle };
+                    let legs = waiting.leg_digests();
+                    match self.waiting.push(waiting) {
+                        Ok(()) => Outcome::Carried { legs },
+                        Err(failed) => Outcome::Failed(failed),
+                    }
+                }
+            };
+            leaves.insert(position, Leaf { id, position, outcome });
+        }
+        leaves
+    }
+
+    fn cut(&mut self, number: SlotNumber, height: Height, time_ms: u64) -> Result<Cut, ChainError> {
+        let slot = Slot { network_id: self.network_id, height, number };
+        let only = BlockTime { number: height.get(), time_ms };
+        let blocks = |rollup: &Rollup| match (&self.slots, rollup.blocks) {
+            (Some(slots), Some(times)) => slots.blocks(times, number).collect(),
+            _ => vec![only],
+        };
+        let simulation = self.states.simulation(&self.registry);
+        cut(&self.registry, slot, blocks, simulation, &mut self.waiting)
+            .map_err(|chain_id| ChainError::Unreadable { chain_id })
     }
 
     fn check_next(&self, actual: Height) -> Result<(), ChainError> {
@@ -164,11 +389,35 @@ impl ReleaseChain {
         if actual == expected { Ok(()) } else { Err(ChainError::Height { actual, expected }) }
     }
 
-    fn advance(&mut self, release: &Release) {
+    fn advance(&mut self, header: &ReleaseHeader) {
         self.next = self.next.next();
-        self.previous = release.header.root();
-        self.carry_over = release.carry_over.clone();
+        self.previous = header.root();
+        self.last_slot = header.slot.or(self.last_slot);
     }
+}
+
+impl Summary {
+    /// The canonical encoding, for storage.
+    pub fn encode(&self) -> Vec<u8> {
+        encoding::encode(self)
+    }
+
+    /// Reads the canonical encoding.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        encoding::decode(bytes, MAX_SUMMARY_BYTES)
+    }
+
+    /// The digest of every simulated state, by chain id.
+    pub fn states(&self) -> &BTreeMap<u64, Digest> {
+        &self.states
+    }
+}
+
+/// The positions of earlier heights that ended in a release.
+fn ended(release: &Release) -> Vec<Position> {
+    let height = release.header.height;
+    let earlier = release.leaves.iter().map(|leaf| leaf.position);
+    earlier.take_while(|position| position.height < height).collect()
 }
 
 #[cfg(test)]

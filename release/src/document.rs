@@ -10,8 +10,9 @@
 //!    batches with exactly these transactions, or the reason why none is.
 //! 2. A verified batch document holds every leg that the release has for the rollup, in the fair
 //!    order, and nothing else.
-//! 3. A [`Cursor`] accepts every height once, in order, each built on the one before, so that no
-//!    release is skipped and no bundle comes twice or out of order.
+//! 3. A [`Cursor`] accepts every slot once, in order, each release built on the one before, so that
+//!    no release is skipped and no bundle comes twice or out of order. Releases that cut no slot
+//!    hold nothing for a rollup: their headers are shown, without a batch.
 //! 4. Every way to fail has a reason of its own.
 
 use fairveil_crypto::certificate::{CertificateError, OrderCertificate, Placement};
@@ -25,6 +26,7 @@ use crate::certificate::{ReleaseCertificate, ReleaseCertificateError};
 use crate::failed::Failed;
 use crate::proof::{BatchProof, BundleProof, ProofError};
 use crate::release::{BatchError, ReleaseHeader, check_batch};
+use crate::slot::{BlockTime, SlotNumber};
 use crate::transaction::RawTransaction;
 use crate::tree::{Leaf, LegDigest, Outcome, Position};
 
@@ -69,6 +71,9 @@ pub struct DocumentLeg {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchDocument {
+    /// The releases since the one before that cut a slot, ascending: none of them cuts one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<ReleaseHeader>,
     /// What the release root is the hash of.
     pub release: ReleaseHeader,
     /// That a final block lists the root.
@@ -117,6 +122,12 @@ pub enum DocumentError {
         actual: BundleId,
         /// The expected one.
         expected: BundleId,
+    },
+    /// The releases that are skipped do not lead to this one.
+    #[error("the release of height {height} does not follow the one before, or cuts a slot")]
+    Skipped {
+        /// The first height that does not fit.
+        height: Height,
     },
     /// Legs are missing or too many.
     #[error("{actual} legs, the release has {expected} of this bundle")]
@@ -180,6 +191,10 @@ pub struct Cursor {
     pub next: Height,
     /// The root of the release before it.
     pub previous: Digest,
+    /// The last slot that was accepted.
+    pub slot: Option<SlotNumber>,
+    /// The last block that was accepted and is not empty.
+    pub block: Option<BlockTime>,
     /// The position of the last bundle that was accepted.
     pub last: Option<Position>,
 }
@@ -203,7 +218,19 @@ pub enum AcceptError {
         /// The last accepted root.
         expected: Digest,
     },
-    /// The first bundle does not stand after the last accepted one in the fair order.
+    /// A slot that was accepted before, or one before it.
+    #[error("slot {actual} does not come after what was accepted before")]
+    Slot {
+        /// The batch's slot.
+        actual: SlotNumber,
+    },
+    /// A block that does not stand after the one before it.
+    #[error("block {} at {} ms does not come after the one before", .block.number, .block.time_ms)]
+    Block {
+        /// The block.
+        block: BlockTime,
+    },
+    /// A bundle does not stand after the one before it in the fair order.
     #[error("bundle {id} does not stand after what was accepted before")]
     Order {
         /// The bundle.
@@ -243,7 +270,7 @@ impl BundleDocument {
         }
         for (leg, released) in self.legs.iter().zip(released) {
             let shown = LegDigest::new(leg.chain_id, &leg.transactions);
-            if shown != *released {
+            if (shown.chain_id, shown.digest) != (released.chain_id, released.digest) {
                 let (chain_id, actual) = (leg.chain_id, shown.digest);
                 return Err(DocumentError::Leg { chain_id, actual, expected: released.digest });
             }
@@ -294,9 +321,29 @@ impl BatchDocument {
             return Err(DocumentError::Batch(BatchError::Chain { actual, expected }));
         }
         verify_release(&self.release, &self.certificate, network_id, committee)?;
+        self.verify_skipped()?;
         let leaves = self.proof.verify(&self.release.tree_root, chain_id)?;
         check_batch(&self.release, chain_id, &leaves, &self.batch)?;
         Ok(&self.batch)
+    }
+
+    /// The first release that is shown: of the height that a rollup takes next.
+    pub fn first(&self) -> &ReleaseHeader {
+        self.skipped.first().unwrap_or(&self.release)
+    }
+
+    /// Whether every skipped release cuts nothing and is built on by the next.
+    fn verify_skipped(&self) -> Result<(), DocumentError> {
+        let following = self.skipped.iter().skip(1).chain([&self.release]);
+        for (skipped, next) in self.skipped.iter().zip(following) {
+            let follows = next.height == skipped.height.next()
+                && next.network_id == skipped.network_id
+                && next.previous == skipped.root();
+            if !follows || skipped.slot.is_some() {
+                return Err(DocumentError::Skipped { height: skipped.height });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -304,7 +351,31 @@ impl Cursor {
     /// Before the first release of a network.
     pub fn new(network_id: &NetworkId) -> Self {
         let previous = ReleaseHeader::genesis(network_id);
-        Self { next: Height::ZERO.next(), previous, last: None }
+        Self { next: Height::ZERO.next(), previous, slot: None, block: None, last: None }
+    }
+
+    /// Where the rollup stands after a verified batch, if the batch comes next.
+    fn after(&self, release: &ReleaseHeader, batch: &Batch) -> Result<Self, AcceptError> {
+        let slot = Some(batch.slot);
+        if slot <= self.slot {
+            return Err(AcceptError::Slot { actual: batch.slot });
+        }
+        // Within a batch both ascend: it was verified.
+        let first = batch.bundles().next().map(|(block, range)| (block.time(), range));
+        if let Some((block, range)) = first {
+            if Some(range.position) <= self.last {
+                return Err(AcceptError::Order { id: range.id });
+            }
+            let follows =
+                |last: BlockTime| block.number > last.number && block.time_ms > last.time_ms;
+            if !self.block.is_none_or(follows) {
+                return Err(AcceptError::Block { block });
+            }
+        }
+        let last = batch.bundles().last().map(|(block, range)| (block.time(), range.position));
+        let (block, last) = last.map_or((self.block, self.last), |(b, l)| (Some(b), Some(l)));
+        let (next, previous) = (release.height.next(), release.root());
+        Ok(Self { next, previous, slot, block, last })
     }
 }
 
@@ -318,7 +389,7 @@ pub fn accept_batch<'a>(
     chain_id: u64,
     document: &'a BatchDocument,
 ) -> Result<(&'a Batch, Cursor), AcceptError> {
-    let release = &document.release;
+    let release = document.first();
     let (actual, expected) = (release.height, cursor.next);
     if actual != expected {
         return Err(AcceptError::Height { actual, expected });
@@ -328,11 +399,8 @@ pub fn accept_batch<'a>(
         return Err(AcceptError::Previous { actual, expected });
     }
     let batch = document.verify(network_id, committee, chain_id)?;
-    if let Some(first) = batch.bundles.first().filter(|first| Some(first.position) <= cursor.last) {
-        return Err(AcceptError::Order { id: first.id });
-    }
-    let last = batch.bundles.last().map(|range| range.position).or(cursor.last);
-    Ok((batch, Cursor { next: release.height.next(), previous: release.root(), last }))
+    let after = cursor.after(&document.release, batch)?;
+    Ok((batch, after))
 }
 
 fn verify_release(

@@ -20,10 +20,10 @@
 //! | 8 | `unfunded` | | the payer had no balance |
 //! | 9 | `unknown_rollup` | rollup (8) | a leg names a chain that is not registered |
 //! | 10 | `rollup_paused` | rollup (8) | a leg names a rollup that takes no batches now |
-//! | 11 | `leg_invalid` | leg (2), tx (2), why (1) | a transaction can't be valid on its chain |
-//! | 12 | `leg_failed` | leg (2), tx (2), why (1) | a transaction failed in the simulation |
+//! | 11 | `leg_invalid` | leg (2), tx (2), why (1) | a transaction is invalid on its chain |
+//! | 12 | `leg_failed` | leg (2), tx (2), why (1) | policy `execute`: a transaction failed in the simulation |
 //! | 13 | `state_unavailable` | rollup (8) | policy `execute` without a view of that rollup's state |
-//! | 14 | `capacity` | rollup (8) | a leg does not fit an empty slot, or the carry-over is full |
+//! | 14 | `capacity` | rollup (8) | a leg does not fit an empty slot, the bundle asks for too much gas, or the carry-over is full |
 //!
 //! `leg` and `tx` count from zero inside the opened bundle. The `why` of `leg_invalid` is
 //! [`Invalid`], the `why` of `leg_failed` is [`Fault`].
@@ -34,7 +34,8 @@
 //! 2. `from_bytes(to_bytes(f)) == f`, and `from_bytes` refuses everything else, trailing bytes
 //!    included.
 //! 3. 7 and 8 are decided at emission, 1 to 6 by opening, 9 to 11 and 13 by static validity, 14 by
-//!    cutting. 12 is never produced without a state view; its number is fixed all the same.
+//!    cutting; 12, and the reasons of 11 from `nonce_too_low` on, by simulation over the rollups'
+//!    states, so never for a rollup without a view of its state.
 
 use std::fmt;
 
@@ -71,7 +72,8 @@ pub enum Failed {
         /// The paused rollup's chain id.
         rollup: u64,
     },
-    /// A transaction that can't be valid on its chain, whatever the chain's state.
+    /// A transaction that is invalid on its chain: whatever the chain's state, or in the state that
+    /// the bundles before it leave.
     LegInvalid {
         /// The leg, counted from zero.
         leg: u16,
@@ -94,14 +96,16 @@ pub enum Failed {
         /// The first such rollup's chain id.
         rollup: u64,
     },
-    /// A leg does not fit an empty slot of this rollup, or has to wait while no more can.
+    /// A leg does not fit an empty block of this rollup, or has to wait while no more can; or the
+    /// bundle, whose first rollup it is, asks for more gas than is simulated at once.
     Capacity {
         /// The first such rollup's chain id.
         rollup: u64,
     },
 }
 
-/// Why a transaction can't be valid on its chain, in the order of the checks.
+/// Why a transaction is invalid on its chain, in the order of the checks. Up to the signature
+/// nothing depends on the chain's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Invalid {
@@ -131,6 +135,18 @@ pub enum Invalid {
     HighS,
     /// The signature does not recover to a sender.
     Signature,
+    /// The sender has used the nonce.
+    NonceTooLow,
+    /// The sender has not used an earlier nonce.
+    NonceTooHigh,
+    /// The sender can't pay for the value and all of the gas.
+    Balance,
+    /// It pays less per gas than the block's base fee.
+    BaseFee,
+    /// The sender is a contract (EIP-3607).
+    SenderIsContract,
+    /// The chain's rules refuse it for another reason.
+    Refused,
 }
 
 /// How a transaction failed in the simulation.
@@ -322,7 +338,7 @@ impl fmt::Display for Failed {
 
 impl Invalid {
     /// All reasons in the order of the checks; a reason's number is its place, from one.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 19] = [
         Self::Size,
         Self::Type,
         Self::Encoding,
@@ -336,6 +352,12 @@ impl Invalid {
         Self::Authorization,
         Self::HighS,
         Self::Signature,
+        Self::NonceTooLow,
+        Self::NonceTooHigh,
+        Self::Balance,
+        Self::BaseFee,
+        Self::SenderIsContract,
+        Self::Refused,
     ];
 
     /// The stable number.
@@ -364,6 +386,12 @@ impl Invalid {
             Self::Authorization => "authorization",
             Self::HighS => "high_s",
             Self::Signature => "signature",
+            Self::NonceTooLow => "nonce_too_low",
+            Self::NonceTooHigh => "nonce_too_high",
+            Self::Balance => "balance",
+            Self::BaseFee => "base_fee",
+            Self::SenderIsContract => "sender_is_contract",
+            Self::Refused => "refused",
         }
     }
 }
@@ -472,7 +500,7 @@ mod tests {
         for number in [0, 15, 16, 128, 255] {
             assert_eq!(Failed::from_bytes(&[number]), Err(FailedDecodeError::Number { number }));
         }
-        for why in [0, 14, 255] {
+        for why in [0, 20, 255] {
             let expected = Err(FailedDecodeError::Why { number: 11, why });
             assert_eq!(Failed::from_bytes(&[11, 0, 0, 0, 0, why]), expected);
         }

@@ -1,22 +1,21 @@
 //! Opens exactly the bundles of a final order and cuts them into atomic batches per rollup.
 //!
 //! ```text
-//! final order ─> opener ─> validity ─> batch ─> tree ─> release ─> certificate, document
-//!  (crypto)      shares    static      slots    leaves   chain      offline verification
+//! final order ─> opener ─> validity ─> chain ──> cut ─────────────────> tree ─> release ─> document
+//!  (crypto)      shares    static      waiting  placement, simulation   leaves  batches    offline
 //! ```
 //!
-//! Scope: policy `include` with static validity, a slot is one height, the embedded rollup is a
-//! recorder of batches. Policy `execute` gives `state_unavailable`; nothing is charged. Module
-//! [`op`] writes what the nodes of an OP Stack rollup derive; no command uses it yet.
+//! Module [`op`] writes what the nodes of an OP Stack rollup derive.
 
 #![forbid(unsafe_code)]
 
 pub mod adoption;
 pub mod batch;
+pub mod carry_over;
 pub mod certificate;
 pub mod chain;
+mod cut;
 pub mod document;
-#[cfg(feature = "execution")]
 pub mod dry_run;
 pub mod evidence;
 pub mod failed;
@@ -27,6 +26,7 @@ pub mod proof;
 pub mod registry;
 pub mod release;
 pub mod slot;
+pub mod states;
 pub mod transaction;
 pub mod tree;
 pub mod validity;

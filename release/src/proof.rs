@@ -23,10 +23,15 @@
 //! ```
 //! use fairveil_crypto::{BundleId, Height};
 //! use fairveil_release::proof::{BatchProof, BundleProof};
-//! use fairveil_release::tree::{Leaf, LegDigest, Namespaces, Outcome, Position, Tree};
+//! use fairveil_release::slot::BlockTime;
+//! use fairveil_release::tree::{
+//!     Leaf, LegDigest, Namespaces, Outcome, Position, ReleasedLeg, Tree,
+//! };
 //!
 //! let leaf = |index: u32, chain_id: u64| {
-//!     let legs = vec![LegDigest::new(chain_id, &[vec![2, index as u8].into()])];
+//!     let digest = LegDigest::new(chain_id, &[vec![2, index as u8].into()]).digest;
+//!     let block = BlockTime { number: 4, time_ms: 2_000 };
+//!     let legs = vec![ReleasedLeg { chain_id, block, digest }];
 //!     let position = Position { height: Height::new(1), index };
 //!     Leaf { id: BundleId::from_bytes([1; 32]), position, outcome: Outcome::Released { legs } }
 //! };

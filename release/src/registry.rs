@@ -3,7 +3,8 @@
 //! # Invariants
 //!
 //! 1. Rollups are sorted by chain id, no chain stands twice, there are 1 to 64 of them, and no
-//!    limit is zero.
+//!    limit is zero. All have block times that meet ([`crate::slot`]), or none has: then every
+//!    height is a slot of its own, in which each rollup has one block.
 //! 2. A rollup's *namespace* is its place in that list: one bit of a 64-bit set, which is how a
 //!    release's tree says which rollups a subtree touches.
 //! 3. The digest covers every field, so two sequencers with one definition agree on all of this.
@@ -13,17 +14,22 @@ use fairveil_crypto::domain::{Hasher, Tag};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::slot::{BlockTimes, SlotClock, SlotError};
+
 /// The most rollups that a registry holds: the bits of a namespace set.
 pub const MAX_ROLLUPS: usize = 64;
 /// The longest name of a rollup in bytes.
 pub const MAX_NAME_BYTES: usize = 32;
 
-/// Where a rollup's batches go.
+/// The state that a rollup's legs are simulated over. It begins as a genesis that every sequencer
+/// has, and what is released is all that changes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Adapter {
-    /// A recorder of batches: it keeps what was released and executes nothing.
-    Recorder,
+#[serde(deny_unknown_fields)]
+pub struct EmbeddedState {
+    /// The digest of the genesis ([`fairveil_execution::state`]).
+    pub genesis: Digest,
+    /// The base fee of every block, in wei per gas.
+    pub base_fee: u64,
 }
 
 /// One registered rollup.
@@ -34,16 +40,19 @@ pub struct Rollup {
     pub chain_id: u64,
     /// A name for people: 1 to 32 of `a-z`, `0-9` and `-`.
     pub name: String,
-    /// The sum of the gas limits of a batch's transactions may reach this.
+    /// When it makes blocks; without, one per height, with the height's number and time.
+    pub blocks: Option<BlockTimes>,
+    /// The sum of the gas limits of a block's transactions may reach this.
     pub gas_limit: u64,
-    /// The sum of the lengths of a batch's transactions may reach this.
+    /// The sum of the lengths of a block's transactions may reach this.
     pub byte_limit: u64,
     /// Whether type 4 (EIP-7702) transactions are taken.
     pub allows_set_code: bool,
     /// Whether the rollup takes no batches now.
     pub paused: bool,
-    /// Where its batches go.
-    pub adapter: Adapter,
+    /// The state that its legs are simulated over; without, its batches are `unvalidated`, and no
+    /// bundle with policy `execute` can name it.
+    pub state: Option<EmbeddedState>,
 }
 
 /// All rollups of a network.
@@ -81,6 +90,17 @@ pub enum RegistryError {
         /// The rollup.
         chain_id: u64,
     },
+    /// Some have block times, some have not.
+    #[error("rollup {with} has block times and rollup {without} has none; all have them or none")]
+    Mixed {
+        /// A rollup with block times.
+        with: u64,
+        /// One without.
+        without: u64,
+    },
+    /// The block times do not meet in slots.
+    #[error("rollups counted from 0: {0}")]
+    Slots(#[from] SlotError),
     /// A rollup that could never take a transaction.
     #[error("rollup {chain_id}: gas and byte limits are above zero")]
     LimitZero {
@@ -104,7 +124,24 @@ impl Registry {
         for rollup in &rollups {
             rollup.check()?;
         }
-        Ok(Self { rollups })
+        let registry = Self { rollups };
+        registry.slots()?;
+        Ok(registry)
+    }
+
+    /// The slots that the rollups' block times make; none if every height is a slot of its own.
+    pub fn slots(&self) -> Result<Option<SlotClock>, RegistryError> {
+        let times = |rollup: &&Rollup| rollup.blocks.is_some();
+        let with = self.rollups.iter().find(times).map(|rollup| rollup.chain_id);
+        let without = self.rollups.iter().find(|rollup| !times(rollup));
+        match (with, without.map(|rollup| rollup.chain_id)) {
+            (None, _) => Ok(None),
+            (Some(with), Some(without)) => Err(RegistryError::Mixed { with, without }),
+            (Some(_), None) => {
+                let times: Vec<_> = self.rollups.iter().filter_map(|one| one.blocks).collect();
+                Ok(Some(SlotClock::new(&times)?))
+            }
+        }
     }
 
     /// The rollups, sorted by chain id.
@@ -131,14 +168,19 @@ impl Registry {
     pub fn digest(&self) -> Digest {
         let mut hasher = Hasher::new(Tag::Registry);
         for rollup in &self.rollups {
-            let adapter = match rollup.adapter {
-                Adapter::Recorder => 0,
-            };
             hasher.item(&rollup.chain_id.to_be_bytes());
             hasher.item(rollup.name.as_bytes());
             hasher.item(&rollup.gas_limit.to_be_bytes());
             hasher.item(&rollup.byte_limit.to_be_bytes());
-            hasher.item(&[u8::from(rollup.allows_set_code), u8::from(rollup.paused), adapter]);
+            hasher.item(&[u8::from(rollup.allows_set_code), u8::from(rollup.paused)]);
+            let times = rollup.blocks.map(|blocks| [blocks.genesis_ms, blocks.interval_ms]);
+            hasher.item(&times.map_or(Vec::new(), |times| be_bytes(&times)));
+            let mut state = Vec::new();
+            if let Some(EmbeddedState { genesis, base_fee }) = &rollup.state {
+                state.extend(genesis.as_bytes());
+                state.extend(base_fee.to_be_bytes());
+            }
+            hasher.item(&state);
         }
         hasher.finish()
     }
@@ -159,17 +201,19 @@ impl From<Registry> for Vec<Rollup> {
 }
 
 impl Rollup {
-    /// A rollup with the embedded recorder of batches and generous limits: 30,000,000 gas and
-    /// 1 MiB a slot, transaction types 0, 1 and 2.
+    /// A rollup without block times or a state, so that its batches are recorded and nothing is
+    /// executed, with generous limits: 30,000,000 gas and 1 MiB a block, transaction types 0, 1
+    /// and 2.
     pub fn recorder(chain_id: u64, name: &str) -> Self {
         Self {
             chain_id,
             name: name.to_owned(),
+            blocks: None,
             gas_limit: 30_000_000,
             byte_limit: 1 << 20,
             allows_set_code: false,
             paused: false,
-            adapter: Adapter::Recorder,
+            state: None,
         }
     }
 
@@ -188,6 +232,10 @@ impl Rollup {
         }
         Ok(())
     }
+}
+
+fn be_bytes(numbers: &[u64]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
 }
 
 #[cfg(test)]
@@ -218,6 +266,13 @@ mod tests {
         assert_eq!(error(&|r| r[2].name = "A".into()), RegistryError::Name { chain_id: 903 });
         assert_eq!(error(&|r| r[1].gas_limit = 0), RegistryError::LimitZero { chain_id: 902 });
         assert_eq!(error(&|r| r[1].byte_limit = 0), RegistryError::LimitZero { chain_id: 902 });
+        let times = |interval_ms| Some(BlockTimes { genesis_ms: 0, interval_ms });
+        let mixed = error(&|r| r[1].blocks = times(250));
+        assert_eq!(mixed, RegistryError::Mixed { with: 902, without: 901 });
+        let never = error(&|r| {
+            r.iter_mut().zip([0, 250, 1_000]).for_each(|(r, ms)| r.blocks = times(ms));
+        });
+        assert_eq!(never, RegistryError::Slots(SlotError::IntervalZero { rollup: 0 }));
         let many = (1..=65).map(|id| Rollup::recorder(id, "many")).collect();
         assert_eq!(Registry::new(many), Err(RegistryError::Count { actual: 65, limit: 64 }));
     }
@@ -238,7 +293,8 @@ mod tests {
             change(&mut rollups[2]);
             Registry::new(rollups).expect("valid").digest()
         };
-        let base = digest(&|_| {});
+        let one = Digest::from_bytes([1; 32]);
+        let mut digests = std::collections::BTreeSet::from([digest(&|_| {})]);
         for change in [
             &(|r: &mut Rollup| r.chain_id += 1) as &dyn Fn(&mut Rollup),
             &|r| r.name.push('x'),
@@ -246,8 +302,17 @@ mod tests {
             &|r| r.byte_limit += 1,
             &|r| r.allows_set_code = true,
             &|r| r.paused = true,
+            &|r| r.state = Some(EmbeddedState { genesis: one, base_fee: 0 }),
+            &|r| r.state = Some(EmbeddedState { genesis: one, base_fee: 1 }),
         ] {
-            assert_ne!(digest(change), base);
+            assert!(digests.insert(digest(change)));
+        }
+        for blocks in [(0, 250), (1_000, 250), (0, 500)] {
+            let (genesis_ms, interval_ms) = blocks;
+            let times = Some(BlockTimes { genesis_ms, interval_ms });
+            let rollups = three().into_iter().map(|rollup| Rollup { blocks: times, ..rollup });
+            let registry = Registry::new(rollups.collect()).expect("valid");
+            assert!(digests.insert(registry.digest()));
         }
     }
 }

@@ -1,27 +1,30 @@
 //! A release: everything that one height's opened order became, and its root.
 //!
 //! The root of a height goes into a later block, so a finalized block certifies it
-//! ([`crate::certificate`]). Under it hang the tree of outcomes and legs ([`crate::tree`]) and what
-//! waits for the next slot ([`crate::batch`]).
+//! ([`crate::certificate`]). Under it hang the tree of outcomes and legs ([`crate::tree`]), the
+//! rollups as they were registered, and their states after it ([`crate::states`]).
 //!
 //! # Bytes
 //!
 //! Notation as in [`crate::tree`].
 //!
 //! ```text
-//! release root   = H(RELEASE-ROOT, network_id, height (8), block, time_ms (8), previous,
-//!                    tree root, carry digest)
+//! release root   = H(RELEASE-ROOT, network_id, height (8), block, time_ms (8), previous, slot,
+//!                    tree root, registry, state digest)
 //! first previous = H(RELEASE-GENESIS, network_id)
 //! ```
 //!
 //! `block` is the digest of the block of that height, `time_ms` its time, `previous` the release
-//! root of the height before. Every height from 1 has a release, also one that emits nothing.
+//! root of the height before. `slot` is the number (8) of the slot that the release cuts, or
+//! nothing (0 bytes) if it cuts none. Every height from 1 has a release, also one that emits
+//! nothing.
 //!
 //! # Invariants
 //!
 //! 1. Releases form a chain: one certified root fixes all earlier ones.
-//! 2. A [`Release`] that passes [`Release::check`] has exactly the batches, outcomes and waiting
-//!    bundles that its header commits to.
+//! 2. A [`Release`] that passes [`Release::check`] has exactly the batches, outcomes and newly
+//!    waiting bundles that its header commits to.
+//! 3. A release that cuts no slot releases no bundle.
 
 use fairveil_crypto::domain::{Tag, hash};
 use fairveil_crypto::encoding::{self, DecodeError};
@@ -29,9 +32,13 @@ use fairveil_crypto::{BlockDigest, BundleId, Digest, Height, NetworkId};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::batch::{Batch, CarryOver};
-use crate::registry::Registry;
-use crate::tree::{Leaf, LegDigest, Namespaces, NamespacesError, Position, Tree, TreeError};
+use crate::batch::{Batch, Block, Validation};
+use crate::carry_over::Waiting;
+use crate::registry::{Registry, Rollup};
+use crate::slot::{BlockTime, SlotNumber};
+use crate::tree::{
+    Leaf, LegDigest, Namespaces, NamespacesError, Outcome, Position, Tree, TreeError,
+};
 
 /// The longest encoding of a release: what a height opens and what may wait, with room for the
 /// ranges and leaves.
@@ -51,10 +58,14 @@ pub struct ReleaseHeader {
     pub time_ms: u64,
     /// The release root of the height before.
     pub previous: Digest,
+    /// The slot that this release cuts, if it cuts one.
+    pub slot: Option<SlotNumber>,
     /// The root of the tree of outcomes and legs.
     pub tree_root: Digest,
-    /// What waits for the next slot.
-    pub carry_digest: Digest,
+    /// The digest of the registry by which it was cut.
+    pub registry: Digest,
+    /// The states of all simulated rollups after it.
+    pub state_digest: Digest,
 }
 
 /// One height's release. Public: it holds nothing that was not opened.
@@ -64,10 +75,10 @@ pub struct Release {
     pub header: ReleaseHeader,
     /// What became of every id, in the fair order.
     pub leaves: Vec<Leaf>,
-    /// One batch per registered rollup, sorted by chain id.
+    /// If a slot is cut, one batch per registered rollup, sorted by chain id.
     pub batches: Vec<Batch>,
-    /// What waits for the next slot.
-    pub carry_over: CarryOver,
+    /// The bundles that began to wait, in the fair order.
+    pub waiting: Vec<Waiting>,
 }
 
 /// Why a release is not what its header commits to.
@@ -87,20 +98,32 @@ pub enum ReleaseError {
         /// The header's.
         expected: Digest,
     },
-    /// Other bundles wait.
-    #[error("the carry-over has digest {actual}, the header commits to {expected}")]
-    CarryDigest {
-        /// The carry-over's digest.
-        actual: Digest,
+    /// Cut by another registry.
+    #[error("a release by the registry {actual}, expected {expected}")]
+    Registry {
         /// The header's.
+        actual: Digest,
+        /// The digest of the registry at hand.
         expected: Digest,
     },
+    /// A bundle is released where no slot is cut.
+    #[error("bundle {id} is released, and no slot is cut")]
+    NoSlot {
+        /// The bundle.
+        id: BundleId,
+    },
+    /// Other bundles begin to wait than the leaves say.
+    #[error("the waiting bundle {index} is not the one that the outcomes commit to")]
+    Waiting {
+        /// Which one, from 0.
+        index: usize,
+    },
     /// Not one batch per rollup.
-    #[error("{actual} batches for {expected} rollups")]
+    #[error("{actual} batches, expected {expected}")]
     BatchCount {
         /// How many there are.
         actual: usize,
-        /// How many rollups there are.
+        /// How many rollups there are, or 0 without a slot.
         expected: usize,
     },
     /// A batch is not what the leaves commit to.
@@ -140,13 +163,40 @@ pub enum BatchError {
         /// The header's.
         expected: Height,
     },
-    /// With another time.
-    #[error("of time {actual} ms, expected {expected} ms")]
-    Time {
-        /// The batch's time.
-        actual: u64,
+    /// Of another slot, or of a release that cuts none.
+    #[error("of slot {actual}, expected {}", shown(.expected))]
+    Slot {
+        /// The batch's slot.
+        actual: SlotNumber,
         /// The header's.
-        expected: u64,
+        expected: Option<SlotNumber>,
+    },
+    /// With another claim about what was checked.
+    #[error("said to be {actual:?}, the rollup's legs are {expected:?}")]
+    Validation {
+        /// What the batch says.
+        actual: Validation,
+        /// How the rollup's legs are checked.
+        expected: Validation,
+    },
+    /// A block without bundles, or one that does not stand after the one before it.
+    #[error("block {} at {} ms is empty or out of order", .block.number, .block.time_ms)]
+    Block {
+        /// The block.
+        block: BlockTime,
+    },
+    /// A bundle that stands in another block.
+    #[error(
+        "bundle {index} is in block {} at {} ms, expected {} at {} ms",
+        .actual.number, .actual.time_ms, .expected.number, .expected.time_ms
+    )]
+    Place {
+        /// Which one, from 0.
+        index: usize,
+        /// The batch's block.
+        actual: BlockTime,
+        /// The leaf's.
+        expected: BlockTime,
     },
     /// Bundles are missing or too many.
     #[error("{actual} bundles, expected {expected}")]
@@ -190,7 +240,7 @@ pub enum BatchError {
         count: u32,
         /// Where those of the one before it end.
         expected: u32,
-        /// How many transactions the batch has.
+        /// How many transactions the block has.
         transactions: usize,
     },
     /// Transactions that are not the committed leg.
@@ -204,8 +254,10 @@ pub enum BatchError {
         expected: Digest,
     },
     /// Transactions that belong to no bundle.
-    #[error("{actual} transactions, {used} belong to bundles")]
+    #[error("block {block} has {actual} transactions, {used} belong to bundles")]
     Trailing {
+        /// The block's number.
+        block: u64,
         /// How many there are.
         actual: usize,
         /// How many the ranges cover.
@@ -216,6 +268,7 @@ pub enum BatchError {
 impl ReleaseHeader {
     /// The release root.
     pub fn root(&self) -> Digest {
+        let slot = self.slot.map_or(Vec::new(), |slot| slot.get().to_be_bytes().to_vec());
         hash(
             Tag::ReleaseRoot,
             &[
@@ -224,8 +277,10 @@ impl ReleaseHeader {
                 self.block.as_bytes(),
                 &self.time_ms.to_be_bytes(),
                 self.previous.as_bytes(),
+                &slot,
                 self.tree_root.as_bytes(),
-                self.carry_digest.as_bytes(),
+                self.registry.as_bytes(),
+                self.state_digest.as_bytes(),
             ],
         )
     }
@@ -259,28 +314,59 @@ impl Release {
     }
 
     /// Whether everything is what the header commits to; the tree, since it was built for that.
+    /// The state digest is not judged here: that takes the states ([`crate::chain`]).
     pub fn check(&self, registry: &Registry) -> Result<Tree, ReleaseError> {
+        let (actual, expected) = (self.header.registry, registry.digest());
+        if actual != expected {
+            return Err(ReleaseError::Registry { actual, expected });
+        }
         let tree = self.tree(registry)?;
         let (actual, expected) = (tree.root(), self.header.tree_root);
         if actual != expected {
             return Err(ReleaseError::TreeRoot { actual, expected });
         }
-        let (actual, expected) = (self.carry_over.digest(), self.header.carry_digest);
-        if actual != expected {
-            return Err(ReleaseError::CarryDigest { actual, expected });
-        }
-        let chain_ids = tree.namespaces().chain_ids();
-        let (actual, expected) = (self.batches.len(), chain_ids.len());
+        self.check_waiting()?;
+        let rollups = registry.rollups();
+        let expected = if self.header.slot.is_some() { rollups.len() } else { 0 };
+        let actual = self.batches.len();
         if actual != expected {
             return Err(ReleaseError::BatchCount { actual, expected });
         }
-        for (batch, chain_id) in self.batches.iter().zip(chain_ids.iter().copied()) {
+        if self.header.slot.is_none() {
+            let released = self.leaves.iter().find(|leaf| !leaf.outcome.legs().is_empty());
+            return released.map_or(Ok(tree), |leaf| Err(ReleaseError::NoSlot { id: leaf.id }));
+        }
+        for (batch, rollup) in self.batches.iter().zip(rollups) {
+            let chain_id = rollup.chain_id;
             let touching = self.leaves.iter().filter(|leaf| leaf.leg(chain_id).is_some());
             let leaves: Vec<_> = touching.collect();
-            check_batch(&self.header, chain_id, &leaves, batch)
+            check_validation(rollup, batch)
+                .and_then(|()| check_batch(&self.header, chain_id, &leaves, batch))
                 .map_err(|error| ReleaseError::Batch { chain_id, error })?;
         }
         Ok(tree)
+    }
+
+    /// Whether exactly those bundles begin to wait of which the leaves say so.
+    fn check_waiting(&self) -> Result<(), ReleaseError> {
+        let carried = self.leaves.iter().filter_map(|leaf| match &leaf.outcome {
+            Outcome::Carried { legs } => Some((leaf.id, leaf.position, legs)),
+            _ => None,
+        });
+        let carried: Vec<_> = carried.collect();
+        for (index, (waiting, (id, position, legs))) in
+            self.waiting.iter().zip(&carried).enumerate()
+        {
+            let same = waiting.id == *id && waiting.position == *position;
+            if !same || waiting.leg_digests() != **legs {
+                return Err(ReleaseError::Waiting { index });
+            }
+        }
+        if self.waiting.len() != carried.len() {
+            let index = self.waiting.len().min(carried.len());
+            return Err(ReleaseError::Waiting { index });
+        }
+        Ok(())
     }
 }
 
@@ -292,12 +378,34 @@ pub(crate) fn check_batch(
     batch: &Batch,
 ) -> Result<(), BatchError> {
     check_slot(header, chain_id, batch)?;
-    let (actual, expected) = (batch.bundles.len(), leaves.len());
+    let (actual, expected) = (batch.bundles().count(), leaves.len());
     if actual != expected {
         return Err(BatchError::BundleCount { actual, expected });
     }
+    let mut leaves = leaves.iter().copied().enumerate();
+    let mut before = None;
+    for block in &batch.blocks {
+        let time = block.time();
+        let follows = before.is_none_or(|before: BlockTime| {
+            before.number < time.number && before.time_ms < time.time_ms
+        });
+        if !follows || block.bundles.is_empty() {
+            return Err(BatchError::Block { block: time });
+        }
+        check_block(chain_id, block, &mut leaves)?;
+        before = Some(time);
+    }
+    Ok(())
+}
+
+/// Whether a block holds the legs of the next leaves, as many as it has bundles, and nothing else.
+fn check_block<'a>(
+    chain_id: u64,
+    block: &Block,
+    leaves: &mut impl Iterator<Item = (usize, &'a Leaf)>,
+) -> Result<(), BatchError> {
     let mut used = 0u32;
-    for (index, (range, leaf)) in batch.bundles.iter().zip(leaves).enumerate() {
+    for (range, (index, leaf)) in block.bundles.iter().zip(leaves) {
         let (actual, expected) = (range.id, leaf.id);
         let other = BatchError::Bundle { index, actual, expected };
         if actual != expected {
@@ -307,24 +415,28 @@ pub(crate) fn check_batch(
         if actual != expected {
             return Err(BatchError::Position { index, actual, expected });
         }
+        let released = leaf.leg(chain_id).ok_or(other)?;
+        let (actual, expected) = (block.time(), released.block);
+        if actual != expected {
+            return Err(BatchError::Place { index, actual, expected });
+        }
         let follows = range.first == used && range.count > 0;
-        let transactions = batch.leg(range).filter(|_| follows).ok_or(BatchError::Range {
+        let transactions = block.leg(range).filter(|_| follows).ok_or(BatchError::Range {
             index,
             first: range.first,
             count: range.count,
             expected: used,
-            transactions: batch.transactions.len(),
+            transactions: block.transactions.len(),
         })?;
-        let expected = leaf.leg(chain_id).map(|leg| leg.digest).ok_or(other)?;
-        let actual = LegDigest::new(chain_id, transactions).digest;
+        let (actual, expected) = (LegDigest::new(chain_id, transactions).digest, released.digest);
         if actual != expected {
             return Err(BatchError::Leg { index, actual, expected });
         }
         used += range.count;
     }
-    let (actual, used) = (batch.transactions.len(), used as usize);
+    let (actual, used) = (block.transactions.len(), used as usize);
     if actual != used {
-        return Err(BatchError::Trailing { actual, used });
+        return Err(BatchError::Trailing { block: block.number, actual, used });
     }
     Ok(())
 }
@@ -342,11 +454,23 @@ fn check_slot(header: &ReleaseHeader, chain_id: u64, batch: &Batch) -> Result<()
     if actual != expected {
         return Err(BatchError::Height { actual, expected });
     }
-    let (actual, expected) = (batch.time_ms, header.time_ms);
-    if actual != expected {
-        return Err(BatchError::Time { actual, expected });
+    let (actual, expected) = (batch.slot, header.slot);
+    if Some(actual) != expected {
+        return Err(BatchError::Slot { actual, expected });
     }
     Ok(())
+}
+
+fn check_validation(rollup: &Rollup, batch: &Batch) -> Result<(), BatchError> {
+    let (actual, expected) = (batch.validation, Validation::of(rollup));
+    if actual != expected {
+        return Err(BatchError::Validation { actual, expected });
+    }
+    Ok(())
+}
+
+fn shown(slot: &Option<SlotNumber>) -> String {
+    slot.map_or_else(|| "none".to_owned(), |slot| slot.to_string())
 }
 
 #[cfg(test)]

@@ -114,7 +114,18 @@ pub enum SlotError {
     },
 }
 
+impl std::fmt::Display for SlotNumber {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
 impl SlotNumber {
+    /// The slot with this number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The number.
     pub fn get(self) -> u64 {
         self.0
@@ -123,6 +134,11 @@ impl SlotNumber {
     /// The slot after it.
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
+    }
+
+    /// The slot before it, if there is one.
+    pub fn previous(self) -> Option<Self> {
+        self.0.checked_sub(1).map(Self)
     }
 }
 

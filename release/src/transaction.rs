@@ -24,6 +24,11 @@ impl RawTransaction {
         &self.0
     }
 
+    /// The bytes, without a copy.
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+
     /// How many bytes there are.
     pub fn length_bytes(&self) -> u64 {
         self.0.len() as u64

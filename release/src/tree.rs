@@ -19,9 +19,11 @@
 //! - **Position**: height (8) ‖ index (4), where the order certificate of that height emitted the
 //!   id: cohorts one after the other, from 0.
 //! - **Outcome**: `01` released, `02 ‖ failed code` ([`crate::failed`]), `03` expired, `04`
-//!   carried over.
-//! - **Leaf**: digest `H(RELEASE-LEAF, id, position, outcome, leg 1, ..., leg k)`, each leg as
-//!   chain_id (8) ‖ digest (32). Only a released one has legs; its set is their chains.
+//!   waits for a later release.
+//! - **Leaf**: digest `H(RELEASE-LEAF, id, position, outcome, leg 1, ..., leg k)`. A released one
+//!   has its legs as chain_id (8) ‖ block number (8) ‖ block time in ms (8) ‖ digest (32), and its
+//!   set is their chains; one that waits has them as chain_id (8) ‖ digest (32), and its set is
+//!   empty, as that of any other, which has no legs.
 //! - **Node**: digest `H(RELEASE-NODE, left digest, left set (8), right digest, right set (8))`;
 //!   its set is the union.
 //! - **Levels**: level 0 are the leaves; neighbours 2i and 2i+1 make node i of the next level; a
@@ -34,7 +36,9 @@
 //!
 //! 1. The root fixes the number of leaves, every leaf and the namespaces.
 //! 2. Leaves are in strictly ascending position, and so are the opened leaves of every rollup.
-//! 3. A proof for a bundle is one path: under 2 KiB for 8 legs, 64 rollups and 2^27 ids.
+//! 3. A proof for a bundle is one path: under 2 KiB for 8 legs, 64 rollups and 2^20 ids.
+//! 4. An id has at most two leaves over all releases: at most one that waits, and after it one that
+//!    does not.
 //!
 //! Deviation from the published namespaced trees (minimum and maximum of sorted namespaces): sets
 //! instead of ranges, because the leaves are sorted by the fair order and not by rollup.
@@ -46,6 +50,7 @@ use thiserror::Error;
 
 use crate::failed::Failed;
 use crate::registry::MAX_ROLLUPS;
+use crate::slot::BlockTime;
 use crate::transaction::RawTransaction;
 
 /// Where an id stands in the network's fair order.
@@ -65,17 +70,32 @@ pub enum Outcome {
     /// All of its legs are in this release's batches.
     Released {
         /// The legs, sorted by chain id.
-        legs: Vec<LegDigest>,
+        legs: Vec<ReleasedLeg>,
     },
     /// None of its legs is in any batch, ever.
     Failed(Failed),
     /// Its window closed before it was emitted; it was never opened.
     Expired,
-    /// It did not fit this slot and keeps its place before everything ordered later.
-    Carried,
+    /// It waits for a slot, and keeps its place before everything ordered later.
+    Carried {
+        /// The legs, sorted by chain id.
+        legs: Vec<LegDigest>,
+    },
 }
 
-/// One leg of a released bundle, by digest.
+/// One leg of a released bundle: where it stands, and what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleasedLeg {
+    /// The rollup.
+    pub chain_id: u64,
+    /// The rollup's block that holds it.
+    pub block: BlockTime,
+    /// The digest of its transactions.
+    pub digest: Digest,
+}
+
+/// One leg of a bundle, by digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LegDigest {
@@ -142,8 +162,8 @@ pub enum TreeError {
         /// The chain.
         chain_id: u64,
     },
-    /// A released bundle without legs, or legs that are not sorted.
-    #[error("leaf {index} is released without sorted legs")]
+    /// A bundle that is released or waits without legs, or with legs that are not sorted.
+    #[error("leaf {index} has no sorted legs")]
     Legs {
         /// The leaf.
         index: usize,
@@ -197,16 +217,50 @@ impl Outcome {
                 bytes
             }
             Self::Expired => vec![3],
-            Self::Carried => vec![4],
+            Self::Carried { .. } => vec![4],
         }
     }
 
     /// The legs of a released bundle; none of any other.
-    pub fn legs(&self) -> &[LegDigest] {
+    pub fn legs(&self) -> &[ReleasedLeg] {
         match self {
             Self::Released { legs } => legs,
             _ => &[],
         }
+    }
+
+    /// The stable code, as interfaces show it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Released { .. } => "released",
+            Self::Failed(failed) => failed.code(),
+            Self::Expired => "expired",
+            Self::Carried { .. } => "carried",
+        }
+    }
+
+    /// Whether the legs that it commits to are there, sorted, each chain once.
+    fn has_sorted_legs(&self) -> bool {
+        let ascends = |chains: Vec<u64>| {
+            !chains.is_empty() && chains.windows(2).all(|pair| pair[0] < pair[1])
+        };
+        match self {
+            Self::Released { legs } => ascends(legs.iter().map(|leg| leg.chain_id).collect()),
+            Self::Carried { legs } => ascends(legs.iter().map(|leg| leg.chain_id).collect()),
+            Self::Failed(_) | Self::Expired => true,
+        }
+    }
+}
+
+impl ReleasedLeg {
+    /// The 56 bytes that are hashed.
+    pub fn to_bytes(&self) -> [u8; 56] {
+        let mut bytes = [0; 56];
+        bytes[..8].copy_from_slice(&self.chain_id.to_be_bytes());
+        bytes[8..16].copy_from_slice(&self.block.number.to_be_bytes());
+        bytes[16..24].copy_from_slice(&self.block.time_ms.to_be_bytes());
+        bytes[24..].copy_from_slice(self.digest.as_bytes());
+        bytes
     }
 }
 
@@ -237,22 +291,21 @@ impl Leaf {
         hasher.item(self.id.as_bytes());
         hasher.item(&self.position.to_bytes());
         hasher.item(&self.outcome.to_bytes());
-        for leg in self.outcome.legs() {
-            hasher.item(&leg.to_bytes());
+        match &self.outcome {
+            Outcome::Released { legs } => legs.iter().for_each(|leg| hasher.item(&leg.to_bytes())),
+            Outcome::Carried { legs } => legs.iter().for_each(|leg| hasher.item(&leg.to_bytes())),
+            Outcome::Failed(_) | Outcome::Expired => {}
         }
         hasher.finish()
     }
 
     /// The leaf as a node of level 0.
     pub(crate) fn node(&self, namespaces: &Namespaces) -> Result<Node, LeafError> {
-        let legs = self.outcome.legs();
-        let released = matches!(self.outcome, Outcome::Released { .. });
-        let sorted = legs.windows(2).all(|pair| pair[0].chain_id < pair[1].chain_id);
-        if released && legs.is_empty() || !sorted {
+        if !self.outcome.has_sorted_legs() {
             return Err(LeafError::Legs);
         }
         let mut set = NamespaceSet::default();
-        for leg in legs {
+        for leg in self.outcome.legs() {
             let chain_id = leg.chain_id;
             let bit = namespaces.only(chain_id).ok_or(LeafError::Namespace { chain_id })?;
             set = set.union(bit);
@@ -260,8 +313,8 @@ impl Leaf {
         Ok(Node { digest: self.digest(), namespaces: set })
     }
 
-    /// The digest of this leaf's leg on a chain, if it has one.
-    pub fn leg(&self, chain_id: u64) -> Option<&LegDigest> {
+    /// This leaf's released leg on a chain, if it has one.
+    pub fn leg(&self, chain_id: u64) -> Option<&ReleasedLeg> {
         self.outcome.legs().iter().find(|leg| leg.chain_id == chain_id)
     }
 }

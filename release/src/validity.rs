@@ -5,8 +5,8 @@
 //! 1. `unknown_rollup`: the first leg, in order, whose chain is not registered;
 //! 2. `rollup_paused`: the first leg whose rollup is paused;
 //! 3. `leg_invalid`: the first transaction, by leg and place, that fails a check below;
-//! 4. `state_unavailable`: policy `execute`, since there is no view of any rollup's state; the
-//!    first leg's rollup is named.
+//! 4. `state_unavailable`: under policy `execute`, the first leg whose rollup has no state to
+//!    simulate over.
 //!
 //! A transaction is checked in this order (the order of [`Invalid`]):
 //!
@@ -36,23 +36,25 @@
 //!
 //! 1. The verdict is a function of the bundle and the registry; the pool and its size change
 //!    nothing.
-//! 2. Nothing here reads state: a transaction that passes may still revert, and without a state
-//!    view it may even be invalid on its chain (nonce, balance). Batches say so: `unvalidated`.
-//! 3. A [`ValidBundle`] is made here, or read back from a carry-over that a release root commits
-//!    to, so nothing unchecked can be placed in a batch.
+//! 2. Nothing here reads state: a transaction that passes may still revert, and on a rollup without
+//!    a state it may even be invalid (nonce, balance). Batches say so: `unvalidated`.
+//! 3. A [`ValidBundle`] is made here, or read back from where a sequencer stored its own; one that
+//!    comes from a peer is judged again ([`ValidBundle::is_genuine`]). So nothing unchecked is
+//!    placed in a batch, and no sender is taken on trust.
 
 use alloy_consensus::crypto::{SECP256K1N_HALF, secp256k1};
 use alloy_consensus::{Transaction, TxEnvelope};
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_eips::eip7623;
 use alloy_primitives::Address;
-use fairveil_mempool::{Bundle, Policy};
+use fairveil_mempool::{Bundle, Leg, Policy};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::failed::{Failed, Invalid};
 use crate::registry::{Registry, Rollup};
 use crate::transaction::RawTransaction;
+use crate::tree::LegDigest;
 
 /// The longest init code (EIP-3860).
 pub const MAX_INIT_CODE_BYTES: usize = 49_152;
@@ -76,6 +78,7 @@ pub struct ValidTransaction {
 /// A bundle that passed every static check: what batches are cut from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ValidBundle {
+    policy: Policy,
     legs: Vec<ValidLeg>,
 }
 
@@ -85,22 +88,50 @@ pub struct ValidLeg {
     pub(crate) chain_id: u64,
     pub(crate) gas: u64,
     pub(crate) transactions: Vec<RawTransaction>,
+    pub(crate) senders: Vec<Address>,
 }
 
 impl ValidBundle {
+    /// What happens to the bundle when one of its transactions fails.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
     /// The legs, sorted by chain id; at least one.
     pub fn legs(&self) -> &[ValidLeg] {
         &self.legs
     }
 
-    pub(crate) fn into_legs(self) -> Vec<ValidLeg> {
-        self.legs
+    /// Judges these raw legs again, one transaction after the other.
+    pub(crate) fn judge(
+        registry: &Registry,
+        policy: Policy,
+        legs: Vec<(u64, Vec<RawTransaction>)>,
+    ) -> Result<Self, Failed> {
+        let leg = |(chain_id, transactions): (u64, Vec<RawTransaction>)| {
+            let transactions = transactions.into_iter().map(RawTransaction::into_bytes);
+            Leg { chain_id, transactions: transactions.collect() }
+        };
+        let bundle = Bundle::new(policy, legs.into_iter().map(leg).collect());
+        let bundle = bundle.map_err(|_| Failed::Legs)?;
+        let rollups = leg_rollups(registry, &bundle)?;
+        let legs = bundle.legs().iter().zip(&rollups);
+        let jobs =
+            legs.flat_map(|(leg, rollup)| leg.transactions.iter().map(move |r| (r, *rollup)));
+        let mut verdicts = jobs.map(|(raw, rollup)| valid_transaction(raw, rollup));
+        assemble(&bundle, Ok(rollups.clone()), &mut verdicts)
+    }
+
+    /// Whether judging its raw transactions gives this very bundle.
+    pub fn is_genuine(&self, registry: &Registry) -> bool {
+        let legs = self.legs.iter().map(|leg| (leg.chain_id, leg.transactions.clone()));
+        Self::judge(registry, self.policy, legs.collect()).is_ok_and(|judged| judged == *self)
     }
 
     /// The same type without the checks, so that cutting is tested on its own.
     #[cfg(test)]
-    pub(crate) fn unchecked(legs: Vec<ValidLeg>) -> Self {
-        Self { legs }
+    pub(crate) fn unchecked(policy: Policy, legs: Vec<ValidLeg>) -> Self {
+        Self { policy, legs }
     }
 }
 
@@ -118,6 +149,21 @@ impl ValidLeg {
     /// The transactions in the trader's order; at least one.
     pub fn transactions(&self) -> &[RawTransaction] {
         &self.transactions
+    }
+
+    /// Who signed each of them.
+    pub fn senders(&self) -> &[Address] {
+        &self.senders
+    }
+
+    /// The sum of the transactions' lengths.
+    pub fn length_bytes(&self) -> u64 {
+        self.transactions.iter().map(RawTransaction::length_bytes).sum()
+    }
+
+    /// What a tree commits to of it.
+    pub fn digest(&self) -> LegDigest {
+        LegDigest::new(self.chain_id, &self.transactions)
     }
 }
 
@@ -218,9 +264,13 @@ fn assemble(
     // A bundle has at most 64 KiB, hence fewer than 2^16 legs and transactions.
     for (leg, leg_index) in bundle.legs().iter().zip(0u16..) {
         let mut gas = 0u64;
+        let mut senders = Vec::with_capacity(leg.transactions.len());
         for (verdict, tx) in verdicts.take(leg.transactions.len()).zip(0u16..) {
             match verdict {
-                Ok(valid) => gas = gas.saturating_add(valid.gas_limit),
+                Ok(valid) => {
+                    gas = gas.saturating_add(valid.gas_limit);
+                    senders.push(valid.sender);
+                }
                 Err(why) => {
                     let failed = Failed::LegInvalid { leg: leg_index, tx, why };
                     first_invalid.get_or_insert(failed);
@@ -228,15 +278,16 @@ fn assemble(
             }
         }
         let transactions = leg.transactions.iter().cloned().map(RawTransaction::from).collect();
-        legs.push(ValidLeg { chain_id: leg.chain_id, gas, transactions });
+        legs.push(ValidLeg { chain_id: leg.chain_id, gas, transactions, senders });
     }
-    match (first_invalid, bundle.policy(), rollups.first()) {
-        (Some(failed), ..) => Err(failed),
-        (None, Policy::Execute, Some(rollup)) => {
-            Err(Failed::StateUnavailable { rollup: rollup.chain_id })
-        }
-        (None, _, None) => Err(Failed::Legs),
-        (None, Policy::Include, Some(_)) => Ok(ValidBundle { legs }),
+    if let Some(failed) = first_invalid {
+        return Err(failed);
+    }
+    let policy = bundle.policy();
+    let blind = rollups.iter().find(|rollup| rollup.state.is_none());
+    match blind.filter(|_| policy == Policy::Execute) {
+        Some(rollup) => Err(Failed::StateUnavailable { rollup: rollup.chain_id }),
+        None => Ok(ValidBundle { policy, legs }),
     }
 }
 

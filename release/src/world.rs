@@ -31,8 +31,10 @@ use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use sha2::{Digest as _, Sha256};
 
 use crate::certificate::{ListedRelease, ReleaseCertificate};
+use crate::chain::ReleaseChain;
 use crate::opener::OwnShare;
 use crate::registry::{Registry, Rollup};
+use crate::states::RollupStates;
 
 pub(crate) static POOL: LazyLock<rayon::ThreadPool> =
     LazyLock::new(|| rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap());
@@ -86,6 +88,12 @@ impl World {
             dealt: deal(Epoch::new(1), n, &[3; 32]),
             registry: Registry::new(rollups.to_vec()).unwrap(),
         }
+    }
+
+    /// The chain of releases before height 1.
+    pub(crate) fn chain(&self) -> ReleaseChain {
+        let states = RollupStates::default();
+        ReleaseChain::new(self.network_id, self.registry.clone(), states).unwrap()
     }
 
     fn payer(&self) -> PayerSecret {

@@ -1,19 +1,21 @@
 //! The vectors of `docs/certificates.md`, which `tests/vectors/release.py` writes independently.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use fairveil_crypto::certificate::body::body_digest;
 use fairveil_crypto::certificate::{BlockHeader, Emission, Finalization, result_root};
 use fairveil_crypto::{BlockDigest, Digest};
-use fairveil_release::batch::CarryOver;
 use fairveil_release::certificate::ListedRelease;
 use fairveil_release::failed::Failed;
 use fairveil_release::proof::{BatchProof, BundleProof, Part};
+use fairveil_release::registry::Registry;
 use fairveil_release::release::ReleaseHeader;
+use fairveil_release::states::state_digest;
 use fairveil_release::transaction::RawTransaction;
-use fairveil_release::tree::{Leaf, LegDigest, Namespaces, Node, Tree};
+use fairveil_release::tree::{Leaf, LegDigest, Namespaces, Node, Outcome, Tree};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -22,7 +24,8 @@ struct Vectors {
     about: Vec<String>,
     failed: Vec<FailedCase>,
     trees: Vec<TreeCase>,
-    carry_overs: Vec<CarryCase>,
+    registries: Vec<RegistryCase>,
+    states: Vec<StateCase>,
     roots: Vec<RootCase>,
     blocks: Vec<BlockCase>,
 }
@@ -71,8 +74,15 @@ struct PartsCase {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct CarryCase {
-    carry_over: CarryOver,
+struct RegistryCase {
+    rollups: Registry,
+    digest: Digest,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StateCase {
+    states: BTreeMap<u64, Digest>,
     digest: Digest,
 }
 
@@ -109,9 +119,10 @@ fn vectors() -> Vectors {
 fn release_vectors_have_every_section() {
     let vectors = vectors();
     assert!(!vectors.about.is_empty());
-    assert!(vectors.failed.len() >= 27);
+    assert!(vectors.failed.len() >= 33);
     assert!(vectors.trees.len() >= 8 && vectors.trees.iter().any(|case| case.leaves.is_empty()));
-    assert!(vectors.carry_overs.len() >= 3);
+    assert!(vectors.registries.len() >= 2);
+    assert!(vectors.states.len() >= 3);
     assert!(vectors.roots.len() >= 3);
     assert!(vectors.blocks.len() >= 3);
 }
@@ -135,7 +146,17 @@ fn release_vectors_of_trees_and_proofs() {
                 assert_eq!(computed.digest, leg.digest);
                 computed
             });
-            assert_eq!(legs.collect::<Vec<_>>(), leaf.leaf.outcome.legs());
+            let legs = legs.map(|leg| (leg.chain_id, leg.digest)).collect::<Vec<_>>();
+            let committed: Vec<_> = match &leaf.leaf.outcome {
+                Outcome::Released { legs } => {
+                    legs.iter().map(|leg| (leg.chain_id, leg.digest)).collect()
+                }
+                Outcome::Carried { legs } => {
+                    legs.iter().map(|leg| (leg.chain_id, leg.digest)).collect()
+                }
+                Outcome::Failed(_) | Outcome::Expired => Vec::new(),
+            };
+            assert_eq!(legs, committed);
         }
         let leaves = case.leaves.iter().map(|leaf| leaf.leaf.clone()).collect();
         let tree = Tree::new(case.namespaces.clone(), leaves).unwrap();
@@ -157,9 +178,12 @@ fn release_vectors_of_trees_and_proofs() {
 }
 
 #[test]
-fn release_vectors_of_roots_and_carry_overs() {
-    for CarryCase { carry_over, digest } in vectors().carry_overs {
-        assert_eq!(carry_over.digest(), digest);
+fn release_vectors_of_roots_registries_and_states() {
+    for RegistryCase { rollups, digest } in vectors().registries {
+        assert_eq!(rollups.digest(), digest);
+    }
+    for StateCase { states, digest } in vectors().states {
+        assert_eq!(state_digest(&states), digest);
     }
     for RootCase { header, genesis, root } in vectors().roots {
         assert_eq!(ReleaseHeader::genesis(&header.network_id), genesis);

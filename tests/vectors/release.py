@@ -34,7 +34,8 @@ def sample(name, n=32):
 CODES = ["aead", "rho", "length", "padding", "encoding", "legs", "nonce_used", "unfunded",
          "unknown_rollup", "rollup_paused", "leg_invalid", "leg_failed", "state_unavailable", "capacity"]
 INVALID = ["size", "type", "encoding", "unprotected", "chain_id", "nonce", "fee", "gas_limit", "init_code",
-           "intrinsic_gas", "authorization", "high_s", "signature"]
+           "intrinsic_gas", "authorization", "high_s", "signature", "nonce_too_low", "nonce_too_high", "balance",
+           "base_fee", "sender_is_contract", "refused"]
 FAULT = ["reverted", "halted"]
 
 
@@ -80,10 +81,11 @@ def outcome_bytes(outcome):
 
 
 def leaf_node(leaf, namespaces):
-    legs = leaf["legs"]
-    items = [u64(chain) + leg_digest(chain, txs) for chain, txs in legs]
+    legs, released = leaf["legs"], leaf["outcome"] == "released"
+    items = [u64(chain) + (u64(block[0]) + u64(block[1]) if released else b"") + leg_digest(chain, txs)
+             for chain, txs, block in legs]
     digest = H("RELEASE-LEAF", leaf["id"], position(*leaf["position"]), outcome_bytes(leaf["outcome"]), *items)
-    return digest, sum(1 << namespaces.index(chain) for chain, _ in legs)
+    return digest, sum(1 << namespaces.index(chain) for chain, _, _ in legs) if released else 0
 
 
 def above(left, right):
@@ -137,9 +139,12 @@ def node_json(node):
 
 def leaf_json(leaf):
     outcome = leaf["outcome"]
-    if outcome == "released":
-        legs = [{"chain_id": chain, "digest": hexed(leg_digest(chain, txs))} for chain, txs in leaf["legs"]]
-        outcome = {"released": {"legs": legs}}
+    if outcome in ("released", "carried"):
+        legs = [{"chain_id": chain, "digest": hexed(leg_digest(chain, txs))} for chain, txs, _ in leaf["legs"]]
+        if outcome == "released":
+            for leg, (_, _, block) in zip(legs, leaf["legs"]):
+                leg["block"] = {"number": block[0], "time_ms": block[1]}
+        outcome = {outcome: {"legs": legs}}
     height, index = leaf["position"]
     return {"id": hexed(leaf["id"]), "position": {"height": height, "index": index}, "outcome": outcome}
 
@@ -156,10 +161,10 @@ def make_leaves(count, seed):
     leaves, released = [], 0
     for i in range(count):
         outcome, legs = outcomes[i % len(outcomes)], []
-        if outcome == "released":
+        if outcome in ("released", "carried"):
             for chain in chains[released % len(chains)]:
                 txs = [sample(f"{seed} tx {i} {chain} {k}", 3 + 40 * k) for k in range(1 + (i + chain) % 3)]
-                legs.append((chain, txs))
+                legs.append((chain, txs, (chain % 1000 + i, 1_700_000_000_000 + 250 * i)))
             released += 1
         place = (6, 40 + i) if i < 2 else (7, i - 2)
         leaves.append({"id": sample(f"{seed} id {i}"), "position": place, "outcome": outcome, "legs": legs})
@@ -176,7 +181,7 @@ def tree_case(count):
         "leaves": [{
             "leaf": leaf_json(leaf),
             "legs": [{"chain_id": chain, "transactions": [hexed(tx) for tx in txs],
-                      "digest": hexed(leg_digest(chain, txs))} for chain, txs in leaf["legs"]],
+                      "digest": hexed(leg_digest(chain, txs))} for chain, txs, _ in leaf["legs"]],
             "outcome_bytes": hexed(outcome_bytes(leaf["outcome"])),
             "node": node_json(node),
             "path": [node_json(n) for n in path_of(levels, i)],
@@ -190,22 +195,29 @@ def tree_case(count):
 
 # ---- release root, blocks -----------------------------------------------------------------------
 
-def carry_cases():
-    for count in (0, 1, 3):
-        waiting, items = [], []
-        for i in range(count):
-            legs = [(chain, 21_000 * (i + 1), [sample(f"carry {count} {i} {chain}", 30)]) for chain in (901, 903)[:1 + i % 2]]
-            bundle = sample(f"carry id {count} {i}")
-            item = bundle + position(5, 3 + i)
-            for chain, gas, txs in legs:
-                item += u64(chain) + u64(gas) + leg_digest(chain, txs)
-            items.append(item)
-            waiting.append({
-                "id": hexed(bundle), "position": {"height": 5, "index": 3 + i},
-                "bundle": {"legs": [{"chain_id": chain, "gas": gas, "transactions": [hexed(tx) for tx in txs]}
-                                    for chain, gas, txs in legs]},
+def registry_cases():
+    def case(*rollups):
+        items, shown = [], []
+        for chain, name, times, gas, size, set_code, paused, state in rollups:
+            items += [u64(chain), name.encode(), u64(gas), u64(size), u8(set_code) + u8(paused),
+                      b"".join(map(u64, times)) if times else b"", state[0] + u64(state[1]) if state else b""]
+            shown.append({
+                "chain_id": chain, "name": name,
+                "blocks": times and {"genesis_ms": times[0], "interval_ms": times[1]},
+                "gas_limit": gas, "byte_limit": size, "allows_set_code": bool(set_code), "paused": bool(paused),
+                "state": state and {"genesis": hexed(state[0]), "base_fee": state[1]},
             })
-        yield {"carry_over": {"waiting": waiting}, "digest": hexed(H("RELEASE-CARRY", *items))}
+        return {"rollups": shown, "digest": hexed(H("REGISTRY", *items))}
+    yield case((901, "one", None, 30_000_000, 2**20, 0, 0, None))
+    yield case((10, "fast", (1_700_000_000_000, 250), 5, 6, 1, 0, (sample("genesis 10"), 7)),
+               (2**40 + 7, "slow", (1_600_000_000_000, 2_000), 2**63, 1, 0, 1, None))
+
+
+def state_cases():
+    for count in (0, 1, 3):
+        states = {chain: sample(f"state {count} {chain}") for chain in (10, 901, 2**40 + 7)[:count]}
+        digest = H("RELEASE-STATE", *(u64(chain) + state for chain, state in states.items()))
+        yield {"states": {str(chain): hexed(state) for chain, state in states.items()}, "digest": hexed(digest)}
 
 
 def root_cases():
@@ -213,12 +225,15 @@ def root_cases():
     genesis = H("RELEASE-GENESIS", network)
     previous = genesis
     for height in (1, 2, 2**33):
-        block, tree, carry = (sample(f"{what} {height}") for what in ("block", "tree", "carry"))
+        block, tree, registry, state = (sample(f"{what} {height}") for what in ("block", "tree", "registry", "state"))
+        slot = {1: None, 2: 0, 2**33: 2**34 + 5}[height]
         time_ms = 1_700_000_000_000 + height
-        root = H("RELEASE-ROOT", network, u64(height), block, u64(time_ms), previous, tree, carry)
+        root = H("RELEASE-ROOT", network, u64(height), block, u64(time_ms), previous,
+                 b"" if slot is None else u64(slot), tree, registry, state)
         yield {
             "header": {"network_id": hexed(network), "height": height, "block": hexed(block), "time_ms": time_ms,
-                       "previous": hexed(previous), "tree_root": hexed(tree), "carry_digest": hexed(carry)},
+                       "previous": hexed(previous), "slot": slot, "tree_root": hexed(tree), "registry": hexed(registry),
+                       "state_digest": hexed(state)},
             "genesis": hexed(genesis), "root": hexed(root),
         }
         previous = root
@@ -266,11 +281,13 @@ def vectors():
         "about": [
             "Written by release.py from docs/certificates.md. Every value must match exactly.",
             "failed: the bytes of every failed code. trees: leaves with their nodes and bundle paths, and the parts of the batch proof of every namespace.",
-            "carry_overs, roots, blocks: carry digest; release root and first previous; body digest, result root, block digest and the bytes that a finalization signs.",
+            "registries, states, roots: registry digest; state digest; release root and first previous.",
+            "blocks: body digest, result root, block digest and the bytes that a finalization signs.",
         ],
         "failed": [{"failed": failed, "bytes": hexed(failed_bytes(failed))} for failed in every_failed()],
         "trees": [tree_case(count) for count in (0, 1, 2, 3, 5, 8, 11, 21)],
-        "carry_overs": list(carry_cases()),
+        "registries": list(registry_cases()),
+        "states": list(state_cases()),
         "roots": list(root_cases()),
         "blocks": list(block_cases()),
     }

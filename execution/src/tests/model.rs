@@ -17,7 +17,9 @@ use revm::{DatabaseRef, ExecuteCommitEvm};
 
 use super::world::*;
 use crate::bundle::{Bundle, Policy};
+use crate::changes::Changes;
 use crate::outcome::{Dropped, Outcome};
+use crate::records::{Record, prefix, records, state_of};
 use crate::simulator::Finished;
 use crate::state::{Account, MemoryState, StateView};
 
@@ -265,6 +267,16 @@ fn check_slot(
     Ok(())
 }
 
+/// What a key-value store does with the records of changes.
+fn write(stored: &mut BTreeMap<Vec<u8>, Vec<u8>>, chain: u64, changes: &Changes) {
+    for Record { key, value } in records(chain, changes) {
+        match value {
+            Some(value) => drop(stored.insert(key, value)),
+            None => drop(stored.remove(&key)),
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
@@ -273,6 +285,10 @@ proptest! {
     fn invariants_1_2_3_random_slots_are_those_of_a_naive_model((chains, slots) in slots()) {
         let mut world = World::new(chains);
         let mut model = naive(&world);
+        let mut stored = BTreeMap::new();
+        for (chain, state) in &world.states {
+            write(&mut stored, *chain, &state.to_changes());
+        }
         for slot in &slots {
             let model_before = model.clone();
             let (mut bundles, mut fates) = (Vec::new(), Vec::new());
@@ -291,9 +307,16 @@ proptest! {
             check_slot(&world, &model_before, &model, &finished)?;
             let supply: Vec<_> = world.states.iter().map(|(c, _)| world.supply(*c)).collect();
             world.apply(&finished);
+            for slot in &finished {
+                write(&mut stored, slot.chain_id, &slot.changes);
+            }
             for (place, (chain, state)) in world.states.iter().enumerate() {
                 prop_assert_eq!(contents(state), naive_contents(&model[chain]));
                 prop_assert_eq!(world.supply(*chain), supply[place]);
+                let records = stored.iter().filter(|(key, _)| key.starts_with(&prefix(*chain)));
+                let records = records.map(|(key, value)| (key.clone(), value.clone()));
+                let read = state_of(*chain, records, state.digest());
+                prop_assert_eq!(read.as_ref(), Ok(state.as_ref()));
             }
         }
     }

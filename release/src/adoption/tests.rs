@@ -3,10 +3,9 @@
 use fairveil_crypto::BundleId;
 
 use super::*;
-use crate::batch::Judged;
-use crate::chain::{JudgedOrder, ReleaseChain};
+use crate::chain::{Judged, JudgedOrder};
 use crate::failed::Failed;
-use crate::release::tests::{judged, network, order, registry};
+use crate::release::tests::{chain, judged, order, registry};
 
 const HEIGHT: Height = Height::new(1);
 
@@ -19,7 +18,7 @@ fn release() -> Release {
         ids.push((BundleId::from_bytes(id), Judged::Failed(Failed::Legs)));
     }
     let order = JudgedOrder { ids, ..order(1, vec![]) };
-    let (release, _) = ReleaseChain::new(network(), registry()).extend(order).unwrap();
+    let release = chain().extend(order).unwrap().release;
     assert!(release.encode().len() > 2 * PART_BYTES);
     release
 }
@@ -73,7 +72,7 @@ fn another_release_is_refused_and_the_next_peer_asked_invariant_1() {
     let (mut adoption, release) = (adoption(), release());
     let root = release.header.root();
     let mut forged = release.clone();
-    forged.batches[0].transactions.push(vec![9].into());
+    forged.batches[0].blocks[0].transactions.push(vec![9].into());
     let other_root = {
         let mut other = release.clone();
         other.header.time_ms += 1;

@@ -6,9 +6,11 @@ use fairveil_crypto::certificate::Emitted;
 use fairveil_mempool::Policy;
 
 use super::*;
+use crate::batch::Block;
 use crate::certificate::ListedRelease;
-use crate::chain::{JudgedOrder, ReleaseChain};
+use crate::chain::{Judged, JudgedOrder, Released};
 use crate::release::Release;
+use crate::slot::{BlockTime, SlotNumber};
 use crate::tree::{NamespaceSet, Tree};
 use crate::validity::valid_bundles;
 use crate::world::{POOL, SEVEN, bundle, leg};
@@ -34,20 +36,20 @@ static SCENE: LazyLock<Scene> = LazyLock::new(|| {
     let bundles: Vec<_> = legs.into_iter().map(|legs| bundle(Policy::Include, legs)).collect();
     let verdicts = valid_bundles(&POOL, &SEVEN.registry, &bundles);
     let judged = |verdict: &Result<_, _>| match verdict {
-        Ok(valid) => crate::batch::Judged::Valid(Clone::clone(valid)),
-        Err(failed) => crate::batch::Judged::Failed(*failed),
+        Ok(valid) => Judged::Valid(Clone::clone(valid)),
+        Err(failed) => Judged::Failed(*failed),
     };
     let mut first: Vec<_> =
         (1u8..).zip(&verdicts).map(|(number, verdict)| (id(number), judged(verdict))).collect();
-    first.push((id(5), crate::batch::Judged::Expired));
-    first.push((id(6), crate::batch::Judged::Failed(Failed::NonceUsed)));
+    first.push((id(5), Judged::Expired));
+    first.push((id(6), Judged::Failed(Failed::NonceUsed)));
     let second = vec![(id(7), judged(&verdicts[1])), (id(8), judged(&verdicts[0]))];
-    let placement = |judged: &crate::batch::Judged| match judged {
-        crate::batch::Judged::Expired => Placement::Expired,
-        crate::batch::Judged::Failed(Failed::NonceUsed) => Placement::NonceUsed,
+    let placement = |judged: &Judged| match judged {
+        Judged::Expired => Placement::Expired,
+        Judged::Failed(Failed::NonceUsed) => Placement::NonceUsed,
         _ => Placement::Open,
     };
-    let mut chain = ReleaseChain::new(SEVEN.network_id, SEVEN.registry.clone());
+    let mut chain = SEVEN.chain();
     let mut scene = Scene {
         releases: Vec::new(),
         orders: Vec::new(),
@@ -60,8 +62,9 @@ static SCENE: LazyLock<Scene> = LazyLock::new(|| {
         let block = order.headers[0].digest();
         let (height, time_ms) = (Height::new(height), order.headers[0].time_ms);
         let released = chain.extend(JudgedOrder { height, block, time_ms, ids }).unwrap();
+        let Released { release, tree, .. } = released;
         scene.orders.push(order);
-        scene.releases.push(released);
+        scene.releases.push((release, tree));
     }
     let listed = scene.releases.iter().map(|(release, _)| ListedRelease {
         height: release.header.height,
@@ -76,8 +79,7 @@ fn bundle_document(height: usize, index: u32) -> BundleDocument {
     let proof = BundleProof::new(tree, index).unwrap();
     let legs = proof.leaf.outcome.legs().iter().map(|leg| {
         let batch = release.batch(leg.chain_id).unwrap();
-        let range = batch.bundles.iter().find(|range| range.id == proof.leaf.id).unwrap();
-        let transactions = batch.leg(range).unwrap().to_vec();
+        let transactions = batch.leg(&proof.leaf.id).unwrap().1.to_vec();
         DocumentLeg { chain_id: leg.chain_id, transactions }
     });
     BundleDocument {
@@ -92,6 +94,7 @@ fn bundle_document(height: usize, index: u32) -> BundleDocument {
 fn batch_document(height: usize, chain_id: u64) -> BatchDocument {
     let (release, tree) = &SCENE.releases[height - 1];
     BatchDocument {
+        skipped: Vec::new(),
         release: release.header,
         certificate: SCENE.certificate.clone(),
         proof: BatchProof::new(tree, chain_id).unwrap(),
@@ -149,7 +152,7 @@ fn bundle_documents_are_refused_each_for_its_reason_invariant_4() {
     assert!(root(refused(&|d| d.release.time_ms += 1)));
     assert!(root(refused(&|d| d.release.previous = Digest::from_bytes([1; 32]))));
     assert!(root(refused(&|d| d.release.tree_root = Digest::from_bytes([1; 32]))));
-    assert!(root(refused(&|d| d.release.carry_digest = Digest::from_bytes([1; 32]))));
+    assert!(root(refused(&|d| d.release.state_digest = Digest::from_bytes([1; 32]))));
     assert!(root(refused(&|d| d.release.height = Height::new(2))));
     let height = Height::new(4);
     assert_eq!(refused(&|d| d.release.height = height), E::NotListed { height });
@@ -215,12 +218,13 @@ fn the_order_shown_must_give_the_outcome() {
 fn batch_documents_are_refused_each_for_its_reason_invariants_2_and_4() {
     let document = batch_document(1, 902);
     assert_eq!(document.verify(&SEVEN.network_id, committee(), 902), Ok(&document.batch));
-    assert_eq!(document.batch.bundles.len(), 3);
+    assert_eq!(document.batch.bundles().count(), 3);
     let refused = |change: &dyn Fn(&mut BatchDocument)| {
         let mut document = batch_document(1, 902);
         change(&mut document);
         document.verify(&SEVEN.network_id, committee(), 902).expect_err("refused")
     };
+    let block_with = |change: &dyn Fn(&mut Block)| refused(&|d| change(&mut d.batch.blocks[0]));
     use BatchError as B;
     use DocumentError::Batch as Of;
     assert!(matches!(
@@ -229,28 +233,39 @@ fn batch_documents_are_refused_each_for_its_reason_invariants_2_and_4() {
     ));
     assert!(matches!(refused(&|d| d.batch.chain_id = 901), Of(B::Chain { .. })));
     assert!(matches!(refused(&|d| d.batch.height = Height::new(2)), Of(B::Height { .. })));
-    assert!(matches!(refused(&|d| d.batch.time_ms += 1), Of(B::Time { .. })));
+    assert!(matches!(refused(&|d| d.batch.slot = SlotNumber::new(2)), Of(B::Slot { .. })));
+    assert!(matches!(block_with(&|b| b.time_ms += 1), Of(B::Place { index: 0, .. })));
+    assert!(matches!(block_with(&|b| b.number += 1), Of(B::Place { index: 0, .. })));
+    let empty = Block { number: 9, time_ms: 9_000, bundles: vec![], transactions: vec![] };
     assert!(matches!(
-        refused(&|d| d.batch.bundles.truncate(2)),
+        refused(&|d| d.batch.blocks.push(empty.clone())),
+        Of(B::Block { block: BlockTime { number: 9, .. } })
+    ));
+    assert!(matches!(
+        refused(&|d| d.batch.blocks.insert(0, empty.clone())),
+        Of(B::Block { block: BlockTime { number: 9, .. } })
+    ));
+    assert!(matches!(
+        block_with(&|b| b.bundles.truncate(2)),
         Of(B::BundleCount { actual: 2, expected: 3 })
     ));
-    assert!(matches!(refused(&|d| d.batch.bundles.swap(0, 1)), Of(B::Bundle { index: 0, .. })));
+    assert!(matches!(block_with(&|b| b.bundles.swap(0, 1)), Of(B::Bundle { index: 0, .. })));
     assert!(matches!(
-        refused(&|d| d.batch.bundles[1].position.index = 0),
+        block_with(&|b| b.bundles[1].position.index = 0),
         Of(B::Position { index: 1, .. })
     ));
     for change in [
-        &(|d: &mut BatchDocument| d.batch.bundles[1].first += 1) as &dyn Fn(&mut BatchDocument),
-        &|d| d.batch.bundles[1].first = 0,
-        &|d| d.batch.bundles[1].count = 0,
-        &|d| d.batch.bundles[1].count = u32::MAX,
+        &(|b: &mut Block| b.bundles[1].first += 1) as &dyn Fn(&mut Block),
+        &|b| b.bundles[1].first = 0,
+        &|b| b.bundles[1].count = 0,
+        &|b| b.bundles[1].count = u32::MAX,
     ] {
-        assert!(matches!(refused(change), Of(B::Range { index: 1, .. })));
+        assert!(matches!(block_with(change), Of(B::Range { index: 1, .. })));
     }
-    assert!(matches!(refused(&|d| d.batch.transactions.swap(0, 1)), Of(B::Leg { index: 0, .. })));
+    assert!(matches!(block_with(&|b| b.transactions.swap(0, 1)), Of(B::Leg { index: 0, .. })));
     assert!(matches!(
-        refused(&|d| d.batch.transactions.push(vec![1].into())),
-        Of(B::Trailing { actual: 5, used: 4 })
+        block_with(&|b| b.transactions.push(vec![1].into())),
+        Of(B::Trailing { block: 1, actual: 5, used: 4 })
     ));
     assert!(matches!(
         refused(&|d| d.proof = batch_document(1, 901).proof),
@@ -268,7 +283,7 @@ fn batch_documents_are_refused_each_for_its_reason_invariants_2_and_4() {
 fn a_rollup_accepts_every_height_once_in_order_invariant_3() {
     let accept = |cursor: &Cursor, document: &BatchDocument| {
         accept_batch(cursor, &SEVEN.network_id, committee(), 902, document)
-            .map(|(batch, cursor)| (batch.bundles.len(), cursor))
+            .map(|(batch, cursor)| (batch.bundles().count(), cursor))
     };
     let start = Cursor::new(&SEVEN.network_id);
     let documents = [1, 2, 3].map(|height| batch_document(height, 902));
@@ -287,11 +302,17 @@ fn a_rollup_accepts_every_height_once_in_order_invariant_3() {
     assert!(matches!(accept(&forked, &documents[1]), Err(AcceptError::Previous { .. })));
     let ahead = Cursor { last: Some(Position { height: Height::new(2), index: 0 }), ..second };
     assert_eq!(accept(&ahead, &documents[1]), Err(AcceptError::Order { id: id(7) }));
+    let late = Cursor { slot: Some(SlotNumber::new(2)), ..second };
+    let again = AcceptError::Slot { actual: SlotNumber::new(2) };
+    assert_eq!(accept(&late, &documents[1]), Err(again));
+    let block = BlockTime { number: 2, time_ms: 1_999 };
+    let high = Cursor { block: Some(block), ..second };
+    assert!(matches!(accept(&high, &documents[1]), Err(AcceptError::Block { .. })));
     let mut broken = documents[1].clone();
-    broken.batch.time_ms += 1;
-    let expected = AcceptError::Document(DocumentError::Batch(BatchError::Time {
-        actual: 2_001,
-        expected: 2_000,
+    broken.batch.slot = SlotNumber::new(3);
+    let expected = AcceptError::Document(DocumentError::Batch(BatchError::Slot {
+        actual: SlotNumber::new(3),
+        expected: Some(SlotNumber::new(2)),
     }));
     assert_eq!(accept(&second, &broken), Err(expected));
 }

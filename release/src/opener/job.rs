@@ -16,8 +16,7 @@ use fairveil_mempool::{Bundle, FailedReason};
 
 use super::PreparedShares;
 use super::division::{Hint, Parts, Told};
-use crate::batch::Judged;
-use crate::chain::JudgedOrder;
+use crate::chain::{Judged, JudgedOrder};
 use crate::failed::Failed;
 use crate::registry::Registry;
 use crate::validity::valid_bundles;

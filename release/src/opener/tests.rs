@@ -16,7 +16,6 @@ use fairveil_mempool::Policy;
 use proptest::prelude::*;
 
 use super::*;
-use crate::chain::ReleaseChain;
 use crate::evidence::Offence;
 use crate::world::{Forged, POOL, SEVEN, bundle, index, leg};
 
@@ -122,8 +121,8 @@ impl Run {
     fn release(&self) -> Vec<u8> {
         let [opened] = &self.opened[..] else { panic!("{} orders opened", self.opened.len()) };
         let judged = opened.judge(&SEVEN.registry, &POOL);
-        let mut chain = ReleaseChain::new(SEVEN.network_id, SEVEN.registry.clone());
-        chain.extend(judged).unwrap().0.encode()
+        let mut chain = SEVEN.chain();
+        chain.extend(judged).unwrap().release.encode()
     }
 }
 
@@ -170,7 +169,7 @@ fn every_kind_of_bundle_has_its_outcome() {
         "released",
     ];
     assert_eq!(codes.collect::<Vec<_>>(), expected);
-    assert_eq!(release.batches.iter().map(|batch| batch.transactions.len()).sum::<usize>(), 5);
+    assert_eq!(release.batches.iter().map(|batch| batch.transactions().count()).sum::<usize>(), 5);
     assert!(release.check(&SEVEN.registry).is_ok());
 }
 

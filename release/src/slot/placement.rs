@@ -43,6 +43,17 @@ pub struct Placement {
     rollups: Vec<Lane>,
 }
 
+/// Where a bundle's legs have room.
+#[derive(Clone, Debug)]
+pub struct Place(Vec<Found>);
+
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    leg: LegSize,
+    block: usize,
+    time: BlockTime,
+}
+
 #[derive(Clone, Debug)]
 struct Lane {
     limits: BlockLimits,
@@ -75,18 +86,25 @@ impl Placement {
         Self { rollups: rollups.into_iter().map(lane).collect() }
     }
 
-    /// Places the next bundle of the fair order, which has at most one leg on a rollup: the block of
-    /// each leg. Or nothing, and the first leg that has no room; if the bundle waits for it,
-    /// [`Self::close`] keeps its place.
-    pub fn place(&mut self, legs: &[LegSize]) -> Result<Vec<BlockTime>, usize> {
+    /// Where the next bundle of the fair order, which has at most one leg on a rollup, would stand.
+    /// Or the first leg that has no room; if the bundle waits for it, [`Self::close`] keeps its
+    /// place.
+    pub fn find(&self, legs: &[LegSize]) -> Result<Place, usize> {
         let several = legs.len() > 1;
         let mut found = Vec::with_capacity(legs.len());
         for (number, leg) in legs.iter().enumerate() {
-            let lane = self.rollups.get(leg.rollup);
-            found.push(lane.and_then(|lane| lane.room(leg, several)).ok_or(number)?);
+            let lane = self.rollups.get(leg.rollup).ok_or(number)?;
+            let block = lane.room(leg, several).ok_or(number)?;
+            found.push(Found { leg: *leg, block, time: lane.blocks[block].time });
         }
-        let placed = legs.iter().zip(found);
-        Ok(placed.map(|(leg, block)| self.rollups[leg.rollup].fill(leg, block)).collect())
+        Ok(Place(found))
+    }
+
+    /// Places the bundle there, if nothing was placed since.
+    pub fn fill(&mut self, place: &Place) {
+        for Found { leg, block, .. } in &place.0 {
+            self.rollups[leg.rollup].fill(leg, *block);
+        }
     }
 
     /// Closes the rollups of these legs for the rest of the slot.
@@ -98,9 +116,16 @@ impl Placement {
         }
     }
 
-    /// Whether a bundle waits that would have been placed here.
-    pub fn is_full(&self) -> bool {
-        self.rollups.iter().any(|lane| lane.closed)
+    /// Whether nothing more can be placed on any rollup.
+    pub fn is_closed(&self) -> bool {
+        self.rollups.iter().all(|lane| lane.closed)
+    }
+}
+
+impl Place {
+    /// The block of each leg, in the order of the legs.
+    pub fn blocks(&self) -> impl Iterator<Item = BlockTime> {
+        self.0.iter().map(|found| found.time)
     }
 }
 
@@ -119,12 +144,11 @@ impl Lane {
         (from..self.blocks.len()).find(|block| fits(&self.blocks[*block]))
     }
 
-    fn fill(&mut self, leg: &LegSize, block: usize) -> BlockTime {
+    fn fill(&mut self, leg: &LegSize, block: usize) {
         self.reached = block;
         let filled = &mut self.blocks[block];
         filled.gas += leg.gas;
         filled.bytes += leg.bytes;
-        filled.time
     }
 }
 
@@ -150,6 +174,14 @@ mod tests {
         LegSize { rollup, gas, bytes: 1 }
     }
 
+    impl Placement {
+        fn place(&mut self, legs: &[LegSize]) -> Result<Vec<BlockTime>, usize> {
+            let place = self.find(legs)?;
+            self.fill(&place);
+            Ok(place.blocks().collect())
+        }
+    }
+
     fn numbers(placed: Result<Vec<BlockTime>, usize>) -> Vec<u64> {
         placed.unwrap().iter().map(|block| block.number).collect()
     }
@@ -168,16 +200,16 @@ mod tests {
     fn invariants_2_and_5_what_waits_takes_nothing_and_closes_its_rollups() {
         let mut slot = slot();
         assert_eq!(numbers(slot.place(&[leg(2, 8)])), [4]);
-        assert!(!slot.is_full());
         let waits = [leg(0, 10), leg(2, 3)];
         assert_eq!(slot.place(&waits), Err(1));
-        assert!(!slot.is_full());
         slot.close(&waits);
-        assert!(slot.is_full());
+        assert!(!slot.is_closed());
         assert_eq!(slot.place(&[leg(0, 1)]), Err(0));
         assert_eq!(slot.place(&[leg(2, 1)]), Err(0));
         assert_eq!(numbers(slot.place(&[leg(1, 10)])), [2]);
         assert_eq!(slot.place(&[leg(3, 1)]), Err(0), "no such rollup");
+        slot.close(&[leg(1, 1)]);
+        assert!(slot.is_closed());
     }
 
     #[test]
@@ -227,7 +259,7 @@ mod tests {
                     }
                 }
             }
-            prop_assert_eq!(slot.is_full(), closed.contains(&true));
+            prop_assert_eq!(slot.is_closed(), closed == [true; 3]);
         }
     }
 }

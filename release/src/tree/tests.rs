@@ -9,9 +9,14 @@ pub(crate) fn id(number: u32) -> BundleId {
 }
 
 pub(crate) fn released(index: u32, chain_ids: &[u64]) -> Leaf {
-    let legs = chain_ids.iter().map(|chain| LegDigest::new(*chain, &[vec![2, index as u8].into()]));
+    let legs = chain_ids.iter().map(|chain| released_leg(*chain, index));
     let position = Position { height: Height::new(7), index };
     Leaf { id: id(index), position, outcome: Outcome::Released { legs: legs.collect() } }
+}
+
+pub(crate) fn released_leg(chain_id: u64, index: u32) -> ReleasedLeg {
+    let digest = LegDigest::new(chain_id, &[vec![2, index as u8].into()]).digest;
+    ReleasedLeg { chain_id, block: BlockTime { number: 4, time_ms: 2_000 }, digest }
 }
 
 pub(crate) fn failed(index: u32) -> Leaf {
@@ -55,17 +60,26 @@ fn levels_equal_the_recursive_definition() {
 #[test]
 fn the_root_fixes_everything_invariant_1() {
     let base = vec![released(0, &[901, 902]), failed(1), released(2, &[903])];
+    let carried = |chains: &[u64]| Outcome::Carried {
+        legs: chains.iter().map(|chain| LegDigest::new(*chain, &[])).collect(),
+    };
+    let moved = |block| Outcome::Released {
+        legs: vec![ReleasedLeg { block, ..released_leg(901, 0) }, released_leg(902, 0)],
+    };
     let root = |leaves: &[Leaf]| Tree::new(namespaces(), leaves.to_vec()).unwrap().root();
     let expected = root(&base);
     let mut roots = vec![expected, root(&base[..2]), root(&base[1..])];
     type Change<'a> = &'a dyn Fn(&mut Vec<Leaf>);
-    let changes: [Change<'_>; 9] = [
+    let changes: [Change<'_>; 12] = [
         &|leaves| leaves[0].id = id(9),
         &|leaves| leaves[0].position.height = Height::new(6),
         &|leaves| leaves[2].position.index = 3,
         &|leaves| leaves[1].outcome = Outcome::Failed(Failed::Rho),
         &|leaves| leaves[1].outcome = Outcome::Expired,
-        &|leaves| leaves[1].outcome = Outcome::Carried,
+        &|leaves| leaves[1].outcome = carried(&[901]),
+        &|leaves| leaves[1].outcome = carried(&[901, 902]),
+        &|leaves| leaves[0].outcome = moved(BlockTime { number: 5, time_ms: 2_000 }),
+        &|leaves| leaves[0].outcome = moved(BlockTime { number: 4, time_ms: 2_001 }),
         &|leaves| leaves[0] = released(0, &[901]),
         &|leaves| leaves[0] = released(0, &[901, 902, 903]),
         &|leaves| leaves.push(failed(5)),

@@ -2,9 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fairveil_crypto::BlockDigest;
+use fairveil_mempool::Policy;
 use proptest::prelude::*;
 
 use super::*;
+use crate::carry_over::{MAX_WAITING, MAX_WAITING_BYTES};
+use crate::chain::{Judged, JudgedOrder, ReleaseChain, Released};
+use crate::states::RollupStates;
 
 fn id(height: u64, index: usize) -> BundleId {
     let mut bytes = [0; 32];
@@ -14,11 +19,12 @@ fn id(height: u64, index: usize) -> BundleId {
 }
 
 fn leg(chain_id: u64, gas: u64, bytes: usize) -> ValidLeg {
-    ValidLeg { chain_id, gas, transactions: vec![vec![chain_id as u8; bytes].into()] }
+    let transactions = vec![vec![chain_id as u8; bytes].into()];
+    ValidLeg { chain_id, gas, transactions, senders: Vec::new() }
 }
 
 fn valid(legs: Vec<ValidLeg>) -> Judged {
-    Judged::Valid(ValidBundle::unchecked(legs))
+    Judged::Valid(ValidBundle::unchecked(Policy::Include, legs))
 }
 
 fn registry(gas_limit: u64, byte_limit: u64) -> Registry {
@@ -27,32 +33,32 @@ fn registry(gas_limit: u64, byte_limit: u64) -> Registry {
     Registry::new(vec![rollup(901), rollup(902), rollup(903)]).unwrap()
 }
 
-fn slot(height: u64) -> Slot {
+fn run(registry: &Registry, heights: Vec<Vec<Judged>>) -> Vec<Released> {
+    let mut chain = chain(registry);
+    heights.into_iter().zip(1u64..).map(|(ids, height)| extend(&mut chain, height, ids)).collect()
+}
+
+fn chain(registry: &Registry) -> ReleaseChain {
     let network_id = NetworkId::from_bytes([9; 32]);
-    Slot { network_id, height: Height::new(height), time_ms: 1_000 * height }
+    ReleaseChain::new(network_id, registry.clone(), RollupStates::default()).unwrap()
 }
 
-fn run(registry: &Registry, heights: Vec<Vec<Judged>>) -> Vec<Cut> {
-    let mut carry_over = CarryOver::default();
-    let mut cuts = Vec::new();
-    for (judged, height) in heights.into_iter().zip(1u64..) {
-        let ids = judged.into_iter().enumerate();
-        let order = ids.map(|(index, judged)| (id(height, index), judged)).collect();
-        let cut = cut(registry, slot(height), carry_over, order);
-        carry_over = cut.carry_over.clone();
-        cuts.push(cut);
-    }
-    cuts
+fn extend(chain: &mut ReleaseChain, height: u64, judged: Vec<Judged>) -> Released {
+    let ids = judged.into_iter().enumerate();
+    let ids = ids.map(|(index, judged)| (id(height, index), judged)).collect();
+    let block = BlockDigest::from_bytes([1; 32]);
+    let order = JudgedOrder { height: Height::new(height), block, time_ms: 1_000 * height, ids };
+    let released = chain.extend(order).unwrap();
+    released.release.check(chain.registry()).unwrap();
+    released
 }
 
-fn codes(cut: &Cut) -> Vec<&'static str> {
-    let code = |leaf: &Leaf| match &leaf.outcome {
-        Outcome::Released { .. } => "released",
-        Outcome::Failed(failed) => failed.code(),
-        Outcome::Expired => "expired",
-        Outcome::Carried => "carried",
-    };
-    cut.leaves.iter().map(code).collect()
+fn codes(released: &Released) -> Vec<&'static str> {
+    released.release.leaves.iter().map(|leaf| leaf.outcome.code()).collect()
+}
+
+fn ranges(batch: &Batch) -> Vec<BundleRange> {
+    batch.bundles().map(|(_, range)| *range).collect()
 }
 
 #[test]
@@ -63,15 +69,14 @@ fn failed_and_expired_ids_are_no_ops_at_their_place() {
         vec![vec![one(), Judged::Failed(Failed::Aead), one(), Judged::Expired, one()]],
     );
     assert_eq!(codes(&cuts[0]), ["released", "aead", "released", "expired", "released"]);
-    let places: Vec<_> = cuts[0].batches[0]
-        .bundles
-        .iter()
-        .map(|range| (range.position.index, range.first))
-        .collect();
+    let batches = &cuts[0].release.batches;
+    let places: Vec<_> =
+        ranges(&batches[0]).iter().map(|range| (range.position.index, range.first)).collect();
     assert_eq!(places, [(0, 0), (2, 1), (4, 2)]);
-    assert_eq!(cuts[0].batches.len(), 3);
-    assert!(cuts[0].batches[2].transactions.is_empty());
-    assert_eq!(cuts[0].batches[1].time_ms, 1_000);
+    assert_eq!(batches.len(), 3);
+    assert!(batches[2].is_empty());
+    let block = BlockTime { number: 1, time_ms: 1_000 };
+    assert_eq!((batches[1].blocks.len(), batches[1].blocks[0].time()), (1, block));
 }
 
 #[test]
@@ -88,7 +93,7 @@ fn what_exceeds_an_empty_slot_fails_at_once() {
     );
     let expected = ["released", "capacity", "capacity", "released", "unknown_rollup"];
     assert_eq!(codes(&cuts[0]), expected);
-    let leaf = &cuts[0].leaves[2].outcome;
+    let leaf = &cuts[0].release.leaves[2].outcome;
     assert_eq!(*leaf, Outcome::Failed(Failed::Capacity { rollup: 903 }));
 }
 
@@ -111,72 +116,55 @@ fn a_waiting_bundle_closes_its_rollups_for_all_that_follow() {
     assert_eq!(codes(&cuts[0]), ["released", "carried", "carried", "carried", "carried"]);
     assert_eq!(codes(&cuts[1]), ["released", "released", "released", "released", "released"]);
     let order = |batch: &Batch| {
-        let positions = batch.bundles.iter().map(|range| range.position);
+        let positions = ranges(batch).into_iter().map(|range| range.position);
         positions.map(|position| (position.height.get(), position.index)).collect::<Vec<_>>()
     };
-    assert_eq!(order(&cuts[1].batches[0]), [(1, 1), (1, 2)]);
-    assert_eq!(order(&cuts[1].batches[1]), [(1, 1), (1, 3)]);
-    assert_eq!(order(&cuts[1].batches[2]), [(1, 3), (1, 4), (2, 0)]);
+    assert_eq!(order(&cuts[1].release.batches[0]), [(1, 1), (1, 2)]);
+    assert_eq!(order(&cuts[1].release.batches[1]), [(1, 1), (1, 3)]);
+    assert_eq!(order(&cuts[1].release.batches[2]), [(1, 3), (1, 4), (2, 0)]);
 }
 
 #[test]
 fn a_rollup_that_is_paused_or_leaves_fails_what_waits_for_it() {
     let open = registry(10, 10);
-    let heights = vec![vec![valid(vec![leg(901, 6, 1)]), valid(vec![leg(901, 6, 1)])]];
-    let waiting = run(&open, heights).remove(0).carry_over;
-    assert_eq!(waiting.waiting().len(), 1);
+    let mut waiting = CarryOver::default();
+    let position = Position { height: Height::new(1), index: 1 };
+    let bundle = ValidBundle::unchecked(Policy::Include, vec![leg(901, 6, 1)]);
+    waiting.insert(Waiting { id: id(1, 1), position, bundle });
     let mut rollups = open.rollups().to_vec();
     rollups[0].paused = true;
     let paused = Registry::new(rollups.clone()).unwrap();
-    let after = cut(&paused, slot(2), waiting.clone(), Vec::new());
-    assert_eq!(codes(&after), ["rollup_paused"]);
     let left = Registry::new(rollups.split_off(1)).unwrap();
-    assert_eq!(codes(&cut(&left, slot(2), waiting, Vec::new())), ["unknown_rollup"]);
-}
-
-#[test]
-fn the_room_to_wait_is_bounded_invariant_5() {
-    let small = registry(1, 1 << 30);
-    let many = (0..MAX_WAITING + 3).map(|_| valid(vec![leg(901, 1, 1)])).collect();
-    let cuts = run(&small, vec![many, vec![], vec![]]);
-    let first = codes(&cuts[0]);
-    assert_eq!(first[0], "released");
-    assert!(first[1..=MAX_WAITING].iter().all(|code| *code == "carried"));
-    assert_eq!(first[MAX_WAITING + 1..], ["capacity", "capacity"]);
-    assert!(cuts[0].carry_over.is_half_full());
-    for (cut, waited) in cuts[1..].iter().zip(1..) {
-        assert_eq!(codes(cut)[0], "released");
-        assert!(codes(cut)[1..].iter().all(|code| *code == "carried"));
-        assert_eq!(cut.carry_over.waiting().len(), MAX_WAITING - waited);
+    for (registry, code) in [(paused, "rollup_paused"), (left, "unknown_rollup")] {
+        let network_id = NetworkId::from_bytes([9; 32]);
+        let slot = Slot { network_id, height: Height::new(2), number: SlotNumber::new(2) };
+        let block = |_: &Rollup| vec![BlockTime { number: 2, time_ms: 2 }];
+        let mut waits = waiting.clone();
+        let cut = cut(&registry, slot, block, None, &mut waits).unwrap();
+        assert_eq!(cut.leaves[0].outcome.code(), code);
+        assert!(waits.is_empty());
     }
-    let quarter = (MAX_WAITING_BYTES / 4) as usize;
-    let large = vec![valid(vec![leg(901, 1, quarter)]); 6];
-    let cuts = run(&small, vec![large, vec![]]);
-    let expected = ["released", "carried", "carried", "carried", "carried", "capacity"];
-    assert_eq!(codes(&cuts[0]), expected);
-    assert!(cuts[0].carry_over.is_half_full());
-    assert!(!CarryOver::default().is_half_full());
 }
 
 #[test]
-fn the_carry_digest_covers_everything_that_waits_invariant_6() {
-    let digest = |waiting: Vec<Waiting>| CarryOver { waiting }.digest();
-    let bundle = |legs| ValidBundle::unchecked(legs);
-    let position = Position { height: Height::new(1), index: 2 };
-    let base = Waiting { id: id(1, 2), position, bundle: bundle(vec![leg(901, 5, 3)]) };
-    let later = Position { height: Height::new(1), index: 3 };
-    let digests = BTreeSet::from([
-        digest(vec![]),
-        digest(vec![base.clone()]),
-        digest(vec![base.clone(), base.clone()]),
-        digest(vec![Waiting { id: id(1, 3), ..base.clone() }]),
-        digest(vec![Waiting { position: later, ..base.clone() }]),
-        digest(vec![Waiting { bundle: bundle(vec![leg(902, 5, 3)]), ..base.clone() }]),
-        digest(vec![Waiting { bundle: bundle(vec![leg(901, 6, 3)]), ..base.clone() }]),
-        digest(vec![Waiting { bundle: bundle(vec![leg(901, 5, 4)]), ..base.clone() }]),
-        digest(vec![Waiting { bundle: bundle(vec![leg(901, 5, 3), leg(902, 5, 3)]), ..base }]),
-    ]);
-    assert_eq!(digests.len(), 9);
+fn the_room_to_wait_is_bounded_and_nobody_who_waits_fails_for_it() {
+    let small = registry(1, 1 << 30);
+    let many = (0..MAX_WAITING + 2).map(|_| valid(vec![leg(901, 1, 1)])).collect();
+    let mut chain = chain(&small);
+    let first = codes(&extend(&mut chain, 1, many));
+    assert_eq!(first[0], "released");
+    assert!(first[1..MAX_WAITING].iter().all(|code| *code == "carried"));
+    assert_eq!(first[MAX_WAITING..], ["capacity", "capacity"]);
+    assert!(chain.waiting().is_half_full());
+    for height in 2..4 {
+        assert_eq!(codes(&extend(&mut chain, height, Vec::new())), ["released"]);
+    }
+    assert_eq!(chain.waiting().len(), MAX_WAITING - 3);
+    let quarter = (MAX_WAITING_BYTES / 4) as usize;
+    let large = vec![valid(vec![leg(901, 1, quarter)]); 5];
+    let expected = ["released", "carried", "carried", "carried", "capacity"];
+    assert_eq!(codes(&run(&small, vec![large])[0]), expected);
+    assert!(!CarryOver::default().is_half_full());
 }
 
 fn any_judged() -> impl Strategy<Value = Judged> {
@@ -198,7 +186,7 @@ fn naive(registry: &Registry, heights: &[Vec<Judged>]) -> BTreeMap<BundleId, Opt
         for (index, judged) in judged.iter().enumerate() {
             let fits = |leg: &ValidLeg| {
                 let rollup = registry.rollup(leg.chain_id).unwrap();
-                leg.gas <= rollup.gas_limit && leg_bytes(leg) <= rollup.byte_limit
+                leg.gas <= rollup.gas_limit && leg.length_bytes() <= rollup.byte_limit
             };
             match judged {
                 Judged::Valid(bundle) if bundle.legs().iter().all(fits) => {
@@ -222,7 +210,8 @@ fn naive(registry: &Registry, heights: &[Vec<Judged>]) -> BTreeMap<BundleId, Opt
                 let on_rollup: Vec<_> =
                     on_rollup.filter(|other| other.chain_id == leg.chain_id).collect();
                 on_rollup.iter().map(|leg| leg.gas).sum::<u64>() <= rollup.gas_limit
-                    && on_rollup.iter().map(|leg| leg_bytes(leg)).sum::<u64>() <= rollup.byte_limit
+                    && on_rollup.iter().map(|leg| leg.length_bytes()).sum::<u64>()
+                        <= rollup.byte_limit
             });
             if room && !behind {
                 placed.push(at);
@@ -248,21 +237,25 @@ proptest! {
         let bundles: usize = heights.iter().map(Vec::len).sum();
         heights.resize(heights.len() + bundles, Vec::new());
         let cuts = run(&registry, heights.clone());
-        prop_assert!(cuts.last().unwrap().carry_over.waiting().is_empty());
-
         let mut slots: BTreeMap<BundleId, (u64, BTreeSet<u64>)> = BTreeMap::new();
         let mut ended = BTreeSet::new();
         let mut last: BTreeMap<u64, Position> = BTreeMap::new();
         for (cut, height) in cuts.iter().zip(1u64..) {
-            for leaf in &cut.leaves {
-                if leaf.outcome != Outcome::Carried {
+            let mut waits = BTreeSet::new();
+            for leaf in &cut.release.leaves {
+                if matches!(leaf.outcome, Outcome::Carried { .. }) {
+                    prop_assert_eq!(leaf.position.height.get(), height);
+                    prop_assert!(waits.insert(leaf.id));
+                } else {
                     prop_assert!(ended.insert(leaf.id), "two outcomes");
                 }
             }
-            for (batch, rollup) in cut.batches.iter().zip(registry.rollups()) {
+            let waiting: BTreeSet<_> = cut.release.waiting.iter().map(|one| one.id).collect();
+            prop_assert_eq!(waiting, waits);
+            for (batch, rollup) in cut.release.batches.iter().zip(registry.rollups()) {
                 let mut used = 0;
                 let mut gas = 0;
-                for range in &batch.bundles {
+                for (block, range) in batch.bundles() {
                     prop_assert_eq!(range.first, used);
                     used += range.count;
                     let before = last.insert(batch.chain_id, range.position);
@@ -276,11 +269,12 @@ proptest! {
                         panic!("a failed bundle in a batch");
                     };
                     let leg = bundle.legs().iter().find(|leg| leg.chain_id == batch.chain_id);
-                    prop_assert_eq!(batch.leg(range), leg.map(|leg| leg.transactions()));
+                    prop_assert_eq!(block.leg(range), leg.map(|leg| leg.transactions()));
                     gas += leg.unwrap().gas;
                 }
-                prop_assert_eq!(used as usize, batch.transactions.len());
-                let bytes: u64 = batch.transactions.iter().map(RawTransaction::length_bytes).sum();
+                prop_assert_eq!(used as usize, batch.transactions().count());
+                prop_assert!(batch.blocks.len() <= 1);
+                let bytes: u64 = batch.transactions().map(RawTransaction::length_bytes).sum();
                 prop_assert!(gas <= rollup.gas_limit && bytes <= rollup.byte_limit);
             }
         }

@@ -1,0 +1,279 @@
+//! The states of the rollups that are simulated, and the simulation of one slot over them.
+//!
+//! # Bytes
+//!
+//! The state digest of a release is `H(RELEASE-STATE, rollup 1, rollup 2, ...)` over the rollups
+//! with a state, ascending, each as chain_id (8) ‖ digest of its state (32), which
+//! [`fairveil_execution::state`] defines; notation as in [`crate::tree`].
+//!
+//! # Invariants
+//!
+//! 1. There is a state for every registered rollup that has one, and for no other; each began as
+//!    the genesis that the registry names.
+//! 2. States change by whole slots: what a slot changed is applied at its end, or nothing is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256};
+use fairveil_crypto::Digest;
+use fairveil_crypto::domain::{Hasher, Tag};
+use fairveil_execution::block::{Block, Hardfork, L1Fees};
+use fairveil_execution::bundle::{self, Bundle};
+use fairveil_execution::outcome::{
+    Dropped, Fault as Failure, Invalid as Refused, LegReceipts, Outcome,
+};
+use fairveil_execution::sender::{RecoveredTransaction, SenderError, SetCode, SignedTransaction};
+use fairveil_execution::simulator::{Finished, Limits, Rollup as Lane, Simulator};
+use fairveil_execution::state::{MemoryState, StateView};
+use fairveil_mempool::Policy;
+use thiserror::Error;
+
+use crate::failed::{Failed, Fault, Invalid};
+use crate::registry::{EmbeddedState, Registry, Rollup};
+use crate::slot::BlockTime;
+use crate::validity::{ValidBundle, ValidLeg};
+
+/// The states of the rollups that are simulated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RollupStates(BTreeMap<u64, Arc<MemoryState>>);
+
+/// Why states are not those that a registry names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum StatesError {
+    /// No state of a rollup that has one.
+    #[error("there is no genesis for rollup {chain_id}, whose genesis has digest {expected}")]
+    Missing {
+        /// The rollup.
+        chain_id: u64,
+        /// The digest of its genesis.
+        expected: Digest,
+    },
+    /// Another genesis.
+    #[error("the genesis for rollup {chain_id} has digest {actual}, expected {expected}")]
+    Genesis {
+        /// The rollup.
+        chain_id: u64,
+        /// The digest of the state at hand.
+        actual: Digest,
+        /// The digest that the registry names.
+        expected: Digest,
+    },
+    /// A state of a rollup that has none, or is not registered.
+    #[error("a genesis for rollup {chain_id}, which is not simulated")]
+    Needless {
+        /// The rollup.
+        chain_id: u64,
+    },
+}
+
+/// A slot that is being simulated.
+pub(crate) struct Simulation<'a> {
+    registry: &'a Registry,
+    simulator: Simulator,
+}
+
+impl RollupStates {
+    /// The states of these rollups at their beginning.
+    pub fn new(
+        registry: &Registry,
+        mut genesis: BTreeMap<u64, MemoryState>,
+    ) -> Result<Self, StatesError> {
+        let mut states = BTreeMap::new();
+        for Rollup { chain_id, state, .. } in registry.rollups() {
+            let Some(EmbeddedState { genesis: expected, .. }) = *state else { continue };
+            let chain_id = *chain_id;
+            let missing = StatesError::Missing { chain_id, expected };
+            let state = genesis.remove(&chain_id).ok_or(missing)?;
+            let actual = state.digest();
+            if actual != expected {
+                return Err(StatesError::Genesis { chain_id, actual, expected });
+            }
+            states.insert(chain_id, Arc::new(state));
+        }
+        match genesis.keys().next() {
+            Some(&chain_id) => Err(StatesError::Needless { chain_id }),
+            None => Ok(Self(states)),
+        }
+    }
+
+    /// States that were stored by their sequencer.
+    pub fn restore(states: BTreeMap<u64, MemoryState>) -> Self {
+        Self(states.into_iter().map(|(chain_id, state)| (chain_id, Arc::new(state))).collect())
+    }
+
+    /// The state of a rollup.
+    pub fn state(&self, chain_id: u64) -> Option<&MemoryState> {
+        self.0.get(&chain_id).map(Arc::as_ref)
+    }
+
+    /// The digest of every state, by chain id.
+    pub fn digests(&self) -> BTreeMap<u64, Digest> {
+        self.0.iter().map(|(chain_id, state)| (*chain_id, state.digest())).collect()
+    }
+
+    /// What a release root commits to.
+    pub fn digest(&self) -> Digest {
+        self.digest_after(&[])
+    }
+
+    /// The same once these changes are applied.
+    pub(crate) fn digest_after(&self, finished: &[Finished]) -> Digest {
+        let mut digests = self.digests();
+        digests.extend(finished.iter().map(|finished| (finished.chain_id, finished.digest)));
+        state_digest(&digests)
+    }
+
+    /// A slot over these states; none if no rollup is simulated.
+    pub(crate) fn simulation<'a>(&self, registry: &'a Registry) -> Option<Simulation<'a>> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let lane = |(chain_id, state): (&u64, &Arc<MemoryState>)| {
+            let rollup = registry.rollup(*chain_id)?;
+            let view: Arc<dyn StateView> = Arc::clone(state) as _;
+            let block = block_of(rollup, BlockTime { number: 0, time_ms: 0 });
+            Some(Lane { chain_id: *chain_id, view: Some(view), digest: state.digest(), block })
+        };
+        let lanes: Vec<_> = self.0.iter().filter_map(lane).collect();
+        let simulator = Simulator::new(lanes, Limits::default()).ok()?;
+        Some(Simulation { registry, simulator })
+    }
+
+    /// Applies what a slot changed.
+    pub(crate) fn apply(&mut self, finished: &[Finished]) {
+        for Finished { chain_id, changes, .. } in finished {
+            if let Some(state) = self.0.get_mut(chain_id) {
+                Arc::make_mut(state).apply(changes);
+            }
+        }
+    }
+}
+
+impl Simulation<'_> {
+    /// Simulates the next bundle, each leg in its block: the receipts of the legs whose rollups are
+    /// simulated, or why the bundle is dropped.
+    pub(crate) fn simulate(
+        &mut self,
+        bundle: &ValidBundle,
+        blocks: &[BlockTime],
+    ) -> Result<Vec<LegReceipts>, Failed> {
+        let (mut legs, mut places) = (Vec::new(), Vec::new());
+        for ((leg, block), place) in bundle.legs().iter().zip(blocks).zip(0u16..) {
+            let rollup = self.registry.rollup(leg.chain_id());
+            let Some(rollup) = rollup.filter(|rollup| rollup.state.is_some()) else { continue };
+            self.simulator.enter(rollup.chain_id, block_of(rollup, *block));
+            legs.push(recovered(leg, place, rollup)?);
+            places.push(place);
+        }
+        if legs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let policy = match bundle.policy() {
+            Policy::Include => bundle::Policy::Include,
+            Policy::Execute => bundle::Policy::Execute,
+        };
+        // What is statically valid has sorted legs, each with transactions for its chain.
+        let bundle = Bundle::new(policy, legs).map_err(|_| Failed::Legs)?;
+        let first = bundle.legs().first().map_or(0, |leg| leg.chain_id);
+        match self.simulator.simulate(&bundle) {
+            Outcome::Kept { legs } => Ok(legs),
+            Outcome::Unavailable { chain_id } => Err(Failed::StateUnavailable { rollup: chain_id }),
+            Outcome::Dropped(dropped) => Err(failed(&dropped, &places, first)),
+        }
+    }
+
+    /// What the slot changed; or the rollup whose state could not be read.
+    pub(crate) fn finish(self) -> Result<Vec<Finished>, u64> {
+        self.simulator.finish().map_err(|unavailable| unavailable.chain_id)
+    }
+}
+
+/// What a release root commits to of these states, by chain id.
+pub fn state_digest(states: &BTreeMap<u64, Digest>) -> Digest {
+    let mut hasher = Hasher::new(Tag::ReleaseState);
+    for (chain_id, digest) in states {
+        let mut item = chain_id.to_be_bytes().to_vec();
+        item.extend(digest.as_bytes());
+        hasher.item(&item);
+    }
+    hasher.finish()
+}
+
+/// The block that a rollup makes, as its transactions see it.
+pub fn block_of(rollup: &Rollup, time: BlockTime) -> Block {
+    Block {
+        number: time.number,
+        timestamp_s: time.time_ms / 1_000,
+        base_fee: rollup.state.map_or(0, |state| state.base_fee),
+        gas_limit: rollup.gas_limit,
+        beneficiary: Address::ZERO,
+        prevrandao: B256::ZERO,
+        hardfork: Hardfork::Isthmus,
+        l1_fees: L1Fees::Nothing,
+    }
+}
+
+/// A leg for the simulation; its senders were recovered when it was judged.
+fn recovered(leg: &ValidLeg, place: u16, rollup: &Rollup) -> Result<bundle::Leg, Failed> {
+    let set_code = if rollup.allows_set_code { SetCode::Taken } else { SetCode::Refused };
+    let chain_id = rollup.chain_id;
+    let sent =
+        leg.transactions().iter().zip(leg.senders()).zip(0u16..).map(|((raw, sender), tx)| {
+            let raw = raw.clone().into_bytes();
+            let signed = SignedTransaction { raw, chain_id, set_code };
+            signed.sent_by(*sender).map_err(|why| Failed::LegInvalid {
+                leg: place,
+                tx,
+                why: form(why),
+            })
+        });
+    let transactions = sent.collect::<Result<Vec<RecoveredTransaction>, _>>()?;
+    Ok(bundle::Leg { chain_id, transactions })
+}
+
+fn failed(dropped: &Dropped, places: &[u16], first: u64) -> Failed {
+    let place = |leg: u16| places.get(usize::from(leg)).copied().unwrap_or(leg);
+    match dropped {
+        Dropped::Gas { .. } => Failed::Capacity { rollup: first },
+        Dropped::Invalid { leg, tx, why } => {
+            Failed::LegInvalid { leg: place(*leg), tx: *tx, why: invalid(why) }
+        }
+        Dropped::Failed { leg, tx, why } => {
+            let why = match why {
+                Failure::Reverted { .. } => Fault::Reverted,
+                Failure::Halted(_) => Fault::Halted,
+            };
+            Failed::LegFailed { leg: place(*leg), tx: *tx, why }
+        }
+    }
+}
+
+fn invalid(why: &Refused) -> Invalid {
+    match why {
+        Refused::NonceTooLow { .. } => Invalid::NonceTooLow,
+        Refused::NonceTooHigh { .. } => Invalid::NonceTooHigh,
+        Refused::NonceOverflow => Invalid::Nonce,
+        Refused::Balance { .. } => Invalid::Balance,
+        Refused::BaseFee { .. } => Invalid::BaseFee,
+        Refused::PriorityFee => Invalid::Fee,
+        Refused::GasLimit { .. } => Invalid::GasLimit,
+        Refused::IntrinsicGas { .. } => Invalid::IntrinsicGas,
+        Refused::InitCode => Invalid::InitCode,
+        Refused::SenderIsContract => Invalid::SenderIsContract,
+        Refused::Authorization => Invalid::Authorization,
+        Refused::Unsupported => Invalid::Type,
+        Refused::Refused => Invalid::Refused,
+    }
+}
+
+fn form(why: SenderError) -> Invalid {
+    match why {
+        SenderError::Type { .. } => Invalid::Type,
+        SenderError::Encoding => Invalid::Encoding,
+        SenderError::Unprotected => Invalid::Unprotected,
+        SenderError::Chain { .. } => Invalid::ChainId,
+        SenderError::HighS => Invalid::HighS,
+        SenderError::Signature => Invalid::Signature,
+    }
+}
