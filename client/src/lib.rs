@@ -5,6 +5,7 @@
 //! | [`trust`] | the pinned network: what a client believes, and from where |
 //! | [`rpc`] | the trader interface's messages, for both ends |
 //! | [`mod@file`] | the files that a trader keeps |
+//! | [`mod@registry`] | the rollups of a network |
 //! | [`seal`] | sealing a bundle on the trader's machine |
 //! | [`receipts`] | what sequencers answered to a submission, and what of it counts |
 //! | [`document`] | what became of a bundle, proven |
@@ -26,6 +27,7 @@ pub mod follow;
 #[cfg(feature = "network")]
 pub mod network;
 pub mod receipts;
+pub mod registry;
 pub mod rpc;
 pub mod seal;
 #[cfg(feature = "network")]

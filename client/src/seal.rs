@@ -79,14 +79,15 @@ pub const fn heights(duration_ms: u64, block_interval_ms: u64) -> u64 {
 /// a bundle that fails for what it holds, and for no other reason, fails here with the same code.
 #[must_use]
 pub fn foreseen(network: &PinnedNetwork, bundle: &Bundle) -> Option<Failed> {
-    let registered = &network.definition().proposal().rollups;
-    let mut rollups = Vec::new();
+    let Ok(registry) = registry(network.definition()) else {
+        return bundle.legs().first().map(|leg| Failed::UnknownRollup { rollup: leg.chain_id });
+    };
+    let mut rollups: Vec<&Rollup> = Vec::new();
     for leg in bundle.legs() {
-        let found = registered.iter().find(|rollup| rollup.chain_id == leg.chain_id);
-        let Some(found) = found else {
-            return Some(Failed::UnknownRollup { rollup: leg.chain_id });
-        };
-        rollups.push(Rollup::recorder(found.chain_id, &found.name));
+        match registry.rollup(leg.chain_id) {
+            Some(rollup) => rollups.push(rollup),
+            None => return Some(Failed::UnknownRollup { rollup: leg.chain_id }),
+        }
     }
     for (leg, (contents, rollup)) in (0..).zip(bundle.legs().iter().zip(&rollups)) {
         for (tx, raw) in (0..).zip(&contents.transactions) {
@@ -95,10 +96,9 @@ pub fn foreseen(network: &PinnedNetwork, bundle: &Bundle) -> Option<Failed> {
             }
         }
     }
-    match (bundle.policy(), rollups.first()) {
-        (Policy::Execute, Some(first)) => Some(Failed::StateUnavailable { rollup: first.chain_id }),
-        _ => None,
-    }
+    let blind = rollups.iter().find(|rollup| rollup.state.is_none());
+    let blind = blind.filter(|_| bundle.policy() == Policy::Execute);
+    blind.map(|rollup| Failed::StateUnavailable { rollup: rollup.chain_id })
 }
 
 #[cfg(test)]

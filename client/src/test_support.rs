@@ -95,7 +95,7 @@ fn proposal(members: &[u8]) -> Proposal {
         trader_address: format!("127.0.0.1:{}", 5_000 + u16::from(k)).parse().unwrap(),
         rpc_address: format!("127.0.0.1:{}", 6_000 + u16::from(k)).parse().unwrap(),
     });
-    let rollup = |chain_id| Rollup { chain_id, name: format!("rollup-{chain_id}") };
+    let rollup = |chain_id| Rollup::new(chain_id, &format!("rollup-{chain_id}"));
     Proposal {
         version: 1,
         epoch: Epoch::new(1),

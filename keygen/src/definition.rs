@@ -37,7 +37,9 @@ use serde::{Deserialize, Serialize};
 pub use member::{
     Address, AddressError, MAX_ADDRESS_BYTES, MAX_NAME_BYTES, Member, NameError, NetworkPublicKey,
 };
-pub use parameters::{Blocks, Deadlines, Mode, Ordering, ParameterError, Rollup};
+pub use parameters::{
+    Blocks, Deadlines, Mode, Ordering, ParameterError, Rollup, RollupBlocks, RollupState,
+};
 
 /// The version of this form of definition.
 pub const VERSION: u8 = 1;

@@ -62,7 +62,7 @@ impl Members {
                 confirm_ms: 13_000,
             },
             rollups: [902, 901]
-                .map(|chain_id| Rollup { chain_id, name: format!("rollup-{chain_id}") })
+                .map(|chain_id| Rollup::new(chain_id, &format!("rollup-{chain_id}")))
                 .to_vec(),
             members: (0..self.n).map(member).collect(),
         }

@@ -360,9 +360,9 @@ impl ReleaseChain {
                 Judged::Failed(failed) => Outcome::Failed(failed),
                 Judged::Valid(bundle) => {
                     let waiting = Waiting { id, position, bundle };
-                    let legs = waiting.leg_digests();
+                    let (policy, legs) = (waiting.bundle.policy(), waiting.leg_digests());
                     match self.waiting.push(waiting) {
-                        Ok(()) => Outcome::Carried { legs },
+                        Ok(()) => Outcome::Carried { policy, legs },
                         Err(failed) => Outcome::Failed(failed),
                     }
                 }

@@ -159,7 +159,7 @@ impl Knife<'_> {
             append(&mut self.cut.batches[size.rollup], id, position, leg, block);
             ReleasedLeg { chain_id: leg.chain_id(), block, digest: leg.digest().digest }
         });
-        Outcome::Released { legs: legs.collect() }
+        Outcome::Released { policy: bundle.policy(), legs: legs.collect() }
     }
 
     fn end(&mut self, id: BundleId, position: Position, outcome: Outcome) {

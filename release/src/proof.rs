@@ -22,6 +22,7 @@
 //!
 //! ```
 //! use fairveil_crypto::{BundleId, Height};
+//! use fairveil_mempool::Policy;
 //! use fairveil_release::proof::{BatchProof, BundleProof};
 //! use fairveil_release::slot::BlockTime;
 //! use fairveil_release::tree::{
@@ -33,7 +34,8 @@
 //!     let block = BlockTime { number: 4, time_ms: 2_000 };
 //!     let legs = vec![ReleasedLeg { chain_id, block, digest }];
 //!     let position = Position { height: Height::new(1), index };
-//!     Leaf { id: BundleId::from_bytes([1; 32]), position, outcome: Outcome::Released { legs } }
+//!     let outcome = Outcome::Released { policy: Policy::Include, legs };
+//!     Leaf { id: BundleId::from_bytes([1; 32]), position, outcome }
 //! };
 //! let namespaces = Namespaces::new(vec![901, 902]).unwrap();
 //! let tree = Tree::new(namespaces, vec![leaf(0, 901), leaf(1, 902), leaf(2, 901)]).unwrap();

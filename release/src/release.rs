@@ -350,15 +350,14 @@ impl Release {
     /// Whether exactly those bundles begin to wait of which the leaves say so.
     fn check_waiting(&self) -> Result<(), ReleaseError> {
         let carried = self.leaves.iter().filter_map(|leaf| match &leaf.outcome {
-            Outcome::Carried { legs } => Some((leaf.id, leaf.position, legs)),
+            Outcome::Carried { policy, legs } => Some((leaf.id, leaf.position, policy, legs)),
             _ => None,
         });
         let carried: Vec<_> = carried.collect();
-        for (index, (waiting, (id, position, legs))) in
-            self.waiting.iter().zip(&carried).enumerate()
-        {
+        for (index, (waiting, leaf)) in self.waiting.iter().zip(&carried).enumerate() {
+            let (id, position, policy, legs) = leaf;
             let same = waiting.id == *id && waiting.position == *position;
-            if !same || waiting.leg_digests() != **legs {
+            if !same || waiting.bundle.policy() != **policy || waiting.leg_digests() != **legs {
                 return Err(ReleaseError::Waiting { index });
             }
         }

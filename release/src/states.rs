@@ -20,14 +20,18 @@ use fairveil_crypto::Digest;
 use fairveil_crypto::domain::{Hasher, Tag};
 use fairveil_execution::block::{Block, Hardfork, L1Fees};
 use fairveil_execution::bundle::{self, Bundle};
-use fairveil_execution::outcome::{
-    Dropped, Fault as Failure, Invalid as Refused, LegReceipts, Outcome,
-};
+use fairveil_execution::outcome::{Dropped, Fault as Failure, Invalid as Refused, Outcome};
 use fairveil_execution::sender::{RecoveredTransaction, SenderError, SetCode, SignedTransaction};
 use fairveil_execution::simulator::{Finished, Limits, Rollup as Lane, Simulator};
-use fairveil_execution::state::{MemoryState, StateView};
+use fairveil_execution::state::StateView;
 use fairveil_mempool::Policy;
 use thiserror::Error;
+
+pub use fairveil_execution::changes::Changes;
+pub use fairveil_execution::genesis::{GenesisError, MAX_GENESIS_BYTES, parse_genesis};
+pub use fairveil_execution::outcome::{LegReceipts, Receipt};
+pub use fairveil_execution::records::{Record, RecordError, prefix, records, state_of};
+pub use fairveil_execution::state::MemoryState;
 
 use crate::failed::{Failed, Fault, Invalid};
 use crate::registry::{EmbeddedState, Registry, Rollup};

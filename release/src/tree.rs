@@ -18,8 +18,8 @@
 //! - **Leg**: `H(RELEASE-LEG, chain_id (8), transaction 1, transaction 2, ...)`.
 //! - **Position**: height (8) ‖ index (4), where the order certificate of that height emitted the
 //!   id: cohorts one after the other, from 0.
-//! - **Outcome**: `01` released, `02 ‖ failed code` ([`crate::failed`]), `03` expired, `04`
-//!   waits for a later release.
+//! - **Outcome**: `01 ‖ policy (1)` released, `02 ‖ failed code` ([`crate::failed`]), `03` expired,
+//!   `04 ‖ policy (1)` waits for a later release; policy 0 is `include`, 1 is `execute`.
 //! - **Leaf**: digest `H(RELEASE-LEAF, id, position, outcome, leg 1, ..., leg k)`. A released one
 //!   has its legs as chain_id (8) ‖ block number (8) ‖ block time in ms (8) ‖ digest (32), and its
 //!   set is their chains; one that waits has them as chain_id (8) ‖ digest (32), and its set is
@@ -45,6 +45,7 @@
 
 use fairveil_crypto::domain::{Hasher, Tag, hash};
 use fairveil_crypto::{BundleId, Digest, Height};
+use fairveil_mempool::Policy;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -69,6 +70,8 @@ pub struct Position {
 pub enum Outcome {
     /// All of its legs are in this release's batches.
     Released {
+        /// What the release guarantees of the legs.
+        policy: Policy,
         /// The legs, sorted by chain id.
         legs: Vec<ReleasedLeg>,
     },
@@ -78,6 +81,8 @@ pub enum Outcome {
     Expired,
     /// It waits for a slot, and keeps its place before everything ordered later.
     Carried {
+        /// What a release will guarantee of the legs.
+        policy: Policy,
         /// The legs, sorted by chain id.
         legs: Vec<LegDigest>,
     },
@@ -210,21 +215,21 @@ impl Outcome {
     /// The bytes that are hashed; the legs follow as items of their own.
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
-            Self::Released { .. } => vec![1],
+            Self::Released { policy, .. } => vec![1, policy_number(*policy)],
             Self::Failed(failed) => {
                 let mut bytes = vec![2];
                 bytes.extend(failed.to_bytes());
                 bytes
             }
             Self::Expired => vec![3],
-            Self::Carried { .. } => vec![4],
+            Self::Carried { policy, .. } => vec![4, policy_number(*policy)],
         }
     }
 
     /// The legs of a released bundle; none of any other.
     pub fn legs(&self) -> &[ReleasedLeg] {
         match self {
-            Self::Released { legs } => legs,
+            Self::Released { legs, .. } => legs,
             _ => &[],
         }
     }
@@ -245,10 +250,17 @@ impl Outcome {
             !chains.is_empty() && chains.windows(2).all(|pair| pair[0] < pair[1])
         };
         match self {
-            Self::Released { legs } => ascends(legs.iter().map(|leg| leg.chain_id).collect()),
-            Self::Carried { legs } => ascends(legs.iter().map(|leg| leg.chain_id).collect()),
+            Self::Released { legs, .. } => ascends(legs.iter().map(|leg| leg.chain_id).collect()),
+            Self::Carried { legs, .. } => ascends(legs.iter().map(|leg| leg.chain_id).collect()),
             Self::Failed(_) | Self::Expired => true,
         }
+    }
+}
+
+const fn policy_number(policy: Policy) -> u8 {
+    match policy {
+        Policy::Include => 0,
+        Policy::Execute => 1,
     }
 }
 
@@ -292,8 +304,12 @@ impl Leaf {
         hasher.item(&self.position.to_bytes());
         hasher.item(&self.outcome.to_bytes());
         match &self.outcome {
-            Outcome::Released { legs } => legs.iter().for_each(|leg| hasher.item(&leg.to_bytes())),
-            Outcome::Carried { legs } => legs.iter().for_each(|leg| hasher.item(&leg.to_bytes())),
+            Outcome::Released { legs, .. } => {
+                legs.iter().for_each(|leg| hasher.item(&leg.to_bytes()))
+            }
+            Outcome::Carried { legs, .. } => {
+                legs.iter().for_each(|leg| hasher.item(&leg.to_bytes()))
+            }
             Outcome::Failed(_) | Outcome::Expired => {}
         }
         hasher.finish()

@@ -148,10 +148,10 @@ fn release_vectors_of_trees_and_proofs() {
             });
             let legs = legs.map(|leg| (leg.chain_id, leg.digest)).collect::<Vec<_>>();
             let committed: Vec<_> = match &leaf.leaf.outcome {
-                Outcome::Released { legs } => {
+                Outcome::Released { legs, .. } => {
                     legs.iter().map(|leg| (leg.chain_id, leg.digest)).collect()
                 }
-                Outcome::Carried { legs } => {
+                Outcome::Carried { legs, .. } => {
                     legs.iter().map(|leg| (leg.chain_id, leg.digest)).collect()
                 }
                 Outcome::Failed(_) | Outcome::Expired => Vec::new(),

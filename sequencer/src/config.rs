@@ -1,6 +1,6 @@
 //! What one sequencer is started with.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use fairveil_consensus::timing::Timing;
 use fairveil_crypto::{
@@ -9,7 +9,7 @@ use fairveil_crypto::{
 };
 use fairveil_mempool::Limits;
 use fairveil_ordering as ordering;
-use fairveil_release::registry::Registry;
+use fairveil_release::{registry::Registry, states::MemoryState};
 use zeroize::Zeroizing;
 
 use crate::behaviour::Behaviour;
@@ -29,6 +29,8 @@ pub struct Config {
     pub mode: ordering::Mode,
     /// The rollups.
     pub registry: Registry,
+    /// The genesis state of every rollup that is simulated, by chain id.
+    pub genesis: BTreeMap<u64, MemoryState>,
     /// Digest of the transcript that the chain begins with.
     pub transcript: Digest,
     /// Bounds of the pool.

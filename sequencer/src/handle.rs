@@ -122,6 +122,9 @@ pub struct Overview {
     pub counters: Vec<(&'static str, u64)>,
 }
 
+/// The most releases without a slot that are read for one call: a slot ends long before.
+const MAX_SKIPPED: usize = 4_096;
+
 /// A running sequencer, as others see it.
 #[derive(Clone)]
 pub struct Handle {
@@ -214,19 +217,17 @@ impl Handle {
         let proof = at.and_then(|at| BundleProof::new(&tree, u32::try_from(at).ok()?));
         let Some(proof) = proof else { return Ok(None) };
         let legs = proof.leaf.outcome.legs().iter().filter_map(|leg| {
-            let batch = release.batch(leg.chain_id)?;
-            let range = batch.bundles.iter().find(|range| range.id == id)?;
-            let (first, count) = (range.first as usize, range.count as usize);
-            let transactions = batch.transactions.get(first..first + count)?.to_vec();
-            Some(DocumentLeg { chain_id: leg.chain_id, transactions })
+            let (_, transactions) = release.batch(leg.chain_id)?.leg(&id)?;
+            Some(DocumentLeg { chain_id: leg.chain_id, transactions: transactions.to_vec() })
         });
         let legs = legs.collect();
         let order = self.order_certificate(place.height.get())?;
         Ok(Some(BundleDocument { release: release.header, certificate, proof, legs, order }))
     }
 
-    /// Certified batches of a rollup from a height on, of heights that have any transaction.
-    /// None if the rollup isn't registered.
+    /// Certified batches of a rollup, at most `limit`: one for each slot that a release from height
+    /// `from` on cuts, with the headers of the releases between, from that height on. None if the
+    /// rollup isn't registered.
     ///
     /// # Errors
     ///
@@ -240,19 +241,19 @@ impl Handle {
         if self.config.registry.rollup(chain_id).is_none() {
             return Ok(None);
         }
-        let stored = self.store.range(Table::Releases, &from.to_be_bytes(), limit)?;
-        let mut documents = Vec::new();
-        for (key, _) in stored {
-            let height = key.try_into().map(u64::from_be_bytes).unwrap_or(0);
-            let Some((release, certificate)) = self.certified_release(Height::new(height))? else {
-                break;
-            };
-            let tree = release.tree(&self.config.registry).map_err(|error| self.damaged(error))?;
-            let batch = release.batch(chain_id).cloned();
-            let (Some(batch), Some(proof)) = (batch, BatchProof::new(&tree, chain_id)) else {
+        let (mut documents, mut skipped) = (Vec::new(), Vec::new());
+        let mut height = Height::new(from.max(1));
+        while documents.len() < limit && skipped.len() < MAX_SKIPPED {
+            let Some((release, certificate)) = self.certified_release(height)? else { break };
+            height = height.next();
+            let Some(batch) = release.batch(chain_id).cloned() else {
+                skipped.push(release.header);
                 continue;
             };
-            documents.push(BatchDocument { release: release.header, certificate, proof, batch });
+            let tree = release.tree(&self.config.registry).map_err(|error| self.damaged(error))?;
+            let Some(proof) = BatchProof::new(&tree, chain_id) else { break };
+            let (release, skipped) = (release.header, std::mem::take(&mut skipped));
+            documents.push(BatchDocument { skipped, release, certificate, proof, batch });
         }
         Ok(Some(documents))
     }

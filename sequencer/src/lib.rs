@@ -33,6 +33,7 @@ mod opening;
 mod outbox;
 pub mod record;
 pub mod recovery;
+mod release_store;
 mod shared;
 mod start;
 pub mod store;

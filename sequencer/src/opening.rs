@@ -28,8 +28,9 @@ use fairveil_crypto::{
 };
 use fairveil_release::{
     adoption::{Adoption, MAX_WANTED},
-    chain::{ChainError, JudgedOrder, ReleaseChain},
+    chain::{ChainError, JudgedOrder, ReleaseChain, Released, Summary},
     opener::{FinalBatch, Input, OpenJob, OpenedOrder, Opener, OwnShare, Worked},
+    registry::Registry,
     release::Release,
 };
 use rayon::ThreadPool;
@@ -47,12 +48,25 @@ pub(crate) enum OpeningDone {
     Worked(Box<Worked>),
     /// An opened order was judged.
     Judged(JudgedOrder),
+    /// A height was released.
+    Cut(Box<CutDone>),
+}
+
+/// A height that was released, or why it could not be; and the chain, whose turn is next.
+pub(crate) struct CutDone {
+    chain: ReleaseChain,
+    source: Source,
+    released: Result<Released, ChainError>,
 }
 
 /// All heights between final and released.
 pub(crate) struct Openings {
     pub(crate) opener: Opener,
-    pub(crate) releases: ReleaseChain,
+    /// None while a height is being cut.
+    releases: Option<ReleaseChain>,
+    /// The height that is released next.
+    next: Height,
+    registry: Registry,
     prepared: Arc<Mutex<PreparedShares>>,
     secrets: Arc<Secrets>,
     /// Final orders whose bundles aren't all here yet.
@@ -76,6 +90,12 @@ pub(crate) enum Source {
     Adopted,
 }
 
+/// What a height is released from.
+enum Turn {
+    Order(JudgedOrder),
+    Release(Box<Release>, Digest),
+}
+
 struct WaitingOrder {
     order: FinalOrder,
     bundles: BTreeMap<BundleId, VerifiedBundle>,
@@ -91,20 +111,28 @@ impl Openings {
         releases: ReleaseChain,
         secrets: Arc<Secrets>,
     ) -> Self {
-        let released = releases.next().previous().unwrap_or(Height::ZERO);
+        let (next, registry) = (releases.next(), releases.registry().clone());
+        let released = next.previous().unwrap_or(Height::ZERO);
         let prepared = PreparedShares::new(&secrets.key_share);
         Self {
             opener: Opener::new(own, released).keeping(kept_heights),
-            adoption: Adoption::new(peers, releases.registry().clone()),
+            adoption: Adoption::new(peers, registry.clone()),
             adopted: BTreeMap::new(),
             final_since_ms: BTreeMap::new(),
-            releases,
+            releases: Some(releases),
+            next,
+            registry,
             prepared: Arc::new(Mutex::new(prepared)),
             secrets,
             waiting: BTreeMap::new(),
             postponed: BTreeMap::new(),
             judged: BTreeMap::new(),
         }
+    }
+
+    /// The height that is released next.
+    pub(crate) fn next(&self) -> Height {
+        self.next
     }
 
     /// The job that prepares own shares of these bundles, at home.
@@ -210,7 +238,7 @@ impl Openings {
         &self,
         opened: Box<OpenedOrder>,
     ) -> impl FnOnce(&ThreadPool) -> OpeningDone + Send + 'static {
-        let registry = self.releases.registry().clone();
+        let registry = self.registry.clone();
         move |pool| OpeningDone::Judged(opened.judge(&registry, pool))
     }
 
@@ -229,7 +257,7 @@ impl Openings {
 
     /// Keeps a judged order until its turn.
     pub(crate) fn judged(&mut self, order: JudgedOrder) {
-        if order.height >= self.releases.next() {
+        if order.height >= self.next {
             self.judged.insert(order.height, order);
         }
     }
@@ -247,28 +275,48 @@ impl Openings {
     /// Keeps another sequencer's certified release until its turn.
     pub(crate) fn adopted(&mut self, release: Box<Release>, root: Digest) {
         let height = release.header.height;
-        if height >= self.releases.next() {
+        if height >= self.next {
             self.adopted.insert(height, (release, root));
         }
     }
 
-    /// Releases the next height, if what it holds is known; whence it came, and the release.
-    pub(crate) fn cut_next(&mut self) -> Option<Result<(Source, Release), ChainError>> {
-        let height = self.releases.next();
-        let cut = if let Some(order) = self.judged.remove(&height) {
-            self.releases.extend(order).map(|(release, _)| (Source::Opened, release))
-        } else {
-            let (release, root) = self.adopted.remove(&height)?;
-            self.releases.adopt(&release, &root).map(|_| (Source::Adopted, *release))
+    /// The job that releases the next height, if what it holds is known and no other is being cut.
+    pub(crate) fn cutting(
+        &mut self,
+    ) -> Option<impl FnOnce(&ThreadPool) -> OpeningDone + Send + 'static> {
+        let height = self.next;
+        self.releases.as_ref()?;
+        let turn = match self.judged.remove(&height) {
+            Some(order) => Turn::Order(order),
+            None => {
+                self.adopted.remove(&height).map(|(release, root)| Turn::Release(release, root))?
+            }
         };
+        let mut chain = self.releases.take()?;
         self.adopted.remove(&height);
         self.final_since_ms.remove(&height);
         self.waiting.remove(&height);
         self.postponed.remove(&height);
+        Some(move |_: &ThreadPool| {
+            let (source, released) = match turn {
+                Turn::Order(order) => (Source::Opened, chain.extend(order)),
+                Turn::Release(release, root) => (Source::Adopted, chain.adopt(*release, &root)),
+            };
+            OpeningDone::Cut(Box::new(CutDone { chain, source, released }))
+        })
+    }
+
+    /// A height was released: whence it came, what it is, and where the chain stands.
+    pub(crate) fn cut(&mut self, done: CutDone) -> Result<(Source, Released, Summary), ChainError> {
+        let CutDone { chain, source, released } = done;
+        let released = released?;
+        let (height, summary) = (self.next, chain.summary());
+        self.next = chain.next();
+        self.releases = Some(chain);
         // Neither has anything to say to that.
         self.adoption.handle(0, fairveil_release::adoption::Input::Released(height));
         self.opener.handle(0, Input::Released(height));
-        Some(cut)
+        Ok((source, released, summary))
     }
 
     fn complete(&mut self, order: WaitingOrder) -> Option<FinalBatch> {

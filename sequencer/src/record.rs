@@ -12,11 +12,11 @@
 //! Integers in keys are 8 bytes big-endian.
 
 use fairveil_crypto::{BundleId, Digest, Height, certificate::Placement};
-use fairveil_release::tree::Outcome;
+use fairveil_release::{states::LegReceipts, tree::Outcome};
 use serde::{Deserialize, Serialize};
 
 /// Longest stored place, in bytes.
-pub const MAX_PLACE_BYTES: usize = 64 << 10;
+pub const MAX_PLACE_BYTES: usize = 8 << 20;
 /// Longest stored event, in bytes.
 pub const MAX_EVENT_BYTES: usize = 8 << 20;
 
@@ -42,6 +42,8 @@ pub struct End {
     pub height: Height,
     /// The outcome.
     pub outcome: Outcome,
+    /// What the released legs did on the rollups that are simulated.
+    pub receipts: Vec<LegReceipts>,
     /// When this sequencer released it, in milliseconds since 1970.
     pub time_ms: u64,
 }
@@ -88,8 +90,8 @@ impl BundleState {
     /// The state that a stored place stands for.
     pub fn of(place: Place) -> Self {
         match place.end.clone() {
-            Some(end) if end.outcome != Outcome::Carried => Self::Ended(place, end),
-            _ => Self::Ordered(place),
+            Some(end) => Self::Ended(place, end),
+            None => Self::Ordered(place),
         }
     }
 }

@@ -34,7 +34,8 @@ use fairveil_release::chain::ReleaseChain;
 use crate::{
     handle::decoded,
     record::height_key,
-    store::{Store, StoreError, Table, Write},
+    release_store::restored,
+    store::{Store, StoreError, Stored, Table, Write},
 };
 
 /// Heights between two snapshots of the chain's state.
@@ -133,11 +134,7 @@ pub(crate) fn recover(
     }
     let snapshot = chain.tip().height;
     let chain = replay(store, chain, &facts)?;
-    let releases = match store.get(Table::Meta, b"releases")? {
-        Some(bytes) => ReleaseChain::decode(&bytes)
-            .map_err(|error| StoreError::Damaged { table: Table::Meta, why: error.to_string() })?,
-        None => first_releases,
-    };
+    let releases = restored(store, first_releases)?;
     let entries = log_entries(store, epoch)?;
     let committed = chain.ordering().committed(own).unwrap_or_else(|| name.start());
     let log = resume_log(name, committed, &entries)?;
@@ -273,17 +270,26 @@ pub(crate) fn emitted_bundle(id: BundleId, facts: &BundleFacts) -> EmittedBundle
 
 /// All values whose keys begin with `prefix`.
 fn pages(store: &Store, table: Table, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
-    let mut values = Vec::new();
+    Ok(entries(store, table, prefix)?.into_iter().map(|(_, value)| value).collect())
+}
+
+/// All entries whose keys begin with `prefix`.
+pub(crate) fn entries(
+    store: &Store,
+    table: Table,
+    prefix: &[u8],
+) -> Result<Vec<Stored>, StoreError> {
+    let mut entries = Vec::new();
     let mut from = prefix.to_vec();
     loop {
         let page = store.range(table, &from, PAGE)?;
-        let Some((last, _)) = page.last() else { return Ok(values) };
+        let Some((last, _)) = page.last() else { return Ok(entries) };
         from = [last.as_slice(), &[0]].concat();
         for (key, value) in page {
             if !key.starts_with(prefix) {
-                return Ok(values);
+                return Ok(entries);
             }
-            values.push(value);
+            entries.push((key, value));
         }
     }
 }

@@ -31,7 +31,9 @@ use fairveil_mempool::{
 use fairveil_release::{
     chain::ReleaseChain,
     opener::{MAX_SHARE_MESSAGE_BYTES, OwnShare},
+    registry::RegistryError,
     release::Release,
+    states::{RollupStates, StatesError},
 };
 use futures::stream::FuturesUnordered;
 use rand_core_10::CryptoRng;
@@ -77,6 +79,12 @@ pub enum StartError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The genesis states are not those that the registry names.
+    #[error(transparent)]
+    States(#[from] StatesError),
+    /// The rollups have no slots in common.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The pool can't be continued from.
     #[error(transparent)]
     Pool(#[from] RestoreError),
@@ -139,7 +147,8 @@ where
         return Err(StartError::NoAdversaries(config.behaviour));
     }
     let (config, secrets) = (Arc::new(config), Arc::new(secrets));
-    let first = ReleaseChain::new(config.network_id, config.registry.clone());
+    let states = RollupStates::new(&config.registry, config.genesis.clone())?;
+    let first = ReleaseChain::new(config.network_id, config.registry.clone(), states)?;
     let recovered = recover(&store, parameters(&config), config.index, first)?;
     let Recovered { genesis, chain, releases, log, pool, facts, next_event, snapshot } = recovered;
     let shared = shared(&config, &store, &chain, &releases, facts)?;
@@ -321,7 +330,7 @@ where
         self.share_progress();
         self.show_own_log();
         self.keep_own_shares()?;
-        let mut height = self.openings.releases.next();
+        let mut height = self.openings.next();
         while height <= self.chain.tip().height {
             if let Some(bytes) = self.store.get(Table::Orders, &height_key(height))? {
                 let certificate: OrderCertificate =

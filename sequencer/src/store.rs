@@ -21,7 +21,7 @@ use redb::{
 };
 
 /// Version of the layout; a database of another version is refused.
-const LAYOUT: &[u8] = b"fairveil-1";
+const LAYOUT: &[u8] = b"fairveil-2";
 
 /// Page cache of the database, in bytes.
 const CACHE_BYTES: usize = 32 << 20;
@@ -29,7 +29,7 @@ const CACHE_BYTES: usize = 32 << 20;
 /// The tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
-    /// Single values by name: layout, network, chain state, carry-over.
+    /// Single values by name: layout, network, chain state, where the releases stand.
     Meta,
     /// Sealed bundles by id, while the pool keeps them.
     Bundles,
@@ -51,6 +51,10 @@ pub enum Table {
     Certified,
     /// Releases by height: outcomes, batches and root.
     Releases,
+    /// Opened bundles that wait for a slot, by position.
+    Waiting,
+    /// The states of the rollups that are simulated, record by record.
+    States,
     /// What became of an id: its final place.
     Places,
     /// Own signed decryption shares by height.
@@ -62,7 +66,7 @@ pub enum Table {
 }
 
 impl Table {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 17] = [
         Self::Meta,
         Self::Bundles,
         Self::Archive,
@@ -74,6 +78,8 @@ impl Table {
         Self::Orders,
         Self::Certified,
         Self::Releases,
+        Self::Waiting,
+        Self::States,
         Self::Places,
         Self::Shares,
         Self::Events,
@@ -93,6 +99,8 @@ impl Table {
             Self::Orders => "orders",
             Self::Certified => "certified",
             Self::Releases => "releases",
+            Self::Waiting => "waiting",
+            Self::States => "states",
             Self::Places => "places",
             Self::Shares => "shares",
             Self::Events => "events",

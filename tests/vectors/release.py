@@ -70,18 +70,21 @@ def position(height, index):
     return u64(height) + u32(index)
 
 
+WITH_LEGS = ("released", "released execute", "carried", "carried execute")
+
+
 def outcome_bytes(outcome):
     if outcome == "expired":
         return b"\x03"
-    if outcome == "carried":
-        return b"\x04"
+    if outcome in ("carried", "carried execute"):
+        return b"\x04" + u8(outcome != "carried")
     if "failed" in outcome:
         return b"\x02" + failed_bytes(outcome["failed"])
-    return b"\x01"
+    return b"\x01" + u8(outcome != "released")
 
 
 def leaf_node(leaf, namespaces):
-    legs, released = leaf["legs"], leaf["outcome"] == "released"
+    legs, released = leaf["legs"], str(leaf["outcome"]).startswith("released")
     items = [u64(chain) + (u64(block[0]) + u64(block[1]) if released else b"") + leg_digest(chain, txs)
              for chain, txs, block in legs]
     digest = H("RELEASE-LEAF", leaf["id"], position(*leaf["position"]), outcome_bytes(leaf["outcome"]), *items)
@@ -139,12 +142,13 @@ def node_json(node):
 
 def leaf_json(leaf):
     outcome = leaf["outcome"]
-    if outcome in ("released", "carried"):
+    if outcome in WITH_LEGS:
         legs = [{"chain_id": chain, "digest": hexed(leg_digest(chain, txs))} for chain, txs, _ in leaf["legs"]]
-        if outcome == "released":
+        code, policy = outcome.split()[0], "execute" if outcome.endswith("execute") else "include"
+        if code == "released":
             for leg, (_, _, block) in zip(legs, leaf["legs"]):
                 leg["block"] = {"number": block[0], "time_ms": block[1]}
-        outcome = {outcome: {"legs": legs}}
+        outcome = {code: {"policy": policy, "legs": legs}}
     height, index = leaf["position"]
     return {"id": hexed(leaf["id"]), "position": {"height": height, "index": index}, "outcome": outcome}
 
@@ -154,14 +158,14 @@ NAMESPACES = [10, 901, 902, 903, 2**40 + 7]
 
 def make_leaves(count, seed):
     """Leaves of every outcome; the first few waited since height 6."""
-    outcomes = ["released", {"failed": "aead"}, "released", "expired", "released", "carried",
+    outcomes = ["released", {"failed": "aead"}, "released", "expired", "released execute", "carried", "carried execute",
                 {"failed": {"leg_invalid": {"leg": 0, "tx": 3, "why": "high_s"}}}, "released",
                 {"failed": {"capacity": {"rollup": 902}}}]
     chains = [[901], [901, 902], [10, 903, 2**40 + 7], NAMESPACES, [902]]
     leaves, released = [], 0
     for i in range(count):
         outcome, legs = outcomes[i % len(outcomes)], []
-        if outcome in ("released", "carried"):
+        if outcome in WITH_LEGS:
             for chain in chains[released % len(chains)]:
                 txs = [sample(f"{seed} tx {i} {chain} {k}", 3 + 40 * k) for k in range(1 + (i + chain) % 3)]
                 legs.append((chain, txs, (chain % 1000 + i, 1_700_000_000_000 + 250 * i)))

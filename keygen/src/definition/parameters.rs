@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fairveil_crypto::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::member::{NameError, check_name};
@@ -58,6 +59,39 @@ pub struct Rollup {
     pub chain_id: u64,
     /// What people call it: 1 to 32 of `a-z`, `0-9` and `-`.
     pub name: String,
+    /// The sum of the gas limits of a block's transactions may reach this.
+    #[serde(default = "default_gas_limit")]
+    pub gas_limit: u64,
+    /// The sum of the lengths of a block's transactions may reach this, in bytes.
+    #[serde(default = "default_byte_limit")]
+    pub byte_limit: u64,
+    /// Whether type 4 (EIP-7702) transactions are taken.
+    #[serde(default)]
+    pub allows_set_code: bool,
+    /// When it makes blocks. All rollups say so, or none: then each has one block per height.
+    pub blocks: Option<RollupBlocks>,
+    /// The state that its legs are simulated over. Without, nothing is simulated.
+    pub state: Option<RollupState>,
+}
+
+/// When a rollup makes blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollupBlocks {
+    /// The timestamp of block 0 in milliseconds since 1970.
+    pub genesis_ms: u64,
+    /// The time from one block to the next in milliseconds.
+    pub interval_ms: u64,
+}
+
+/// The state that a rollup begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollupState {
+    /// The digest of its genesis: every sequencer must have the document.
+    pub genesis: Digest,
+    /// The base fee of every block, in wei per gas.
+    pub base_fee: u64,
 }
 
 /// Why a parameter is refused.
@@ -91,8 +125,37 @@ pub enum ParameterError {
     },
 }
 
+/// The gas limit of a rollup's blocks, unless the definition has another.
+const DEFAULT_GAS_LIMIT: u64 = 30_000_000;
+/// The byte limit of a rollup's blocks, unless the definition has another.
+const DEFAULT_BYTE_LIMIT: u64 = 1 << 20;
+
 /// Heights for which a log head counts as fresh.
 const FRESHNESS_WINDOW: u64 = 32;
+
+const fn default_gas_limit() -> u64 {
+    DEFAULT_GAS_LIMIT
+}
+
+const fn default_byte_limit() -> u64 {
+    DEFAULT_BYTE_LIMIT
+}
+
+impl Rollup {
+    /// A rollup with a block per height, 30,000,000 gas and 1 MiB each, without a state.
+    #[must_use]
+    pub fn new(chain_id: u64, name: &str) -> Self {
+        Self {
+            chain_id,
+            name: name.to_owned(),
+            gas_limit: DEFAULT_GAS_LIMIT,
+            byte_limit: DEFAULT_BYTE_LIMIT,
+            allows_set_code: false,
+            blocks: None,
+            state: None,
+        }
+    }
+}
 
 impl Default for Ordering {
     fn default() -> Self {
@@ -168,7 +231,17 @@ pub(super) fn check_rollups(sorted: &[Rollup]) -> Result<(), ParameterError> {
     in_range("the number of rollups", sorted.len() as u64, 0, super::MAX_ROLLUPS as u64)?;
     for rollup in sorted {
         // TOML's integers are signed.
-        in_range("chain_id", rollup.chain_id, 1, i64::MAX as u64)?;
+        const MOST: u64 = i64::MAX as u64;
+        in_range("chain_id", rollup.chain_id, 1, MOST)?;
+        in_range("gas_limit", rollup.gas_limit, 1, MOST)?;
+        in_range("byte_limit", rollup.byte_limit, 1, MOST)?;
+        if let Some(RollupBlocks { genesis_ms, interval_ms }) = rollup.blocks {
+            in_range("genesis_ms", genesis_ms, 0, MOST)?;
+            in_range("interval_ms", interval_ms, 1, MOST)?;
+        }
+        if let Some(RollupState { base_fee, .. }) = rollup.state {
+            in_range("base_fee", base_fee, 0, MOST)?;
+        }
         check_name(&rollup.name)
             .map_err(|error| ParameterError::RollupName { name: rollup.name.clone(), error })?;
     }

@@ -165,7 +165,7 @@ proptest! {
         proposal.ordering.mode = if leader { Mode::Leader } else { Mode::Strict };
         proposal.rollups = chain_ids
             .iter()
-            .map(|&chain_id| Rollup { chain_id, name: format!("r{chain_id}") })
+            .map(|&chain_id| Rollup::new(chain_id, &format!("r{chain_id}")))
             .collect();
         let definition = Definition::new(proposal.clone()).unwrap();
         let mut shuffled = proposal;

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use fairveil_crypto::{BundleId, Digest};
 use fairveil_execution::outcome::LegReceipts;
 use fairveil_execution::simulator::Finished;
-use fairveil_mempool::Policy;
 
 use super::{ChainError, ReleaseChain, Released, ended};
 use crate::release::Release;
+use crate::tree::Outcome;
 use crate::validity::ValidBundle;
 
 type Simulated = (Vec<Finished>, BTreeMap<BundleId, Vec<LegReceipts>>);
@@ -75,16 +75,17 @@ impl ReleaseChain {
         let mut batches: BTreeMap<u64, _> =
             batches.map(|batch| (batch.chain_id, batch.bundles())).collect();
         let mut receipts = BTreeMap::new();
-        for leaf in release.leaves.iter().filter(|leaf| !leaf.outcome.legs().is_empty()) {
+        for leaf in &release.leaves {
+            let Outcome::Released { policy, legs: released } = &leaf.outcome else { continue };
             let id = leaf.id;
             let (mut legs, mut blocks) = (Vec::new(), Vec::new());
-            for leg in leaf.outcome.legs() {
+            for leg in released {
                 let next = batches.get_mut(&leg.chain_id).and_then(Iterator::next);
                 let transactions = next.and_then(|(block, range)| block.leg(range));
                 legs.push((leg.chain_id, transactions.unwrap_or_default().to_vec()));
                 blocks.push(leg.block);
             }
-            let bundle = ValidBundle::judge(&self.registry, Policy::Include, legs);
+            let bundle = ValidBundle::judge(&self.registry, *policy, legs);
             let simulated = bundle.and_then(|bundle| simulation.simulate(&bundle, &blocks));
             let simulated = simulated.map_err(|failed| ChainError::Dropped { id, failed })?;
             if !simulated.is_empty() {

@@ -113,7 +113,7 @@ fn documents_show_what_became_of_every_bundle_invariant_1() {
         let expected = id(index as u8 + 1);
         let leaf = document.verify(&SEVEN.network_id, committee(), &expected).unwrap();
         match &leaf.outcome {
-            Outcome::Released { legs } => format!("released {}", legs.len()),
+            Outcome::Released { legs, .. } => format!("released {}", legs.len()),
             Outcome::Failed(failed) => failed.code().to_owned(),
             other => format!("{other:?}"),
         }

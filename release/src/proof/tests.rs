@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use fairveil_crypto::{Height, encoding};
+use fairveil_mempool::Policy;
 use proptest::prelude::*;
 
 use super::*;
@@ -231,7 +232,8 @@ fn the_merkle_part_for_eight_legs_is_under_2_kib_invariant_3() {
     assert_eq!(legs.len(), 8);
     let leaves = (0..5_000).map(|index| {
         let position = Position { height: Height::new(1), index };
-        Leaf { id: id(index), position, outcome: Outcome::Released { legs: legs.clone() } }
+        let outcome = Outcome::Released { policy: Policy::Include, legs: legs.clone() };
+        Leaf { id: id(index), position, outcome }
     });
     let tree = Tree::new(namespaces, leaves.collect()).unwrap();
     let mut largest = 0;

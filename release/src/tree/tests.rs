@@ -11,7 +11,8 @@ pub(crate) fn id(number: u32) -> BundleId {
 pub(crate) fn released(index: u32, chain_ids: &[u64]) -> Leaf {
     let legs = chain_ids.iter().map(|chain| released_leg(*chain, index));
     let position = Position { height: Height::new(7), index };
-    Leaf { id: id(index), position, outcome: Outcome::Released { legs: legs.collect() } }
+    let policy = Policy::Include;
+    Leaf { id: id(index), position, outcome: Outcome::Released { policy, legs: legs.collect() } }
 }
 
 pub(crate) fn released_leg(chain_id: u64, index: u32) -> ReleasedLeg {
@@ -61,16 +62,18 @@ fn levels_equal_the_recursive_definition() {
 fn the_root_fixes_everything_invariant_1() {
     let base = vec![released(0, &[901, 902]), failed(1), released(2, &[903])];
     let carried = |chains: &[u64]| Outcome::Carried {
+        policy: Policy::Execute,
         legs: chains.iter().map(|chain| LegDigest::new(*chain, &[])).collect(),
     };
     let moved = |block| Outcome::Released {
+        policy: Policy::Include,
         legs: vec![ReleasedLeg { block, ..released_leg(901, 0) }, released_leg(902, 0)],
     };
     let root = |leaves: &[Leaf]| Tree::new(namespaces(), leaves.to_vec()).unwrap().root();
     let expected = root(&base);
     let mut roots = vec![expected, root(&base[..2]), root(&base[1..])];
     type Change<'a> = &'a dyn Fn(&mut Vec<Leaf>);
-    let changes: [Change<'_>; 12] = [
+    let changes: [Change<'_>; 13] = [
         &|leaves| leaves[0].id = id(9),
         &|leaves| leaves[0].position.height = Height::new(6),
         &|leaves| leaves[2].position.index = 3,
@@ -80,6 +83,10 @@ fn the_root_fixes_everything_invariant_1() {
         &|leaves| leaves[1].outcome = carried(&[901, 902]),
         &|leaves| leaves[0].outcome = moved(BlockTime { number: 5, time_ms: 2_000 }),
         &|leaves| leaves[0].outcome = moved(BlockTime { number: 4, time_ms: 2_001 }),
+        &|leaves| {
+            let Outcome::Released { policy, .. } = &mut leaves[0].outcome else { panic!() };
+            *policy = Policy::Execute;
+        },
         &|leaves| leaves[0] = released(0, &[901]),
         &|leaves| leaves[0] = released(0, &[901, 902, 903]),
         &|leaves| leaves.push(failed(5)),

@@ -90,7 +90,10 @@ where
                 }
             }
         }
-        if whole { self.cut() } else { Ok(()) }
+        if whole {
+            self.cut();
+        }
+        Ok(())
     }
 
     /// The root that a final block certifies for a height, however long ago.

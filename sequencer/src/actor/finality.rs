@@ -218,7 +218,7 @@ where
     pub(super) fn tell_lag(&mut self) -> Result<(), StopReason> {
         let committed = self.chain.tip().height;
         let behind = self.progress.finalized().distance_from(committed);
-        let unopened = committed.next().distance_from(self.openings.releases.next());
+        let unopened = committed.next().distance_from(self.openings.next());
         self.admit(Input::Lagging { blocks: behind.max(unopened) })
     }
 }

@@ -8,9 +8,9 @@ use fairveil_crypto::{
 };
 use fairveil_mempool::pool::Input as PoolInput;
 use fairveil_release::{
+    chain::{Released, Summary},
     message::OpeningMessage,
     opener::{FinalBatch, Input, MAX_SHARE_MESSAGE_BYTES, Output, ShareMessage},
-    release::Release,
     tree::Outcome,
 };
 use rand_core_10::CryptoRng;
@@ -23,6 +23,7 @@ use crate::{
     opening::{OpeningDone, Openings, Source, stored_share},
     outbox::Effect,
     record::{End, Event, MAX_PLACE_BYTES, Place, height_key},
+    release_store::released_writes,
     store::{Table, Write},
 };
 
@@ -123,7 +124,19 @@ where
             }
             OpeningDone::Judged(order) => {
                 self.openings.judged(order);
-                self.cut()
+                self.cut();
+                Ok(())
+            }
+            OpeningDone::Cut(done) => {
+                let cut = self.openings.cut(*done);
+                let (source, released, summary) =
+                    cut.map_err(|error| StopReason::Inconsistent(error.to_string()))?;
+                if source == Source::Adopted {
+                    self.count("adopted_releases", 1);
+                }
+                self.keep_release(released, &summary)?;
+                self.cut();
+                self.tell_lag()
             }
         }
     }
@@ -193,20 +206,16 @@ where
         Ok(stored_share(share, order, self.config.index))
     }
 
-    /// Releases every height whose turn has come.
-    pub(super) fn cut(&mut self) -> Result<(), StopReason> {
-        while let Some(cut) = self.openings.cut_next() {
-            let (source, release) =
-                cut.map_err(|error| StopReason::Inconsistent(error.to_string()))?;
-            if source == Source::Adopted {
-                self.count("adopted_releases", 1);
-            }
-            self.keep_release(&release)?;
+    /// Releases the next height, if its turn has come.
+    pub(super) fn cut(&mut self) {
+        if let Some(job) = self.openings.cutting() {
+            let run = self.executor.run(Threads::Opening, job);
+            self.start(async move { run.await.map(Into::into) });
         }
-        self.tell_lag()
     }
 
-    fn keep_release(&mut self, release: &Release) -> Result<(), StopReason> {
+    fn keep_release(&mut self, released: Released, summary: &Summary) -> Result<(), StopReason> {
+        let release = &released.release;
         let (height, root) = (release.header.height, release.header.root());
         if let Some(certified) = self.certified_root(height)
             && certified != root
@@ -215,14 +224,15 @@ where
                 "release root {root} of height {height}, certified is {certified}"
             )));
         }
-        self.outbox.write(Write::put(Table::Releases, height_key(height), release.encode()));
-        let chain = self.openings.releases.encode();
-        self.outbox.write(Write::put(Table::Meta, b"releases", chain));
+        for write in released_writes(&released, summary) {
+            self.outbox.write(write);
+        }
         let time_ms = self.now_ms();
         let mut outcomes = Vec::with_capacity(release.leaves.len());
         for leaf in &release.leaves {
-            if leaf.outcome != Outcome::Carried {
-                let end = End { height, outcome: leaf.outcome.clone(), time_ms };
+            if !matches!(leaf.outcome, Outcome::Carried { .. }) {
+                let receipts = released.receipts.get(&leaf.id).cloned().unwrap_or_default();
+                let end = End { height, outcome: leaf.outcome.clone(), receipts, time_ms };
                 self.write_end(leaf, end)?;
             }
             outcomes.push((leaf.id, leaf.outcome.clone()));
@@ -257,7 +267,7 @@ where
             Outcome::Released { .. } => "released",
             Outcome::Failed(_) => "failed",
             Outcome::Expired => "expired",
-            Outcome::Carried => "carried",
+            Outcome::Carried { .. } => "carried",
         };
         self.count(counter, 1);
         let place = Place { end: Some(end), ..place };

@@ -55,7 +55,7 @@ where
             final_height: self.progress.finalized().get().max(tip.height.get()),
             time_ms: tip.time_ms,
             block_interval_ms: self.intervals.iter().sum::<u64>().checked_div(count).unwrap_or(0),
-            released: self.openings.releases.next().get().saturating_sub(1),
+            released: self.openings.next().get().saturating_sub(1),
             certified: self.chain.released().get(),
             pool_bundles: pool.admitted,
             pool_bytes: pool.admitted_bytes,

@@ -90,7 +90,7 @@ fn proposal() -> Proposal {
         trader_address: address(5_000 + k),
         rpc_address: address(6_000 + k),
     });
-    let rollup = |chain_id| Rollup { chain_id, name: format!("rollup-{chain_id}") };
+    let rollup = |chain_id| Rollup::new(chain_id, &format!("rollup-{chain_id}"));
     Proposal {
         version: 1,
         epoch: EPOCH,

@@ -315,13 +315,14 @@ proptest! {
         for released in &all {
             let release = &released.release;
             for leaf in &release.leaves {
-                let Outcome::Released { legs } = &leaf.outcome else {
+                let Outcome::Released { policy: released_by, legs } = &leaf.outcome else {
                     let carried = matches!(leaf.outcome, Outcome::Carried { .. });
                     prop_assert!(carried || ended.insert(leaf.id));
                     continue;
                 };
                 prop_assert!(ended.insert(leaf.id));
                 let (policy, taken_in_ms, bundle) = &policies[&leaf.id];
+                prop_assert_eq!(released_by, policy);
                 let named: Vec<_> = bundle.legs().iter().map(|leg| leg.chain_id).collect();
                 prop_assert_eq!(legs.iter().map(|leg| leg.chain_id).collect::<Vec<_>>(), named);
                 let slot = release.header.slot.unwrap();

@@ -1,0 +1,35 @@
+//! The rollups of a network, as its definition registers them.
+
+use fairveil_keygen::Definition;
+use fairveil_keygen::definition::Rollup as Defined;
+use fairveil_release::registry::{EmbeddedState, Registry, RegistryError, Rollup};
+use fairveil_release::slot::BlockTimes;
+
+/// The registry with which a network begins.
+///
+/// # Errors
+///
+/// If the rollups' block times do not meet in slots, or there is no rollup.
+pub fn registry(definition: &Definition) -> Result<Registry, RegistryError> {
+    Registry::new(definition.proposal().rollups.iter().map(rollup).collect())
+}
+
+fn rollup(defined: &Defined) -> Rollup {
+    let blocks = defined.blocks.map(|blocks| BlockTimes {
+        genesis_ms: blocks.genesis_ms,
+        interval_ms: blocks.interval_ms,
+    });
+    let state = defined
+        .state
+        .map(|state| EmbeddedState { genesis: state.genesis, base_fee: state.base_fee });
+    Rollup {
+        chain_id: defined.chain_id,
+        name: defined.name.clone(),
+        blocks,
+        gas_limit: defined.gas_limit,
+        byte_limit: defined.byte_limit,
+        allows_set_code: defined.allows_set_code,
+        paused: false,
+        state,
+    }
+}

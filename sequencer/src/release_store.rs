@@ -1,0 +1,99 @@
+//! The chain of releases as it stands in the database.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `meta` | `releases` | [`Summary`]: height, root, last slot, how many wait, digests of the states |
+//! | `releases` | height | the release: outcomes, batches, what began to wait |
+//! | `waiting` | position (12) | a bundle that waits for a slot |
+//! | `states` | see [`fairveil_release::states`] | the states of the rollups that are simulated |
+//!
+//! # Invariants
+//!
+//! 1. A height's writes go into one transaction, so the tables always belong together.
+//! 2. What is written grows with what happened at the height, not with what waits or with the states.
+//! 3. A start reads all of it and compares it with the summary; a sequencer that can't does not start.
+
+use std::collections::BTreeMap;
+
+use fairveil_release::{
+    carry_over::Waiting,
+    chain::{ReleaseChain, Released, Summary},
+    release::MAX_RELEASE_BYTES,
+    states::{Changes, MemoryState, Record, prefix, records, state_of},
+};
+
+use crate::{
+    handle::decoded,
+    record::height_key,
+    recovery::entries,
+    store::{Store, StoreError, Table, Write},
+};
+
+const SUMMARY: &[u8] = b"releases";
+
+/// The chain as it is stored, or the first one, whose states are stored then.
+pub(crate) fn restored(store: &Store, first: ReleaseChain) -> Result<ReleaseChain, StoreError> {
+    let Some(bytes) = store.get(Table::Meta, SUMMARY)? else {
+        store.commit(&first_writes(&first))?;
+        return Ok(first);
+    };
+    let damaged = |table, why: String| StoreError::Damaged { table, why };
+    let summary =
+        Summary::decode(&bytes).map_err(|error| damaged(Table::Meta, error.to_string()))?;
+    let waiting = entries(store, Table::Waiting, &[])?;
+    let waiting = waiting
+        .iter()
+        .map(|(_, value)| decoded::<Waiting>(Table::Waiting, value, MAX_RELEASE_BYTES));
+    let waiting = waiting.collect::<Result<Vec<_>, _>>()?;
+    let states = states(store, &summary)?;
+    ReleaseChain::restore(summary, waiting, states)
+        .map_err(|error| damaged(Table::States, error.to_string()))
+}
+
+/// What is written with a released height, where the chain stands at `summary` afterwards.
+pub(crate) fn released_writes(released: &Released, summary: &Summary) -> Vec<Write> {
+    let release = &released.release;
+    let key = height_key(release.header.height);
+    let mut writes = vec![Write::put(Table::Releases, key, release.encode())];
+    for position in &released.ended {
+        writes.push(Write::remove(Table::Waiting, position.to_bytes()));
+    }
+    for waiting in &release.waiting {
+        let value = fairveil_crypto::encoding::encode(waiting);
+        writes.push(Write::put(Table::Waiting, waiting.position.to_bytes(), value));
+    }
+    for finished in &released.finished {
+        writes.extend(state_writes(finished.chain_id, &finished.changes));
+    }
+    writes.push(Write::put(Table::Meta, SUMMARY, summary.encode()));
+    writes
+}
+
+fn first_writes(first: &ReleaseChain) -> Vec<Write> {
+    let mut writes = Vec::new();
+    for chain_id in first.states().digests().keys() {
+        let state = first.states().state(*chain_id).map(MemoryState::to_changes);
+        writes.extend(state_writes(*chain_id, &state.unwrap_or_default()));
+    }
+    writes.push(Write::put(Table::Meta, SUMMARY, first.summary().encode()));
+    writes
+}
+
+fn state_writes(chain_id: u64, changes: &Changes) -> impl Iterator<Item = Write> {
+    let write = |Record { key, value }| Write { table: Table::States, key, value };
+    records(chain_id, changes).into_iter().map(write)
+}
+
+fn states(store: &Store, summary: &Summary) -> Result<BTreeMap<u64, MemoryState>, StoreError> {
+    let mut states = BTreeMap::new();
+    for (chain_id, digest) in summary.states() {
+        let records = entries(store, Table::States, &prefix(*chain_id))?;
+        let state = state_of(*chain_id, records, *digest);
+        let damaged = |error: fairveil_release::states::RecordError| StoreError::Damaged {
+            table: Table::States,
+            why: error.to_string(),
+        };
+        states.insert(*chain_id, state.map_err(damaged)?);
+    }
+    Ok(states)
+}
