@@ -7,7 +7,7 @@
 //! 2. If the trader shows what was sealed, a released bundle has exactly these legs.
 
 use fairveil_crypto::BundleId;
-use fairveil_mempool::Bundle;
+use fairveil_mempool::{Bundle, Policy};
 use fairveil_release::document::{BundleDocument, DocumentError};
 use fairveil_release::failed::Failed;
 use fairveil_release::tree::{Outcome, Position};
@@ -19,7 +19,10 @@ use crate::trust::PinnedNetwork;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// All of its legs are in the batches of one release.
-    Released,
+    Released {
+        /// What that guarantees.
+        policy: Policy,
+    },
     /// It is a no-op on all rollups.
     Failed(Failed),
     /// It stands after the end of its window and was never opened.
@@ -69,12 +72,12 @@ pub fn ending(
         return Err(DisbeliefReason::NoOrder);
     }
     let ending = match &leaf.outcome {
-        Outcome::Released { .. } => Ending::Released,
+        Outcome::Released { policy, .. } => Ending::Released { policy: *policy },
         Outcome::Failed(failed) => Ending::Failed(*failed),
         Outcome::Expired => Ending::Expired,
-        Outcome::Carried => Ending::Carried,
+        Outcome::Carried { .. } => Ending::Carried,
     };
-    if let (Ending::Released, Some(bundle)) = (&ending, sealed) {
+    if let (Ending::Released { .. }, Some(bundle)) = (&ending, sealed) {
         check_legs(document, bundle)?;
     }
     Ok((leaf.position, ending))

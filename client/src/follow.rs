@@ -321,7 +321,7 @@ impl<'a> Follower<'a> {
         let Subject { id, bundle, .. } = &self.subject;
         let (position, ending) = ending(self.network, document, id, bundle.as_ref())?;
         let state = match ending {
-            Ending::Released => State::Released,
+            Ending::Released { .. } => State::Released,
             Ending::Failed(failed) => State::Failed(failed),
             Ending::Expired => State::Expired,
             Ending::Carried => State::Ordered,

@@ -60,6 +60,12 @@ pub const METHODS: &[Method] = &[
         optional: &[],
         help: "every limit that can reject a submission, with its value now",
     },
+    Method {
+        name: "fairveil_account",
+        params: &["chain_id", "address"],
+        optional: &["slots"],
+        help: "an account of a simulated rollup, after everything that is released here",
+    },
 ];
 
 /// JSON-RPC error codes.
@@ -80,6 +86,8 @@ pub mod code {
     pub const UNKNOWN: i64 = -32002;
     /// The bundle isn't released yet.
     pub const NOT_RELEASED: i64 = -32003;
+    /// The rollup isn't registered, or it isn't simulated.
+    pub const NO_STATE: i64 = -32004;
 }
 
 /// A JSON-RPC call.
@@ -186,10 +194,16 @@ pub struct MemberInfo {
 /// A rollup as `fairveil_committee` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RollupInfo {
+
     /// Its chain id.
     pub chain_id: u64,
     /// Its name in the registry.
     pub name: String,
+    /// Its block time, milliseconds; without, it has a block per height.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block_time_ms: Option<u64>,
+    /// Whether bundles are simulated over its state: only then one may have policy `execute`.
+    pub simulated: bool,
 }
 
 /// Answer of `fairveil_submit`, and of `fairveil_receipts`.
@@ -240,7 +254,10 @@ pub struct StatusInfo {
     /// The failed code, where the state is `failed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// Which guarantee its policy gives, once opened.
+    /// Its policy, `include` or `execute`, once it is released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// Which guarantee that policy gives, once released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guarantee: Option<String>,
     /// Final place: height, position within it, and cohort.
@@ -274,6 +291,49 @@ pub struct LegInfo {
     pub chain_id: u64,
     /// Height of the batch.
     pub batch_height: u64,
+    /// The rollup's block that holds the leg.
+    pub block: u64,
+    /// The block's timestamp, milliseconds since the Unix epoch.
+    pub block_time_ms: u64,
+    /// The place of the leg's first transaction among those of the batch in that block, from 0.
+    pub first: u64,
+    /// What each transaction did in the simulation, where the rollup is simulated.
+    #[serde(default)]
+    pub receipts: Vec<TransactionInfo>,
+}
+
+/// What a transaction of a released leg did in the simulation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransactionInfo {
+    /// How it failed, if it did (policy `include`): it is included all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// The gas that it paid for.
+    pub gas_used: u64,
+    /// How many logs it wrote.
+    pub logs: u64,
+    /// The contract that it created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract: Option<String>,
+}
+
+/// Answer of `fairveil_account`. Not proven: what a trader relies on is in `fairveil_release`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountInfo {
+    /// The rollup.
+    pub chain_id: u64,
+    /// The account.
+    pub address: String,
+    /// How many transactions it sent; of a contract, 1 and how many contracts it created.
+    pub nonce: u64,
+    /// In wei, as a decimal number.
+    pub balance: String,
+    /// keccak256 of its code; that of nothing if it has none.
+    pub code_hash: String,
+    /// The values of the storage slots that were asked for, in that order; 32 bytes each.
+    pub slots: Vec<String>,
+    /// The height up to which this sequencer has released.
+    pub released: u64,
 }
 
 /// Answer of `fairveil_limits`: each limit's name, value and unit.

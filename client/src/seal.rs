@@ -16,6 +16,7 @@ use fairveil_release::failed::Failed;
 use fairveil_release::registry::Rollup;
 use fairveil_release::validity::valid_transaction;
 
+use crate::registry::registry;
 use crate::trust::PinnedNetwork;
 
 /// What a trader decides about a sealed bundle besides its contents.

@@ -31,14 +31,15 @@ use fairveil_keygen::{
 use fairveil_mempool::receipt::{BrokenReceipt, ConflictingReceipts};
 use fairveil_mempool::{Bundle, Bytes, Leg, Place, Policy, Receipt, ReceiptBody};
 use fairveil_ordering::{Equivocation, LogHead, LogName, OrderLog};
-use fairveil_release::batch::Judged;
+
 use fairveil_release::certificate::{ListedRelease, ReleaseCertificate};
-use fairveil_release::chain::{JudgedOrder, ReleaseChain};
+use fairveil_release::chain::{Judged, JudgedOrder, ReleaseChain, Released};
 use fairveil_release::document::{BatchDocument, BundleDocument, DocumentLeg};
 use fairveil_release::evidence::{Evidence, PrematureShare};
 use fairveil_release::proof::{BatchProof, BundleProof};
 use fairveil_release::registry::{Registry, Rollup as RegistryRollup};
 use fairveil_release::release::Release;
+use fairveil_release::states::RollupStates;
 use fairveil_release::tree::Tree;
 use fairveil_release::validity::valid_bundles;
 
@@ -305,7 +306,9 @@ impl Scene {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         let verdicts = valid_bundles(&pool, &world.registry(), &bundles);
         let heights = [vec![0, 1, 2, 3], vec![4]];
-        let mut chain = ReleaseChain::new(world.network.network_id(), world.registry());
+        let states = RollupStates::default();
+        let network_id = world.network.network_id();
+        let mut chain = ReleaseChain::new(network_id, world.registry(), states).unwrap();
         let (mut orders, mut releases) = (Vec::new(), Vec::new());
         for (height, places) in (1..).zip(heights) {
             let judged = |place: usize| match &verdicts[place] {
@@ -319,7 +322,9 @@ impl Scene {
             let block = order.headers[1].digest();
             let ids = places.iter().map(|&at| (sealed[at].id(), judged(at))).collect();
             let (height, time_ms) = (Height::new(height), 1_000 * height);
-            releases.push(chain.extend(JudgedOrder { height, block, time_ms, ids }).unwrap());
+            let judged = JudgedOrder { height, block, time_ms, ids };
+            let Released { release, tree, .. } = chain.extend(judged).unwrap();
+            releases.push((release, tree));
             orders.push(order);
         }
         let listed = releases.iter().map(|(release, _)| ListedRelease {
@@ -341,8 +346,7 @@ impl Scene {
         let proof = BundleProof::new(tree, at as u32).unwrap();
         let legs = proof.leaf.outcome.legs().iter().map(|leg| {
             let batch = release.batch(leg.chain_id).unwrap();
-            let range = batch.bundles.iter().find(|range| range.id == proof.leaf.id).unwrap();
-            let transactions = batch.leg(range).unwrap().to_vec();
+            let transactions = batch.leg(&proof.leaf.id).unwrap().1.to_vec();
             DocumentLeg { chain_id: leg.chain_id, transactions }
         });
         BundleDocument {
@@ -420,6 +424,7 @@ impl Scene {
     pub(crate) fn batch(&self, height: usize, chain_id: u64) -> BatchDocument {
         let (release, tree) = &self.releases[height - 1];
         BatchDocument {
+            skipped: Vec::new(),
             release: release.header,
             certificate: self.certificate.clone(),
             proof: BatchProof::new(tree, chain_id).unwrap(),

@@ -12,7 +12,7 @@ use fairveil_crypto::certificate::{CertificateError, OrderCertificate};
 use fairveil_crypto::envelope::EnvelopeError;
 use fairveil_crypto::{BlockDigest, BundleId, Digest, Height, KeyId, NetworkId, SequencerIndex};
 use fairveil_keygen::{Transcript, TranscriptError};
-use fairveil_mempool::Place;
+use fairveil_mempool::{Place, Policy};
 use fairveil_release::document::{
     AcceptError, BatchDocument, BundleDocument, Cursor, DocumentError, accept_batch,
 };
@@ -265,7 +265,7 @@ fn judge_bundle(network: &PinnedNetwork, document: &BundleDocument) -> Result<Ju
 fn judge_batch(network: &PinnedNetwork, document: &BatchDocument) -> Result<Judgement, Refusal> {
     let chain_id = document.batch.chain_id;
     let batch = document.verify(&network.network_id(), network.committee(), chain_id)?;
-    let (bundles, transactions) = (batch.bundles.len(), batch.transactions.len());
+    let (bundles, transactions) = (batch.bundles().count(), batch.transactions().count());
     let (first, last) = (batch.height, batch.height);
     Ok(Judgement::Batches { chain_id, first, last, bundles, transactions })
 }
@@ -279,19 +279,19 @@ fn judge_batches(
     };
     let network_id = network.network_id();
     let chain_id = first.batch.chain_id;
-    let mut cursor = match first.release.height {
-        height if height == Height::ZERO.next() => Cursor::new(&network_id),
-        next => Cursor { next, previous: first.release.previous, last: None },
+    let mut cursor = match first.first() {
+        release if release.height == Height::ZERO.next() => Cursor::new(&network_id),
+        release => Cursor::before(release),
     };
     let (mut bundles, mut transactions) = (0, 0);
     for (number, document) in (1..).zip(documents) {
         let accepted = accept_batch(&cursor, &network_id, network.committee(), chain_id, document);
         let (batch, next) = accepted.map_err(|error| Refusal::Batches { number, error })?;
-        bundles += batch.bundles.len();
-        transactions += batch.transactions.len();
+        bundles += batch.bundles().count();
+        transactions += batch.transactions().count();
         cursor = next;
     }
-    let (first, last) = (first.release.height, last.release.height);
+    let (first, last) = (first.first().height, last.release.height);
     Ok(Judgement::Batches { chain_id, first, last, bundles, transactions })
 }
 
@@ -353,7 +353,7 @@ impl Ending {
     #[must_use]
     pub fn words(&self) -> (&'static str, Option<&'static str>) {
         match self {
-            Self::Released => ("released", None),
+            Self::Released { .. } => ("released", None),
             Self::Failed(failed) => ("failed", Some(Failed::code(failed))),
             Self::Expired => ("expired", None),
             Self::Carried => ("ordered", None),
@@ -377,8 +377,13 @@ impl std::fmt::Display for Judgement {
                 let Position { height, index } = position;
                 write!(out, "bundle {id}, ordered at height {height} position {index}, ")?;
                 match ending {
-                    Ending::Released => {
-                        write!(out, "is released with all its legs, on {}", List(chain_ids))
+                    Ending::Released { policy } => {
+                        let policy = match policy {
+                            Policy::Include => "include",
+                            Policy::Execute => "execute",
+                        };
+                        let chains = List(chain_ids);
+                        write!(out, "is released with all its legs, on {chains}, policy {policy}")
                     }
                     Ending::Failed(failed) => write!(out, "failed on every rollup: {failed}"),
                     Ending::Expired => out.write_str("expired and was never opened"),

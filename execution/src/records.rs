@@ -55,9 +55,9 @@ pub fn records(chain_id: u64, changes: &Changes) -> Vec<Record> {
     }
     for (address, change) in changes.accounts() {
         let value = change.account.as_ref().map(account_bytes);
-        records.push(Record { key: key(chain_id, ACCOUNT, &[address.as_slice()]), value });
+        records.push(Record { key: account_key(chain_id, address), value });
         for (slot, value) in &change.storage {
-            let key = key(chain_id, STORAGE, &[address.as_slice(), &slot.to_be_bytes::<32>()]);
+            let key = storage_key(chain_id, address, slot);
             let value = (!value.is_zero()).then(|| value.to_be_bytes::<32>().to_vec());
             records.push(Record { key, value });
         }
@@ -85,6 +85,32 @@ pub fn state_of(
     Ok(MemoryState::from_changes(&changes, digest))
 }
 
+/// The key of an account's record.
+pub fn account_key(chain_id: u64, address: &Address) -> Vec<u8> {
+    key(chain_id, ACCOUNT, &[address.as_slice()])
+}
+
+/// The key of the record of a storage slot.
+pub fn storage_key(chain_id: u64, address: &Address, slot: &U256) -> Vec<u8> {
+    key(chain_id, STORAGE, &[address.as_slice(), &slot.to_be_bytes::<32>()])
+}
+
+/// What stands under an account's key; none if it is no account.
+pub fn account_of(bytes: &[u8]) -> Option<Account> {
+    let (nonce, rest) = bytes.split_first_chunk::<8>()?;
+    let (balance, code_hash) = rest.split_first_chunk::<32>()?;
+    let code_hash = B256::from(<[u8; 32]>::try_from(code_hash).ok()?);
+    let balance = U256::from_be_bytes(*balance);
+    let account = Account { nonce: u64::from_be_bytes(*nonce), balance, code_hash };
+    (!account.is_empty()).then_some(account)
+}
+
+/// What stands under the key of a storage slot; none if it is no value that a slot holds.
+pub fn value_of(bytes: &[u8]) -> Option<U256> {
+    let value = U256::from_be_bytes(<[u8; 32]>::try_from(bytes).ok()?);
+    Some(value).filter(|value| !value.is_zero())
+}
+
 /// The first bytes of the keys of a rollup's records.
 pub fn prefix(chain_id: u64) -> [u8; 8] {
     chain_id.to_be_bytes()
@@ -104,15 +130,6 @@ fn account_bytes(account: &Account) -> Vec<u8> {
     bytes
 }
 
-fn account_of(bytes: &[u8]) -> Option<Account> {
-    let (nonce, rest) = bytes.split_first_chunk::<8>()?;
-    let (balance, code_hash) = rest.split_first_chunk::<32>()?;
-    let code_hash = B256::from(<[u8; 32]>::try_from(code_hash).ok()?);
-    let balance = U256::from_be_bytes(*balance);
-    let account = Account { nonce: u64::from_be_bytes(*nonce), balance, code_hash };
-    (!account.is_empty()).then_some(account)
-}
-
 fn read(
     chain_id: u64,
     key: &[u8],
@@ -130,9 +147,8 @@ fn read(
         STORAGE => {
             let (address, slot) = place.split_first_chunk::<20>()?;
             let slot = U256::from_be_bytes(<[u8; 32]>::try_from(slot).ok()?);
-            let value = U256::from_be_bytes(<[u8; 32]>::try_from(value).ok()?);
             let slots = storage.entry(Address::from(*address)).or_default();
-            slots.insert(slot, Some(value).filter(|value| !value.is_zero())?);
+            slots.insert(slot, value_of(value)?);
         }
         CODE => {
             let code = Bytes::copy_from_slice(value);

@@ -107,8 +107,11 @@ pub(crate) struct Dev {
     /// Number of sequencers.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(4..=16))]
     pub(crate) sequencers: u16,
-    /// A rollup that bundles may name, as NAME:CHAIN_ID; may be repeated.
-    #[arg(long = "rollup", value_name = "NAME:CHAIN_ID")]
+    /// A rollup as KIND:CHAIN_ID[,OPTION=VALUE...], where KIND is `embedded` (its bundles are simulated)
+    /// or `recorder` (batches are kept, nothing is executed); may be repeated. Options: block-time (250ms,
+    /// 2s), genesis (a genesis document; for `embedded` the development accounts unless given), base-fee,
+    /// gas-limit, byte-limit, genesis-ms, set-code.
+    #[arg(long = "rollup", value_name = "KIND:CHAIN_ID")]
     pub(crate) rollups: Vec<String>,
     /// Makes the last sequencer Byzantine.
     #[arg(long, value_name = "KIND")]
@@ -223,7 +226,9 @@ pub(crate) enum Keygen {
         /// Honest disagreement that the fair order shall tolerate.
         #[arg(long, default_value_t = 0)]
         g: u16,
-        /// A rollup that bundles may name, as NAME:CHAIN_ID; may be repeated.
+        /// A rollup as NAME:CHAIN_ID[,OPTION=VALUE...]; may be repeated. Options: block-time (250ms, 2s),
+        /// genesis (a genesis document, over whose state bundles are simulated), base-fee, gas-limit,
+        /// byte-limit, genesis-ms, set-code.
         #[arg(long = "rollup", value_name = "NAME:CHAIN_ID")]
         rollups: Vec<String>,
         /// How long each step of the ceremony may take, in seconds.

@@ -49,6 +49,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
     required("definition", "the committee's definition, TOML"),
     required("approvals", "folder with one approval file per member"),
     optional(
+        "genesis",
+        "",
+        "folder with CHAIN_ID.json, the genesis document of every rollup that is simulated",
+    ),
+    optional(
         "passphrase_file",
         "",
         "file with the keystore's passphrase; else FAIRVEIL_PASSPHRASE",

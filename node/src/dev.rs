@@ -4,15 +4,24 @@ use std::time::Duration;
 
 use comfy_table::{Table, presets::NOTHING};
 
+use fairveil_keygen::definition::{Rollup, RollupState};
+use fairveil_release::states::parse_genesis;
+
 use crate::{
     cli,
-    local::{Folder, LocalError, LocalNetwork},
+    local::{
+        Folder, LocalError, LocalNetwork,
+        genesis::{DEVELOPMENT_ACCOUNTS, DEVELOPMENT_WEI, document},
+    },
+    rollups::{Named, named, now_ms},
 };
 
 /// How long the ceremony and the first blocks may take.
 const START: Duration = Duration::from_secs(120);
-/// The rollups, unless others are named.
-pub(crate) const ROLLUPS: [(u64, &str); 3] = [(901, "alpha"), (902, "beta"), (903, "gamma")];
+/// The rollups, unless others are named, with their block times.
+pub(crate) const ROLLUPS: [(u64, &str); 3] = [(901, "250ms"), (902, "1s"), (903, "2s")];
+/// The base fee of embedded rollups, in wei per gas.
+pub(crate) const BASE_FEE: u64 = 1_000_000;
 
 /// Runs a network until it is asked to end.
 pub(crate) fn dev(args: &cli::Dev, json: bool) -> Result<(), LocalError> {
@@ -76,18 +85,52 @@ fn print(network: &LocalNetwork, endpoints: &[crate::process::Endpoints]) {
     println!("{table}");
 }
 
-fn rollups(given: &[String]) -> Result<Vec<(u64, String)>, LocalError> {
-    if given.is_empty() {
-        return Ok(ROLLUPS.iter().map(|(id, name)| (*id, (*name).to_owned())).collect());
+/// What `--rollup KIND:CHAIN_ID,...` says, or the default: embedded rollups of 250 ms, 1 s and 2 s.
+pub(crate) fn rollups(given: &[String]) -> Result<Vec<Named>, LocalError> {
+    let default;
+    let given = if given.is_empty() {
+        default = ROLLUPS.map(|(chain_id, time)| format!("embedded:{chain_id},block-time={time}"));
+        &default[..]
+    } else {
+        given
+    };
+    let mut arguments = Vec::with_capacity(given.len());
+    let mut embedded = Vec::new();
+    for argument in given {
+        let (kind, rest) = argument.split_once(':').unwrap_or((argument, ""));
+        let chain_id = rest.split(',').next().unwrap_or_default();
+        match kind {
+            "embedded" => embedded.push(chain_id.to_owned()),
+            "recorder" => {}
+            _ => {
+                let why = format!("--rollup {argument}: KIND is embedded or recorder");
+                return Err(LocalError::Other(why));
+            }
+        }
+        arguments.push(format!("rollup-{chain_id}:{rest}"));
     }
-    let mut rollups: Vec<_> = given
-        .iter()
-        .map(|text| {
-            let wrong = || LocalError::Other(format!("rollup {text:?} is not NAME:CHAIN_ID"));
-            let (name, id) = text.rsplit_once(':').ok_or_else(wrong)?;
-            Ok((id.parse().map_err(|_| wrong())?, name.to_owned()))
-        })
-        .collect::<Result<_, LocalError>>()?;
-    rollups.sort();
-    Ok(rollups)
+    let named = named(&arguments, now_ms());
+    let mut named = named.map_err(|error| LocalError::Other(error.to_string()))?;
+    for Named { rollup, genesis } in &mut named {
+        if embedded.contains(&rollup.chain_id.to_string()) && genesis.is_none() {
+            embed(rollup, genesis, development_genesis())?;
+        }
+    }
+    Ok(named)
+}
+
+/// Lets a rollup begin with this genesis.
+pub(crate) fn embed(
+    rollup: &mut Rollup,
+    genesis: &mut Option<Vec<u8>>,
+    document: Vec<u8>,
+) -> Result<(), LocalError> {
+    let state = parse_genesis(&document).map_err(|error| LocalError::Other(error.to_string()))?;
+    rollup.state = Some(RollupState { genesis: state.digest(), base_fee: BASE_FEE });
+    *genesis = Some(document);
+    Ok(())
+}
+
+fn development_genesis() -> Vec<u8> {
+    document(DEVELOPMENT_ACCOUNTS, DEVELOPMENT_WEI, &[])
 }

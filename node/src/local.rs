@@ -5,6 +5,7 @@
 //! standard input, which closes then.
 
 pub(crate) mod clock;
+pub(crate) mod genesis;
 pub(crate) mod observer;
 pub(crate) mod workload;
 
@@ -20,18 +21,21 @@ use fairveil_client::{Endpoint, PinnedNetwork};
 use fairveil_crypto::{ConsensusSecret, Epoch, committee::threshold};
 use fairveil_keygen::{
     Approval, DealingSecret, Definition, Member, NetworkPublicKey, Proposal,
-    definition::{Blocks, Deadlines, Mode, Ordering, Rollup, VERSION},
+    definition::{Blocks, Deadlines, Mode, Ordering, VERSION},
     keystore::{self, KeystoreRandomness, Passphrase, ScryptCost, SequencerKeys},
 };
 
 use crate::{
     cli::ByzantineKind,
     process::{Endpoints, NodeError, keep_secret, random},
+    rollups::{Named, genesis_file},
 };
 
 /// Name of the file with the passphrase of all keystores of a local network: it protects nothing
 /// that matters, and lets anybody who may read the folder start a sequencer again.
 const PASSPHRASE: &str = "passphrase";
+/// Folder of the rollups' genesis documents.
+const GENESIS: &str = "genesis";
 /// How long a call to a local sequencer may take.
 const CALL: Duration = Duration::from_secs(5);
 /// How often a starting sequencer is looked at.
@@ -107,7 +111,7 @@ impl LocalNetwork {
     pub(crate) fn create(
         dir: &Path,
         sequencers: u16,
-        rollups: &[(u64, String)],
+        rollups: &[Named],
     ) -> Result<Self, LocalError> {
         std::fs::create_dir_all(dir).map_err(io(dir.display().to_string()))?;
         let passphrase =
@@ -123,6 +127,13 @@ impl LocalNetwork {
             members.push(identity(name, &folder, &passphrase, addresses)?);
         }
         let definition = Definition::new(proposal(sequencers, members, rollups))?;
+        let genesis = dir.join(GENESIS);
+        std::fs::create_dir_all(&genesis).map_err(io(GENESIS))?;
+        for Named { rollup, genesis: document } in rollups {
+            if let Some(document) = document {
+                write(&genesis_file(&genesis, rollup.chain_id), document)?;
+            }
+        }
         let file = dir.join("definition.toml");
         write(&file, definition.to_toml().as_bytes())?;
         let approvals = dir.join("approvals");
@@ -355,7 +366,7 @@ fn identity(
     })
 }
 
-fn proposal(n: u16, members: Vec<Member>, rollups: &[(u64, String)]) -> Proposal {
+fn proposal(n: u16, members: Vec<Member>, rollups: &[Named]) -> Proposal {
     Proposal {
         version: VERSION,
         epoch: Epoch::new(1),
@@ -366,10 +377,7 @@ fn proposal(n: u16, members: Vec<Member>, rollups: &[(u64, String)]) -> Proposal
         ordering: Ordering { mode: Mode::Strict, ..Ordering::default() },
         blocks: Blocks::default(),
         deadlines: Deadlines::default(),
-        rollups: rollups
-            .iter()
-            .map(|(chain_id, name)| Rollup { chain_id: *chain_id, name: name.clone() })
-            .collect(),
+        rollups: rollups.iter().map(|named| named.rollup.clone()).collect(),
         members,
     }
 }
@@ -394,12 +402,14 @@ fn approve(
 fn node_toml(folder: &Path, network: &Path) -> String {
     let text = |path: PathBuf| toml::Value::String(path.display().to_string()).to_string();
     format!(
-        "data_dir = {}\nkeystore = {}\npassphrase_file = {}\ndefinition = {}\napprovals = {}\n",
+        "data_dir = {}\nkeystore = {}\npassphrase_file = {}\ndefinition = {}\napprovals = {}\n\
+         genesis = {}\n",
         text(folder.join("data")),
         text(folder.join("keystore.json")),
         text(network.join(PASSPHRASE)),
         text(network.join("definition.toml")),
         text(network.join("approvals")),
+        text(network.join(GENESIS)),
     )
 }
 

@@ -11,6 +11,7 @@ mod e2e;
 mod http;
 mod local;
 mod process;
+mod rollups;
 
 use std::process::ExitCode;
 

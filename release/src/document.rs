@@ -354,6 +354,12 @@ impl Cursor {
         Self { next: Height::ZERO.next(), previous, slot: None, block: None, last: None }
     }
 
+    /// Before this release, for who begins in the middle: what came before is not judged.
+    pub fn before(release: &ReleaseHeader) -> Self {
+        let (next, previous) = (release.height, release.previous);
+        Self { next, previous, slot: None, block: None, last: None }
+    }
+
     /// Where the rollup stands after a verified batch, if the batch comes next.
     fn after(&self, release: &ReleaseHeader, batch: &Batch) -> Result<Self, AcceptError> {
         let slot = Some(batch.slot);

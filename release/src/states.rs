@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::B256;
 use fairveil_crypto::Digest;
 use fairveil_crypto::domain::{Hasher, Tag};
 use fairveil_execution::block::{Block, Hardfork, L1Fees};
@@ -27,11 +27,14 @@ use fairveil_execution::state::StateView;
 use fairveil_mempool::Policy;
 use thiserror::Error;
 
+pub use alloy_primitives::{Address, U256};
 pub use fairveil_execution::changes::Changes;
 pub use fairveil_execution::genesis::{GenesisError, MAX_GENESIS_BYTES, parse_genesis};
 pub use fairveil_execution::outcome::{LegReceipts, Receipt};
-pub use fairveil_execution::records::{Record, RecordError, prefix, records, state_of};
-pub use fairveil_execution::state::MemoryState;
+pub use fairveil_execution::records::{
+    Record, RecordError, account_key, account_of, prefix, records, state_of, storage_key, value_of,
+};
+pub use fairveil_execution::state::{Account, MemoryState};
 
 use crate::failed::{Failed, Fault, Invalid};
 use crate::registry::{EmbeddedState, Registry, Rollup};

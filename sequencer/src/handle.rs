@@ -22,6 +22,7 @@ use fairveil_release::{
     evidence::Evidence,
     proof::{BatchProof, BundleProof},
     release::{Release, ReleaseError},
+    states::{Account, Address, U256, account_key, account_of, storage_key, value_of},
 };
 use futures::channel::oneshot;
 use tokio::sync::{mpsc, watch};
@@ -256,6 +257,31 @@ impl Handle {
             documents.push(BatchDocument { skipped, release, certificate, proof, batch });
         }
         Ok(Some(documents))
+    }
+
+    /// An account of a simulated rollup and the values of these storage slots, after what is
+    /// released here. None if the rollup isn't simulated.
+    ///
+    /// # Errors
+    ///
+    /// If the database failed.
+    pub fn account(
+        &self,
+        chain_id: u64,
+        address: &Address,
+        slots: &[U256],
+    ) -> Result<Option<(Account, Vec<U256>)>, StoreError> {
+        let rollup = self.config.registry.rollup(chain_id);
+        if rollup.is_none_or(|rollup| rollup.state.is_none()) {
+            return Ok(None);
+        }
+        let mut keys = vec![account_key(chain_id, address)];
+        keys.extend(slots.iter().map(|slot| storage_key(chain_id, address, slot)));
+        let mut found = self.store.get_all(Table::States, &keys)?.into_iter();
+        let account = found.next().flatten().and_then(|bytes| account_of(&bytes));
+        let account = account.unwrap_or(Account::of_balance(U256::ZERO));
+        let value = |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| value_of(&bytes));
+        Ok(Some((account, found.map(|bytes| value(bytes).unwrap_or_default()).collect())))
     }
 
     /// Proofs of the faults that this sequencer found: at most 1,024.

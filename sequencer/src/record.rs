@@ -12,7 +12,7 @@
 //! Integers in keys are 8 bytes big-endian.
 
 use fairveil_crypto::{BundleId, Digest, Height, certificate::Placement};
-use fairveil_release::{states::LegReceipts, tree::Outcome};
+use fairveil_release::{states::Receipt, tree::Outcome};
 use serde::{Deserialize, Serialize};
 
 /// Longest stored place, in bytes.
@@ -42,10 +42,21 @@ pub struct End {
     pub height: Height,
     /// The outcome.
     pub outcome: Outcome,
-    /// What the released legs did on the rollups that are simulated.
-    pub receipts: Vec<LegReceipts>,
+    /// Of a released bundle: where its legs stand, sorted by chain id.
+    pub legs: Vec<LegEnd>,
     /// When this sequencer released it, in milliseconds since 1970.
     pub time_ms: u64,
+}
+
+/// Where a released leg stands in its block, and what it did there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegEnd {
+    /// The rollup.
+    pub chain_id: u64,
+    /// The place of its first transaction in its block, from 0.
+    pub first: u32,
+    /// One receipt per transaction, if the rollup is simulated.
+    pub receipts: Vec<Receipt>,
 }
 
 /// Something that subscribers are told.

@@ -253,6 +253,28 @@ impl Store {
         read().map_err(StoreError::from)
     }
 
+    /// The values under these keys at one instant, in their order.
+    ///
+    /// # Errors
+    ///
+    /// If the disk fails.
+    pub fn get_all(
+        &self,
+        table: Table,
+        keys: &[Vec<u8>],
+    ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let read = || -> Result<_, redb::Error> {
+            let transaction = self.database.begin_read()?;
+            let table = transaction.open_table(table.definition())?;
+            let mut values = Vec::with_capacity(keys.len());
+            for key in keys {
+                values.push(table.get(key.as_slice())?.map(|value| value.value().to_vec()));
+            }
+            Ok(values)
+        };
+        read().map_err(StoreError::from)
+    }
+
     /// At most `limit` entries with keys from `from` on, in order.
     ///
     /// # Errors

@@ -59,7 +59,12 @@ fn every_method_is_documented_and_no_other() {
 fn every_field_is_documented() {
     let text = String::new;
     let member = MemberInfo { index: 1, name: text(), consensus_key: text(), connected: true };
-    let rollup = RollupInfo { chain_id: 1, name: text() };
+    let rollup = RollupInfo {
+        chain_id: 1,
+        name: text(),
+        block_time_ms: Some(1),
+        simulated: true,
+    };
     let committee = section("### `fairveil_committee()`");
     for key in keys(&member).into_iter().chain(keys(&rollup)) {
         assert!(committee.contains(&format!("`{key}`")), "{key}");
@@ -90,17 +95,37 @@ fn every_field_is_documented() {
         receipt: text(),
     };
     documented(section("### `fairveil_submit(sealed, addressed?)`"), receipt);
+    let did = TransactionInfo { fault: Some(text()), gas_used: 1, logs: 1, contract: Some(text()) };
+    let leg = LegInfo {
+        chain_id: 1,
+        batch_height: 1,
+        block: 1,
+        block_time_ms: 1,
+        first: 0,
+        receipts: vec![did],
+    };
     let status = StatusInfo {
         id: text(),
         state: State::Released,
         code: Some(text()),
+        policy: Some(text()),
         guarantee: Some(text()),
         place: Some(PlaceInfo { height: 1, position: 0, cohort: 0 }),
         opened_ms: Some(1),
-        legs: vec![LegInfo { chain_id: 1, batch_height: 1 }],
+        legs: vec![leg],
         height: 1,
     };
     documented(section("### `fairveil_status(id)`"), status);
+    let account = AccountInfo {
+        chain_id: 1,
+        address: text(),
+        nonce: 1,
+        balance: text(),
+        code_hash: text(),
+        slots: vec![text()],
+        released: 1,
+    };
+    documented(section("### `fairveil_account(chain_id, address, slots?)`"), account);
     let limit = LimitInfo { code: text(), what: text(), value: 1, unit: text() };
     documented(section("### `fairveil_limits()`"), limit);
     let rejected = Rejected { code: text(), actual: text(), limit: text(), cure: text() };
@@ -137,6 +162,7 @@ fn every_error_and_code_is_documented() {
         code::REJECTED,
         code::UNKNOWN,
         code::NOT_RELEASED,
+        code::NO_STATE,
     ] {
         assert!(errors.contains(&format!("| {number} | ")), "{number}");
     }

@@ -116,7 +116,7 @@ fn released_legs_are_compared_with_what_was_sealed() {
         let (document, id) = (SCENE.document(number), SCENE.id(number));
         crate::document::ending(&WORLD.network, &document, &id, Some(sealed)).map(|(_, end)| end)
     };
-    assert_eq!(ending(0, &SCENE.bundles[0]), Ok(Ending::Released));
+    assert_eq!(ending(0, &SCENE.bundles[0]), Ok(Ending::Released { policy: Policy::Include }));
     let fewer = DisbeliefReason::LegCount { actual: 2, expected: 1 };
     assert_eq!(ending(0, &SCENE.bundles[3]), Err(fewer));
     let other = bundle(vec![leg(901, &[0]), leg(902, &[1, 0])]);

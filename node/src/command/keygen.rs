@@ -6,7 +6,7 @@ use fairveil_crypto::{ConsensusSecret, Digest, Epoch};
 use fairveil_keygen::{
     Approval, DealingSecret, Definition, Member, NetworkPublicKey, Proposal, Transcript,
     definition::{
-        self, Address, Blocks, Deadlines, MAX_BYTES, Ordering, Rollup, VERSION, short_digest,
+        self, Address, Blocks, Deadlines, MAX_BYTES, Ordering, VERSION, short_digest,
     },
     keystore::{self, KeystoreRandomness, ScryptCost, SequencerKeys},
     transcript::MAX_BYTES as MAX_TRANSCRIPT_BYTES,
@@ -109,7 +109,7 @@ fn propose(
     json: bool,
 ) -> Result<u8, CommandError> {
     let members = members.iter().map(|path| member(path)).collect::<Result<Vec<_>, _>>()?;
-    let rollups = rollups.iter().map(|text| rollup(text)).collect::<Result<Vec<_>, _>>()?;
+    let rollups = named(rollups, now_ms())?.into_iter().map(|named| named.rollup).collect();
     let &Numbers { f, g, step_ms } = numbers;
     let n =
         u16::try_from(members.len()).map_err(|_| CommandError::Usage("too many members".into()))?;
@@ -258,15 +258,6 @@ fn member(path: &Path) -> Result<Member, CommandError> {
     let bytes = disk::read(path, 1 << 16)?;
     serde_json::from_slice(&bytes)
         .map_err(|error| CommandError::file(path, &format!("not a member.json: {error}")))
-}
-
-fn rollup(text: &str) -> Result<Rollup, CommandError> {
-    let parsed = text.split_once(':').and_then(|(name, chain_id)| {
-        Some(Rollup { name: name.to_owned(), chain_id: chain_id.parse().ok()? })
-    });
-    parsed.ok_or_else(|| {
-        CommandError::Usage(format!("--rollup {text}: give NAME:CHAIN_ID, e.g. alpha:901"))
-    })
 }
 
 fn read_definition(path: &Path) -> Result<Definition, CommandError> {

@@ -4,7 +4,7 @@
 pub(crate) mod bench;
 pub(crate) mod bundle;
 pub(crate) mod config;
-mod disk;
+pub(crate) mod disk;
 pub(crate) mod error;
 pub(crate) mod keygen;
 mod network;

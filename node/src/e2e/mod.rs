@@ -80,8 +80,9 @@ pub(crate) fn e2e(args: &cli::EndToEnd, json: bool) -> Result<bool, LocalError> 
 
 async fn measure(args: &cli::EndToEnd, dir: PathBuf, json: bool) -> Result<Report, LocalError> {
     let most = args.rates.iter().copied().max().unwrap_or(1);
-    let rollups: Vec<_> =
-        crate::dev::ROLLUPS.iter().map(|(id, name)| (*id, (*name).to_owned())).collect();
+    // A batch per height and no simulation: what is measured is the way to the release.
+    let recorders = workload::ROLLUPS.map(|chain_id| format!("recorder:{chain_id}"));
+    let rollups = crate::dev::rollups(&recorders)?;
     // All of the load comes from one address.
     let most = most + args.flood.unwrap_or(0);
     let settings = [("trader_rate", most * 2), ("trader_burst", most * 4)];

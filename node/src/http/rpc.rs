@@ -10,15 +10,21 @@ use axum::{
 };
 use fairveil_client::rpc::{self, Failure, Request, Response, code};
 use fairveil_crypto::{BundleId, SequencerIndex};
-use fairveil_mempool::{Place as LogPlace, Receipt, Rejection};
-use fairveil_release::tree::Outcome;
-use fairveil_sequencer::record::{BundleState, Event, Place};
+use fairveil_mempool::{Place as LogPlace, Policy, Receipt, Rejection};
+use fairveil_release::{
+    states::{Address, Receipt as TransactionReceipt, U256},
+    tree::{Outcome, ReleasedLeg},
+};
+use fairveil_sequencer::record::{BundleState, End, Event, LegEnd, Place};
 use serde_json::Value;
 
 use super::Shared;
 
 /// Sequencers that a submission may name: as many as a committee may have.
 const MAX_ADDRESSED: usize = fairveil_ordering::MAX_SEQUENCERS as usize;
+
+/// Storage slots that one call may ask for.
+const MAX_SLOTS: usize = 64;
 
 /// Answers one call.
 pub(super) async fn answer(
@@ -70,6 +76,7 @@ async fn call(
         "fairveil_status" => status(shared, id(&request.params[0])?).await,
         "fairveil_receipts" => receipts(shared, id(&request.params[0])?).await,
         "fairveil_release" => release(shared, id(&request.params[0])?).await,
+        "fairveil_account" => account(shared, &request.params).await,
         _ => Err(failure(code::METHOD, "this method is not served")),
     }
 }
@@ -187,11 +194,12 @@ fn committee(shared: &Shared) -> rpc::CommitteeInfo {
             consensus_key: member.consensus.to_string(),
             connected: connected.get(position).copied().unwrap_or(false),
         });
-    let rollups = definition
-        .proposal()
-        .rollups
-        .iter()
-        .map(|rollup| rpc::RollupInfo { chain_id: rollup.chain_id, name: rollup.name.clone() });
+    let rollups = definition.proposal().rollups.iter().map(|rollup| rpc::RollupInfo {
+        chain_id: rollup.chain_id,
+        name: rollup.name.clone(),
+        block_time_ms: rollup.blocks.map(|blocks| blocks.interval_ms),
+        simulated: rollup.state.is_some(),
+    });
     rpc::CommitteeInfo {
         network_id: definition.network_id().to_string(),
         epoch: overview.epoch,
@@ -240,11 +248,45 @@ pub(crate) fn receipt_info(receipt: &Receipt) -> rpc::ReceiptInfo {
     }
 }
 
+/// An account of a simulated rollup.
+async fn account(shared: &Arc<Shared>, params: &[Value]) -> Result<Value, Failure> {
+    let wrong = |what: &str| failure(code::PARAMS, what);
+    let chain_id = params[0].as_u64().ok_or_else(|| wrong("chain_id must be a number"))?;
+    let address = params[1].as_str().and_then(|text| text.parse::<Address>().ok());
+    let address = address.ok_or_else(|| wrong("address must be 0x and 40 hex digits"))?;
+    let empty = Vec::new();
+    let slots = match params.get(2) {
+        None => &empty,
+        Some(slots) => slots.as_array().ok_or_else(|| wrong("slots must be a list"))?,
+    };
+    if slots.len() > MAX_SLOTS {
+        return Err(wrong(&format!("{} slots, at most {MAX_SLOTS} are read", slots.len())));
+    }
+    let slot = |slot: &Value| slot.as_str().and_then(|text| text.parse::<U256>().ok());
+    let slots: Option<Vec<U256>> = slots.iter().map(slot).collect();
+    let slots = slots.ok_or_else(|| wrong("a slot must be a number as text, decimal or 0x"))?;
+    let released = shared.handle.overview().released;
+    let handle = shared.handle.clone();
+    let found = read(move || handle.account(chain_id, &address, &slots)).await?;
+    let unknown = format!("rollup {chain_id} is not registered, or not simulated");
+    let (account, values) = found.ok_or_else(|| failure(code::NO_STATE, &unknown))?;
+    Ok(value(&rpc::AccountInfo {
+        chain_id,
+        address: address.to_string(),
+        nonce: account.nonce,
+        balance: account.balance.to_string(),
+        code_hash: account.code_hash.to_string(),
+        slots: values.iter().map(|value| hex(&value.to_be_bytes::<32>())).collect(),
+        released,
+    }))
+}
+
 fn status_info(id: BundleId, state: BundleState, height: u64) -> rpc::StatusInfo {
     let mut info = rpc::StatusInfo {
         id: id.to_string(),
         state: rpc::State::Unknown,
         code: None,
+        policy: None,
         guarantee: None,
         place: None,
         opened_ms: None,
@@ -263,17 +305,47 @@ fn status_info(id: BundleId, state: BundleState, height: u64) -> rpc::StatusInfo
             info.place = Some(place_info(&place));
             info.opened_ms = Some(end.time_ms);
             (info.state, info.code) = ended(&end.outcome);
-            if let Outcome::Released { legs } = &end.outcome {
-                info.guarantee = Some("inclusion in one slot on every rollup".into());
-                let batch_height = end.height.get();
-                info.legs = legs
-                    .iter()
-                    .map(|leg| rpc::LegInfo { chain_id: leg.chain_id, batch_height })
-                    .collect();
+            if let Outcome::Released { policy, legs } = &end.outcome {
+                let (policy, guarantee) = guarantee(*policy);
+                info.policy = Some(policy.into());
+                info.guarantee = Some(guarantee.into());
+                info.legs = legs.iter().zip(&end.legs).map(|(leg, at)| leg_info(&end, leg, at)).collect();
             }
         }
     }
     info
+}
+
+/// A policy's name, and what a release by it guarantees.
+fn guarantee(policy: Policy) -> (&'static str, &'static str) {
+    match policy {
+        Policy::Include => (
+            "include",
+            "atomic inclusion: every leg is in the batches of one slot; a leg may revert on its chain",
+        ),
+        Policy::Execute => (
+            "execute",
+            "atomic execution as far as the release is the block: every leg is in the batches of one \
+             slot, and none failed in the joint simulation",
+        ),
+    }
+}
+
+fn leg_info(end: &End, leg: &ReleasedLeg, at: &LegEnd) -> rpc::LegInfo {
+    let did = |receipt: &TransactionReceipt| rpc::TransactionInfo {
+        fault: receipt.fault.as_ref().map(ToString::to_string),
+        gas_used: receipt.gas_used,
+        logs: receipt.logs.into(),
+        contract: receipt.contract.map(|address| address.to_string()),
+    };
+    rpc::LegInfo {
+        chain_id: leg.chain_id,
+        batch_height: end.height.get(),
+        block: leg.block.number,
+        block_time_ms: leg.block.time_ms,
+        first: at.first.into(),
+        receipts: at.receipts.iter().map(did).collect(),
+    }
 }
 
 fn place_info(place: &Place) -> rpc::PlaceInfo {
@@ -289,7 +361,7 @@ fn ended(outcome: &Outcome) -> (rpc::State, Option<String>) {
         Outcome::Released { .. } => (rpc::State::Released, None),
         Outcome::Failed(failed) => (rpc::State::Failed, Some(failed.to_string())),
         Outcome::Expired => (rpc::State::Expired, None),
-        Outcome::Carried => (rpc::State::Ordered, None),
+        Outcome::Carried { .. } => (rpc::State::Ordered, None),
     }
 }
 

@@ -5,13 +5,13 @@
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256};
 use fairveil_crypto::envelope::SizeClass;
 use fairveil_mempool::bundle::{Bundle, Leg, Policy};
 use rand::{Rng, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha20Rng;
 use secp256k1::{
-    Message, SecretKey,
+    Message, PublicKey, SecretKey,
     ecdsa::{RecoverableSignature, RecoveryId},
 };
 
@@ -22,6 +22,11 @@ pub(crate) const ROLLUPS: [u64; 3] = [901, 902, 903];
 
 /// Gas of a transaction with a few words of calldata.
 const GAS_LIMIT: u64 = 120_000;
+/// What each transaction pays per gas on top of the base fee, in wei.
+pub(crate) const PRIORITY_FEE: u128 = 1_000_000;
+const MAX_FEE: u128 = 2_000_000_000;
+/// What an account needs for all that its bundle does on one rollup, in wei: 4 ether.
+pub(crate) const FUNDS_WEI: u128 = 4_000_000_000_000_000_000;
 
 /// An account with a key of its own.
 pub(crate) struct Account {
@@ -40,6 +45,12 @@ impl Account {
         }
     }
 
+    /// Its address.
+    pub(crate) fn address(&self) -> Address {
+        let key = PublicKey::from_secret_key(&self.secret);
+        Address::from_slice(&keccak256(&key.serialize_uncompressed()[1..])[12..])
+    }
+
     /// The next transaction of this account on `chain_id`, signed, in its EIP-2718 encoding.
     pub(crate) fn transaction(
         &mut self,
@@ -52,8 +63,8 @@ impl Account {
             chain_id,
             nonce: self.nonce,
             gas_limit: GAS_LIMIT,
-            max_fee_per_gas: 2_000_000_000,
-            max_priority_fee_per_gas: 1_000_000_000,
+            max_fee_per_gas: MAX_FEE,
+            max_priority_fee_per_gas: PRIORITY_FEE,
             to: TxKind::Call(to),
             value: U256::from(value),
             access_list: Default::default(),
@@ -74,12 +85,27 @@ pub(crate) struct Trade {
     pub(crate) value: u128,
 }
 
+/// What a transaction pays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Payment {
+    /// The rollup.
+    pub(crate) chain_id: u64,
+    /// Who gets it.
+    pub(crate) to: Address,
+    /// How much, in wei.
+    pub(crate) value: u128,
+}
+
 /// One trader's bundle and its plan.
 pub(crate) struct Planned {
     /// The bundle in plaintext; it never leaves this process unsealed.
     pub(crate) bundle: Bundle,
     /// What a reader of the plaintext could act upon.
     pub(crate) trade: Trade,
+    /// Who signs all of its transactions, from nonce 0 on on every rollup.
+    pub(crate) sender: Address,
+    /// What each of its transactions pays to whom.
+    pub(crate) payments: Vec<Payment>,
     /// Milliseconds after the start at which the trader submits.
     pub(crate) at_ms: u64,
 }
@@ -91,8 +117,7 @@ pub(crate) fn plan(seed: u64, count: usize, per_second: u64) -> Vec<Planned> {
     (0..count)
         .map(|_| {
             at_us += rng.random_range(0..=2_000_000 / per_second.max(1));
-            let (bundle, trade) = bundle(&mut rng);
-            Planned { bundle, trade, at_ms: at_us / 1000 }
+            Planned { at_ms: at_us / 1000, ..planned(&mut rng) }
         })
         .collect()
 }
@@ -125,8 +150,36 @@ pub(crate) fn bundle_of(rng: &mut impl Rng, bytes: usize) -> Result<Bundle, Loca
     with_inputs((bytes - least) / 2)
 }
 
-/// One bundle and what its first transaction does.
-pub(crate) fn bundle(rng: &mut impl Rng) -> (Bundle, Trade) {
+/// A bundle that is submitted at once, of a fresh account: one leg per entry of `legs`, in which a
+/// payment without a value goes to a contract that refuses it.
+pub(crate) fn payments(
+    rng: &mut impl Rng,
+    policy: Policy,
+    legs: &[(u64, Option<u128>)],
+    refusing: Address,
+) -> Result<Planned, LocalError> {
+    let mut account = Account::fresh(rng);
+    let mut payments = Vec::new();
+    let legs = legs.iter().map(|&(chain_id, value)| {
+        account.nonce = 0;
+        let to = value.map_or(refusing, |_| Address::from(rng.random::<[u8; 20]>()));
+        let payment = Payment { chain_id, to, value: value.unwrap_or(0) };
+        payments.push(payment);
+        let transaction = account.transaction(chain_id, to, payment.value, Bytes::new());
+        Leg { chain_id, transactions: vec![transaction.into()] }
+    });
+    let bundle = Bundle::new(policy, legs.collect());
+    let bundle = bundle.map_err(|error| LocalError::Other(error.to_string()))?;
+    let first = payments.first().copied();
+    let trade = first.map_or(Trade { chain_id: 0, value: 0 }, |first| Trade {
+        chain_id: first.chain_id,
+        value: first.value,
+    });
+    Ok(Planned { bundle, trade, sender: account.address(), payments, at_ms: 0 })
+}
+
+/// One bundle that is submitted at once, with what it does.
+pub(crate) fn planned(rng: &mut impl Rng) -> Planned {
     let mut chains = ROLLUPS.to_vec();
     chains.retain(|_| rng.random_bool(0.6));
     if chains.is_empty() {
@@ -134,15 +187,18 @@ pub(crate) fn bundle(rng: &mut impl Rng) -> (Bundle, Trade) {
     }
     let mut account = Account::fresh(rng);
     let mut trade = None;
+    let mut payments = Vec::new();
     let legs = chains
         .into_iter()
         .map(|chain_id| {
+            account.nonce = 0;
             let transactions = (0..rng.random_range(1..=3))
                 .map(|_| {
                     let value = rng.random_range(1..1_000_000_000_000_000_000);
                     trade.get_or_insert(Trade { chain_id, value });
                     let input: [u8; 36] = rng.random();
                     let to = Address::from(rng.random::<[u8; 20]>());
+                    payments.push(Payment { chain_id, to, value });
                     account.transaction(chain_id, to, value, Bytes::from(input.to_vec())).into()
                 })
                 .collect();
@@ -150,7 +206,8 @@ pub(crate) fn bundle(rng: &mut impl Rng) -> (Bundle, Trade) {
         })
         .collect();
     let trade = trade.unwrap_or(Trade { chain_id: ROLLUPS[0], value: 0 });
-    (Bundle::new(Policy::Include, legs).expect("three small legs make a bundle"), trade)
+    let bundle = Bundle::new(Policy::Include, legs).expect("three small legs make a bundle");
+    Planned { bundle, trade, sender: account.address(), payments, at_ms: 0 }
 }
 
 fn sign(secret: &SecretKey, hash: [u8; 32]) -> Signature {

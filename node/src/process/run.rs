@@ -18,7 +18,6 @@ use fairveil_keygen::{
     keystore::SequencerKeys,
 };
 use fairveil_ordering as ordering;
-use fairveil_release::registry::{Registry, Rollup};
 use fairveil_runtime::NodeEngine;
 use fairveil_sequencer::{
     Config as SequencerConfig, Executor, Secrets, Store,
@@ -311,11 +310,9 @@ impl Node {
     ) -> Result<SequencerConfig, NodeError> {
         let start = |what: &'static str, why: String| NodeError::Start { what, why };
         let proposal = definition.proposal();
-        let rollups = proposal
-            .rollups
-            .iter()
-            .map(|rollup| Rollup::recorder(rollup.chain_id, &rollup.name))
-            .collect();
+        let registry = fairveil_client::registry::registry(definition)
+            .map_err(|error| start("rollups", error.to_string()))?;
+        let genesis = settings::genesis(&self.config, &registry)?;
         let observed = (network.observer(), definition.consensus_keys());
         Ok(SequencerConfig {
             network_id: definition.network_id(),
@@ -331,8 +328,8 @@ impl Node {
                     return Err(start("definition", why.into()));
                 }
             },
-            registry: Registry::new(rollups)
-                .map_err(|error| start("rollups", error.to_string()))?,
+            registry,
+            genesis,
             transcript: verified.digest(),
             limits: settings::limits(&self.config)?,
             kept_share_heights: fairveil_release::opener::KEPT_HEIGHTS,

@@ -1,6 +1,7 @@
 //! What a node is set to: values of its configuration in the types that take them.
 
 use std::{
+    collections::BTreeMap,
     net::{SocketAddr, ToSocketAddrs as _},
     ops::RangeInclusive,
     time::Duration,
@@ -9,10 +10,14 @@ use std::{
 use fairveil_consensus::timing::Timing;
 use fairveil_keygen::{Definition, definition::Address};
 use fairveil_mempool::Limits;
+use fairveil_release::{
+    registry::{Registry, Rollup},
+    states::{MAX_GENESIS_BYTES, MemoryState, parse_genesis},
+};
 use fairveil_transport::{SegmentationOffload, SocketOptions};
 
 use super::NodeError;
-use crate::config::Config;
+use crate::{command::disk, config::Config, rollups::genesis_file};
 
 /// The pool's limits.
 pub(super) fn limits(config: &Config) -> Result<Limits, NodeError> {
@@ -66,6 +71,27 @@ pub(super) fn millis(
 pub(super) fn threads(config: &Config, key: &'static str) -> Result<usize, NodeError> {
     let threads = config.number(key, 1..=256, "1 to 256 threads")?;
     Ok(usize::try_from(threads).unwrap_or(1))
+}
+
+/// The genesis states of the rollups that are simulated, from their folder.
+pub(super) fn genesis(
+    config: &Config,
+    registry: &Registry,
+) -> Result<BTreeMap<u64, MemoryState>, NodeError> {
+    let mut states = BTreeMap::new();
+    let simulated = registry.rollups().iter().filter(|rollup| rollup.state.is_some());
+    for Rollup { chain_id, name, .. } in simulated {
+        let refused = |why: String| NodeError::Start { what: "genesis", why };
+        let folder = config.path("genesis").ok_or_else(|| {
+            refused(format!("rollup {chain_id} ({name}) is simulated: set `genesis` to the folder with {chain_id}.json"))
+        })?;
+        let path = genesis_file(&folder, *chain_id);
+        let document = disk::read(&path, MAX_GENESIS_BYTES).map_err(|error| refused(error.to_string()))?;
+        let state = parse_genesis(&document)
+            .map_err(|error| refused(format!("{}: {error}", path.display())))?;
+        states.insert(*chain_id, state);
+    }
+    Ok(states)
 }
 
 /// The ceremony's chain has no traffic but the ceremony's: fast blocks, short timeouts.

@@ -1,10 +1,12 @@
 //! Opening what is final, and cutting what is open.
 
+use std::collections::BTreeMap;
+
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::Sender;
 use commonware_runtime::{Clock, Metrics, Spawner};
 use fairveil_crypto::{
-    SequencerIndex, certificate::FinalOrder, encoding, envelope::VerifiedBundle,
+    BundleId, SequencerIndex, certificate::FinalOrder, encoding, envelope::VerifiedBundle,
 };
 use fairveil_mempool::pool::Input as PoolInput;
 use fairveil_release::{
@@ -22,7 +24,7 @@ use crate::{
     handle::decoded,
     opening::{OpeningDone, Openings, Source, stored_share},
     outbox::Effect,
-    record::{End, Event, MAX_PLACE_BYTES, Place, height_key},
+    record::{End, Event, LegEnd, MAX_PLACE_BYTES, Place, height_key},
     release_store::released_writes,
     store::{Table, Write},
 };
@@ -228,11 +230,12 @@ where
             self.outbox.write(write);
         }
         let time_ms = self.now_ms();
+        let mut places = leg_ends(&released);
         let mut outcomes = Vec::with_capacity(release.leaves.len());
         for leaf in &release.leaves {
             if !matches!(leaf.outcome, Outcome::Carried { .. }) {
-                let receipts = released.receipts.get(&leaf.id).cloned().unwrap_or_default();
-                let end = End { height, outcome: leaf.outcome.clone(), receipts, time_ms };
+                let legs = places.remove(&leaf.id).unwrap_or_default();
+                let end = End { height, outcome: leaf.outcome.clone(), legs, time_ms };
                 self.write_end(leaf, end)?;
             }
             outcomes.push((leaf.id, leaf.outcome.clone()));
@@ -283,4 +286,20 @@ where
         self.outbox.write(Write::put(Table::Events, number.to_be_bytes(), value));
         self.outbox.then(Effect::Event(number));
     }
+}
+
+/// Where the released legs stand, by bundle.
+fn leg_ends(released: &Released) -> BTreeMap<BundleId, Vec<LegEnd>> {
+    let mut ends: BTreeMap<BundleId, Vec<LegEnd>> = BTreeMap::new();
+    for batch in &released.release.batches {
+        let chain_id = batch.chain_id;
+        for (_, range) in batch.bundles() {
+            let legs = released.receipts.get(&range.id).into_iter().flatten();
+            let receipts = legs.filter(|leg| leg.chain_id == chain_id);
+            let receipts = receipts.flat_map(|leg| leg.receipts.iter().cloned()).collect();
+            let end = LegEnd { chain_id, first: range.first, receipts };
+            ends.entry(range.id).or_default().push(end);
+        }
+    }
+    ends
 }

@@ -1,5 +1,6 @@
 //! One simulated sequencer: the node's code on a simulated network and a disk that forgets.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -184,6 +185,7 @@ fn config(world: &World, position: usize) -> Config {
         fairness: ordering::Committee::new(plan.n, plan.f, 0).expect("a planned size"),
         mode: Mode::Strict,
         registry: Registry::new(rollups).expect("three rollups"),
+        genesis: BTreeMap::new(),
         transcript: Digest::from_bytes([1; 32]),
         limits: plan.limits.clone(),
         kept_share_heights: plan.kept_share_heights,

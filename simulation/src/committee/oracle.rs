@@ -153,7 +153,7 @@ impl<'a> Case<'a> {
         }
         for (height, (_, release)) in &view.releases {
             for leaf in &release.leaves {
-                if leaf.outcome != Outcome::Carried {
+                if !matches!(leaf.outcome, Outcome::Carried { .. }) {
                     self.outcomes.insert(leaf.id, (*height, leaf.outcome.clone()));
                 }
             }
@@ -302,7 +302,7 @@ impl<'a> Case<'a> {
                 Outcome::Released { .. } => add("released", 1),
                 Outcome::Failed(failed) => add(&format!("failed_{}", failed.code()), 1),
                 Outcome::Expired => add("expired", 1),
-                Outcome::Carried => add("carried", 1),
+                Outcome::Carried { .. } => add("carried", 1),
             }
         }
         let heights = self.emissions.values();

@@ -16,7 +16,7 @@ use fairveil_release::certificate::ReleaseCertificate;
 use fairveil_release::document::DocumentLeg;
 use fairveil_release::proof::BundleProof;
 use fairveil_release::release::ReleaseHeader;
-use fairveil_release::tree::{LegDigest, Node};
+use fairveil_release::tree::{LegDigest, Node, ReleasedLeg};
 use serde::de::DeserializeOwned;
 
 use super::*;
@@ -425,7 +425,7 @@ fn emission_mutations() -> Vec<Mutation> {
 /// The topmost node that a proof leads to; its leaf has a neighbour on every level.
 fn top(proof: &BundleProof) -> Node {
     let chain_ids = proof.namespaces.chain_ids();
-    let bit = |leg: &LegDigest| 1_u64 << chain_ids.binary_search(&leg.chain_id).unwrap();
+    let bit = |leg: &ReleasedLeg| 1_u64 << chain_ids.binary_search(&leg.chain_id).unwrap();
     let set: u64 = proof.leaf.outcome.legs().iter().map(bit).sum();
     let leaf = Node { digest: proof.leaf.digest(), namespaces: typed(&json!(set)) };
     let step = |(node, index): (Node, u32), neighbour: &Node| match index % 2 {
@@ -615,8 +615,9 @@ fn batch_mutations() -> Vec<Mutation> {
     let batches = || File::Batches(vec![SCENE.batch(1, 902), SCENE.batch(2, 902)]);
     let leg_line = |v: &Value| {
         let batch: Batch = typed(&v["batch"]);
-        let actual = LegDigest::new(902, &batch.transactions).digest;
-        let expected = LegDigest::new(902, &SCENE.batch(1, 902).batch.transactions).digest;
+        let actual = LegDigest::new(902, &batch.blocks[0].transactions).digest;
+        let expected =
+            LegDigest::new(902, &SCENE.batch(1, 902).batch.blocks[0].transactions).digest;
         format!("the batch: the leg of bundle 0 has digest {actual}, expected {expected}")
     };
     let first = SCENE.id(0);
@@ -624,31 +625,31 @@ fn batch_mutations() -> Vec<Mutation> {
         json(
             "batch: transaction order swapped",
             &batch(),
-            |v| list(&mut v["batch"]["transactions"]).swap(0, 1),
+            |v| list(&mut v["batch"]["blocks"][0]["transactions"]).swap(0, 1),
             leg_line,
         ),
         json(
             "batch: a byte of a transaction",
             &batch(),
-            |v| flip(&mut v["batch"]["transactions"][1]),
+            |v| flip(&mut v["batch"]["blocks"][0]["transactions"][1]),
             leg_line,
         ),
         json(
             "batch: a transaction too many",
             &batch(),
-            |v| list(&mut v["batch"]["transactions"]).push("0x02".into()),
-            |_| "the batch: 3 transactions, 2 belong to bundles",
+            |v| list(&mut v["batch"]["blocks"][0]["transactions"]).push("0x02".into()),
+            |_| "the batch: block 1 has 3 transactions, 2 belong to bundles",
         ),
         json(
             "batch: a bundle left out",
             &batch(),
-            |v| list(&mut v["batch"]["bundles"]).clear(),
+            |v| list(&mut v["batch"]["blocks"]).clear(),
             |_| "the batch: 0 bundles, expected 1",
         ),
         json(
             "batch: another bundle",
             &batch(),
-            |v| v["batch"]["bundles"][0]["id"] = SCENE.id(1).to_string().into(),
+            |v| v["batch"]["blocks"][0]["bundles"][0]["id"] = SCENE.id(1).to_string().into(),
             |_| {
                 let other = SCENE.id(1);
                 format!(
@@ -659,7 +660,7 @@ fn batch_mutations() -> Vec<Mutation> {
         json(
             "batch: another place in the order",
             &batch(),
-            |v| add(&mut v["batch"]["bundles"][0]["position"]["index"], 1),
+            |v| add(&mut v["batch"]["blocks"][0]["bundles"][0]["position"]["index"], 1),
             |_| {
                 "the batch: bundle 0 is placed at height 1 position 1, \
                  the fair order has it at height 1 position 0"
@@ -668,7 +669,7 @@ fn batch_mutations() -> Vec<Mutation> {
         json(
             "batch: a range that leaves a gap",
             &batch(),
-            |v| add(&mut v["batch"]["bundles"][0]["first"], 1),
+            |v| add(&mut v["batch"]["blocks"][0]["bundles"][0]["first"], 1),
             |_| "the batch: bundle 0 has 2 transactions from 1 on, expected at least 1 from 0 on, of 2",
         ),
         json(
@@ -678,10 +679,47 @@ fn batch_mutations() -> Vec<Mutation> {
             |_| "the batch: of height 2, expected 1",
         ),
         json(
-            "batch: other time",
+            "batch: other slot",
             &batch(),
-            |v| add(&mut v["batch"]["time_ms"], 1),
-            |_| "the batch: of time 1001 ms, expected 1000 ms",
+            |v| add(&mut v["batch"]["slot"], 1),
+            |_| "the batch: of slot 2, expected 1",
+        ),
+        json(
+            "batch: other time of a block",
+            &batch(),
+            |v| add(&mut v["batch"]["blocks"][0]["time_ms"], 1),
+            |_| "the batch: bundle 0 is in block 1 at 1001 ms, expected 1 at 1000 ms",
+        ),
+        json(
+            "batch: other number of a block",
+            &batch(),
+            |v| add(&mut v["batch"]["blocks"][0]["number"], 1),
+            |_| "the batch: bundle 0 is in block 2 at 1000 ms, expected 1 at 1000 ms",
+        ),
+        json(
+            "batch: a block that is empty",
+            &batch(),
+            |v| {
+                let empty =
+                    json!({"number": 2, "time_ms": 2000, "bundles": [], "transactions": []});
+                list(&mut v["batch"]["blocks"]).push(empty);
+            },
+            |_| "the batch: block 2 at 2000 ms is empty or out of order",
+        ),
+        json(
+            "batch: a block twice",
+            &batch(),
+            |v| {
+                let block = v["batch"]["blocks"][0].clone();
+                list(&mut v["batch"]["blocks"]).push(block);
+            },
+            |_| "the batch: 2 bundles, expected 1",
+        ),
+        json(
+            "batch: a release before it that does not lead to it",
+            &batch(),
+            |v| v["skipped"] = json!([v["release"].clone()]),
+            |_| "the release of height 1 does not follow the one before, or cuts a slot",
         ),
         json(
             "batch: another rollup's namespace",

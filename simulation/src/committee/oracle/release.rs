@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use fairveil_crypto::BundleId;
+use fairveil_release::batch::Block;
 use fairveil_release::release::Release;
 use fairveil_release::tree::Outcome;
 
@@ -31,7 +32,7 @@ impl Case<'_> {
         for (id, (height, outcome)) in &self.outcomes {
             let there = found.get(id);
             match outcome {
-                Outcome::Released { legs } => {
+                Outcome::Released { legs, .. } => {
                     let chains: Vec<u64> = legs.iter().map(|leg| leg.chain_id).collect();
                     let in_batches = there.map(|(_, legs)| legs.keys().copied().collect());
                     if there.map(|(at, _)| at) != Some(height) || Some(chains) != in_batches {
@@ -86,15 +87,16 @@ fn collect(
 ) -> Vec<String> {
     let mut wrong = Vec::new();
     for batch in &release.batches {
-        let mut next = 0;
-        for range in &batch.bundles {
+        let mut next = BTreeMap::new();
+        for (block, range) in batch.bundles() {
+            let next = next.entry(block.number).or_insert(0);
             let (first, count) = (range.first as usize, range.count as usize);
-            let transactions = batch.transactions.get(first..first + count);
-            let (Some(transactions), true) = (transactions, first == next) else {
+            let transactions = block.leg(range);
+            let (Some(transactions), true) = (transactions, first == *next) else {
                 wrong.push(format!("batch {}/{height} has a gap", batch.chain_id));
                 continue;
             };
-            next = first + count;
+            *next = first + count;
             let raw = transactions.iter().map(|raw| raw.as_bytes().to_vec()).collect();
             let (at, legs) = found.entry(range.id).or_insert((height, Legs::new()));
             if *at != height || legs.insert(batch.chain_id, raw).is_some() {
@@ -102,7 +104,9 @@ fn collect(
             }
             sequences.entry(batch.chain_id).or_default().push(range.id);
         }
-        if next != batch.transactions.len() {
+        let covered =
+            |block: &Block| next.get(&block.number) == Some(&block.transactions.len());
+        if !batch.blocks.iter().all(covered) {
             wrong.push(format!("batch {}/{height} has foreign transactions", batch.chain_id));
         }
     }

@@ -135,7 +135,7 @@ fn rewrite(
 /// Changes a release with a batch that has transactions.
 fn change_release(bytes: &mut Vec<u8>, change: impl Fn(&mut Release)) -> bool {
     let mut release = Release::decode(bytes).unwrap();
-    let full = release.batches.iter().any(|batch| !batch.transactions.is_empty());
+    let full = release.batches.iter().any(|batch| !batch.is_empty());
     if full {
         change(&mut release);
         *bytes = release.encode();
@@ -154,7 +154,7 @@ fn rule_1_another_block(given: &mut Evidence<'_>) {
 }
 
 fn rule_2_another_release(given: &mut Evidence<'_>) {
-    let change = |release: &mut Release| release.batches[0].time_ms += 1;
+    let change = |release: &mut Release| release.header.time_ms += 1;
     rewrite(given, 3, Table::Releases, |bytes| change_release(bytes, change));
 }
 
@@ -187,9 +187,10 @@ fn rule_4_a_missing_leg(given: &mut Evidence<'_>) {
         rewrite(given, member, Table::Releases, |bytes| {
             change_release(bytes, |release| {
                 let batches = &mut release.batches;
-                let batch = batches.iter_mut().find(|batch| !batch.bundles.is_empty()).unwrap();
-                let last = batch.bundles.pop().unwrap();
-                batch.transactions.truncate(last.first as usize);
+                let batch = batches.iter_mut().find(|batch| !batch.is_empty()).unwrap();
+                let block = batch.blocks.last_mut().unwrap();
+                let last = block.bundles.pop().unwrap();
+                block.transactions.truncate(last.first as usize);
             })
         });
     }
@@ -207,7 +208,7 @@ fn rule_5_another_order(given: &mut Evidence<'_>) {
         let mut full = Vec::new();
         for (key, bytes) in store.range(Table::Releases, &[], usize::MAX).unwrap() {
             let release = Release::decode(&bytes).unwrap();
-            if !release.batches[0].bundles.is_empty() {
+            if !release.batches[0].is_empty() {
                 full.push((key, release));
             }
         }
