@@ -1,0 +1,9 @@
+//! The committed examples: that they are what the code makes, and that they do what they say.
+
+mod arbitrage;
+mod burn_and_mint;
+mod contracts;
+mod files;
+mod joint;
+mod vault;
+mod vote;
