@@ -40,7 +40,8 @@ pub(crate) fn path(file: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file)
 }
 
-fn read(file: &str) -> String {
+/// A committed file.
+pub(crate) fn read(file: &str) -> String {
     std::fs::read_to_string(path(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
@@ -49,24 +50,36 @@ pub(crate) fn state(file: &str) -> MemoryState {
     parse_genesis(read(file).as_bytes()).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// The bundle of a folder's legs, their senders recovered.
+/// The bundle of a folder's legs.
 pub(crate) fn bundle(policy: Policy, folder: &str, chains: &[u64]) -> Bundle {
+    let file = |&chain_id: &u64| (chain_id, format!("{folder}/{chain_id}.txt"));
+    bundle_of(policy, &chains.iter().map(file).collect::<Vec<_>>())
+}
+
+/// The bundle of these files, their transactions' senders recovered.
+pub(crate) fn bundle_of(policy: Policy, files: &[(u64, String)]) -> Bundle {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-    let leg = |&chain_id: &u64| {
-        let raw = leg::transactions(&read(&format!("{folder}/{chain_id}.txt"))).unwrap();
+    let leg = |(chain_id, file): &(u64, String)| {
+        let (chain_id, raw) = (*chain_id, leg::transactions(&read(file)).unwrap());
         let signed = |raw| SignedTransaction { raw, chain_id, set_code: SetCode::Refused };
         let signed: Vec<_> = raw.into_iter().map(signed).collect();
         let transactions = recover_senders(&pool, &signed).into_iter().map(Result::unwrap);
         Leg { chain_id, transactions: transactions.collect() }
     };
-    Bundle::new(policy, chains.iter().map(leg).collect()).unwrap()
+    Bundle::new(policy, files.iter().map(leg).collect()).unwrap()
 }
 
 impl World {
     /// The committed genesis documents of a folder.
     pub(crate) fn of(folder: &str, chains: &[u64]) -> Self {
-        let state = |&chain_id: &u64| (chain_id, state(&format!("{folder}/{chain_id}.json")));
-        Self { states: chains.iter().map(state).collect(), base_fee: BASE_FEE }
+        let file = |&chain_id: &u64| (chain_id, format!("{folder}/{chain_id}.json"));
+        Self::of_files(&chains.iter().map(file).collect::<Vec<_>>())
+    }
+
+    /// These committed genesis documents.
+    pub(crate) fn of_files(files: &[(u64, String)]) -> Self {
+        let state = |(chain_id, file): &(u64, String)| (*chain_id, state(file));
+        Self { states: files.iter().map(state).collect(), base_fee: BASE_FEE }
     }
 
     /// One rollup without accounts.

@@ -5,5 +5,6 @@ mod burn_and_mint;
 mod contracts;
 mod files;
 mod joint;
+mod readme;
 mod vault;
 mod vote;
