@@ -8,7 +8,7 @@ use fairveil_examples::arbitrage::{
 };
 use fairveil_examples::contract::Contract;
 use fairveil_execution::bundle::{Bundle, Policy};
-use fairveil_execution::outcome::{Dropped, Outcome};
+use fairveil_execution::outcome::{Dropped, Fault, Outcome};
 
 use crate::joint::{Place, World, bundle, reverted, state, summary};
 
@@ -103,7 +103,7 @@ fn no_pool_loses_by_a_trade() {
     }
 }
 
-fn too_cheap() -> fairveil_execution::outcome::Fault {
+fn too_cheap() -> Fault {
     let prices = [PROCEEDS_AFTER_BOB, GREEDY_PROCEEDS].map(U256::from);
     reverted("TooCheap(uint256,uint256)", &prices)
 }

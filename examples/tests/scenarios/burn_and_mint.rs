@@ -5,10 +5,11 @@ use fairveil_examples::accounts::{ALICE, OPERATOR};
 use fairveil_examples::burn_and_mint::{
     CHAINS, COIN, FLOAT, FOLDER, MOVED, SUPPLY, TOO_MANY, WHOLE_COIN,
 };
-use fairveil_examples::contract::Contract;
+use fairveil_examples::contract::{Contract, word};
 use fairveil_execution::bundle::Policy;
+use fairveil_execution::genesis::parse_genesis;
 
-use crate::joint::{World, bundle, reverted, summary};
+use crate::joint::{World, bundle, read, reverted, summary};
 
 const BOTH: [Policy; 2] = [Policy::Include, Policy::Execute];
 
@@ -71,17 +72,15 @@ fn under_include_the_mint_happens_without_its_burn() {
 
 #[test]
 fn nobody_but_the_operator_mints() {
-    // The same legs where the operator has no role: neither happens.
-    let mut before = World::of(FOLDER, &CHAINS);
-    let committed = std::fs::read_to_string(crate::joint::path("burn-and-mint/902.json")).unwrap();
-    let role = format!("0x{}", &OPERATOR.address.to_string().to_lowercase()[2..]);
+    // The same legs where somebody else has the role: neither happens.
+    let committed = read(&format!("{FOLDER}/902.json"));
+    let role = format!("{:#x}", word(OPERATOR.address));
     assert!(committed.contains(&role));
-    let without = committed.replace(&role, "0x1");
-    let state = fairveil_execution::genesis::parse_genesis(without.as_bytes()).unwrap();
-    before = before.with(902, state);
+    let without = parse_genesis(committed.replace(&role, "0x1").as_bytes()).unwrap();
+    let before = World::of(FOLDER, &CHAINS).with(902, without);
     let after = before.slot(&[bundle(Policy::Execute, FOLDER, &CHAINS)]);
-    let caller = fairveil_examples::contract::word(OPERATOR.address);
-    after.assert_nothing_but(1, 0, reverted("NotMinter(address)", &[caller]), &before);
+    let why = reverted("NotMinter(address)", &[word(OPERATOR.address)]);
+    after.assert_nothing_but(1, 0, why, &before);
 }
 
 #[test]

@@ -21,6 +21,9 @@ pub(crate) const BASE_FEE: u64 = 7;
 /// A slot of storage: chain, contract, slot.
 pub(crate) type Place = (u64, Address, U256);
 
+/// How a transaction ended: how many logs it left, and how it failed, if it did.
+pub(crate) type End<'a> = (u32, Option<&'a Fault>);
+
 /// The rollups before a slot.
 #[derive(Clone)]
 pub(crate) struct World {
@@ -212,10 +215,8 @@ pub(crate) fn reverted(error: &str, arguments: &[U256]) -> Fault {
     Fault::Reverted { length_bytes: data.len() as u64, data }
 }
 
-/// How many logs each transaction left, and how it failed, leg by leg.
-pub(crate) fn summary<'a>(
-    receipts: &[(u64, &'a [Receipt])],
-) -> Vec<(u64, Vec<(u32, Option<&'a Fault>)>)> {
+/// How each transaction ended, leg by leg.
+pub(crate) fn summary<'a>(receipts: &[(u64, &'a [Receipt])]) -> Vec<(u64, Vec<End<'a>>)> {
     let leg = |(chain_id, receipts): &(u64, &'a [Receipt])| {
         let transactions = receipts.iter().map(|receipt| (receipt.logs, receipt.fault.as_ref()));
         (*chain_id, transactions.collect())

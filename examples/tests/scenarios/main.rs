@@ -1,5 +1,7 @@
 //! The committed examples: that they are what the code makes, and that they do what they say.
 
+#![allow(clippy::unwrap_used)]
+
 mod arbitrage;
 mod burn_and_mint;
 mod contracts;

@@ -9,6 +9,7 @@ use fairveil_examples::vault::{
     ALLOCATION, CAP, DEPOSITS, FOLDER, IDLE, STRATEGY, TOO_LARGE, VAULT,
 };
 use fairveil_execution::bundle::Policy;
+use fairveil_execution::outcome::Fault;
 
 use crate::joint::{Place, World, bundle, reverted, summary};
 
@@ -51,7 +52,7 @@ fn the_vault_is_allocated_on_all_three_rollups() {
     }
 }
 
-fn cap_reached() -> fairveil_execution::outcome::Fault {
+fn cap_reached() -> Fault {
     let room = CAP[2] - DEPOSITS[2];
     reverted("CapReached(uint256,uint256)", &[room, TOO_LARGE[2]].map(U256::from))
 }
