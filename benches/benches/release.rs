@@ -12,12 +12,12 @@ use criterion::{BatchSize, BenchmarkId, Throughput};
 use fairveil_benches::plan::{RELEASE, Release};
 use fairveil_crypto::{BlockDigest, BundleId, Height, NetworkId};
 use fairveil_mempool::{Bundle, Leg, Policy};
-use fairveil_release::batch::Judged;
-use fairveil_release::chain::{JudgedOrder, ReleaseChain};
+use fairveil_release::chain::{Judged, JudgedOrder, ReleaseChain};
 use fairveil_release::op::channel::{Channel, MAX_FRAME_BYTES};
 use fairveil_release::op::span_batch::SpanBatch;
 use fairveil_release::op::{Chain, L1Origin, L2Block, Parent};
 use fairveil_release::registry::{Registry, Rollup};
+use fairveil_release::states::RollupStates;
 use fairveil_release::transaction::RawTransaction;
 use fairveil_release::validity::valid_bundles;
 
@@ -106,7 +106,9 @@ fn judged(rollups: u64, count: usize) -> (ReleaseChain, JudgedOrder) {
         time_ms: 1_700_000_000_000,
         ids: ids.collect(),
     };
-    (ReleaseChain::new(NetworkId::from_bytes([2; 32]), registry), order)
+    let states = RollupStates::default();
+    let chain = ReleaseChain::new(NetworkId::from_bytes([2; 32]), registry, states);
+    (chain.expect("a batch per height"), order)
 }
 
 /// A transfer from one of many accounts to another one.

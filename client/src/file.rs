@@ -89,6 +89,12 @@ pub struct UnsealedFile {
     pub policy: Policy,
     /// The legs.
     pub legs: Vec<DocumentLeg>,
+    /// The first height at which it is to be ordered, if the trader already knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_from: Option<u64>,
+    /// For how long it is to be ordered, as text such as `30s` or `300h`, if the trader already knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<String>,
 }
 
 /// A sealed bundle.
@@ -327,7 +333,8 @@ impl UnsealedFile {
     /// The file of a bundle.
     #[must_use]
     pub fn new(bundle: &Bundle) -> Self {
-        Self { policy: bundle.policy(), legs: document_legs(bundle) }
+        let (policy, legs) = (bundle.policy(), document_legs(bundle));
+        Self { policy, legs, valid_from: None, expires_in: None }
     }
 
     /// The bundle.

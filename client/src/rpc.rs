@@ -194,7 +194,6 @@ pub struct MemberInfo {
 /// A rollup as `fairveil_committee` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RollupInfo {
-
     /// Its chain id.
     pub chain_id: u64,
     /// Its name in the registry.

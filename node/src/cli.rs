@@ -63,6 +63,9 @@ pub(crate) enum Top {
     Bundle(Bundle),
     /// Judges receipts, certificates, releases, transcripts and evidence, offline.
     Verify(Verify),
+    /// What the rollups of a network hold.
+    #[command(subcommand)]
+    Rollup(Rollup),
     /// Measures: the encryption beside a baseline in the same run, or a whole network.
     #[cfg(feature = "bench")]
     #[command(subcommand)]
@@ -286,15 +289,49 @@ pub(crate) struct Network {
 }
 
 #[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Rollup {
+    /// An account of a simulated rollup, as the sequencers say.
+    Account {
+        /// A sequencer, as http://HOST:PORT; once per sequencer, or comma-separated.
+        #[arg(
+            long = "sequencer",
+            env = "FAIRVEIL_SEQUENCERS",
+            value_delimiter = ',',
+            value_name = "URL",
+            required = true
+        )]
+        sequencers: Vec<String>,
+        /// The rollup.
+        #[arg(long, value_name = "CHAIN_ID")]
+        chain: u64,
+        /// The account.
+        address: String,
+        /// A storage slot, as a number, decimal or 0x; may be repeated.
+        #[arg(long = "slot", value_name = "SLOT")]
+        slots: Vec<String>,
+    },
+}
+
+#[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Bundle {
     /// Makes a bundle from raw signed transactions.
     Build {
         /// A transaction as CHAIN_ID:0xRAW or CHAIN_ID:@FILE, in order; may be repeated.
-        #[arg(long = "tx", value_name = "CHAIN_ID:TX", required = true)]
+        #[arg(long = "tx", value_name = "CHAIN_ID:TX", required_unless_present = "files")]
         transactions: Vec<String>,
+        /// A file with a rollup's transactions as CHAIN_ID:FILE, one 0xRAW a line, in order; lines that
+        /// begin with # say nothing. They stand after those of --tx; may be repeated.
+        #[arg(long = "transactions", value_name = "CHAIN_ID:FILE")]
+        files: Vec<String>,
         /// What the release guarantees.
         #[arg(long, value_enum, default_value = "include")]
         policy: PolicyKind,
+        /// First height at which it may be ordered, for `bundle seal`.
+        #[arg(long, value_name = "HEIGHT")]
+        valid_from: Option<u64>,
+        /// How long it may be ordered, for `bundle seal`, e.g. 30s, or a number of heights such as 300h.
+        #[arg(long, value_name = "TIME")]
+        expires_in: Option<String>,
         /// Where to write the (secret) bundle.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
@@ -314,10 +351,11 @@ pub(crate) enum Bundle {
         /// The payer's nonce for this bundle; each is good for one.
         #[arg(long)]
         nonce: Option<u64>,
-        /// How long it may be ordered, e.g. 30s, or a number of heights such as 300h.
-        #[arg(long, default_value = "60s")]
-        expires_in: String,
-        /// First height at which it may be ordered; the next one unless given.
+        /// How long it may be ordered, e.g. 30s, or a number of heights such as 300h; what the bundle's
+        /// file says, or 60s.
+        #[arg(long)]
+        expires_in: Option<String>,
+        /// First height at which it may be ordered; what the bundle's file says, or the next one.
         #[arg(long)]
         valid_from: Option<u64>,
         /// Seal it although it will certainly fail once it is opened.

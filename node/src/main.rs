@@ -54,6 +54,7 @@ fn run(cli: Cli) -> u8 {
         Top::Keygen(args) => ended(command::keygen::run(&args, json)),
         Top::Bundle(args) => ended(command::bundle::run(&args, json)),
         Top::Verify(args) => ended(command::verify::run(&args, json)),
+        Top::Rollup(args) => ended(command::rollup::run(&args, json)),
         #[cfg(feature = "bench")]
         Top::Bench(args) => ended(command::bench::run(&args, json)),
         #[cfg(feature = "simulate")]

@@ -65,12 +65,14 @@ fn one(argument: &str, now_ms: u64) -> Result<Named, CommandError> {
     let (mut interval_ms, mut genesis_ms) = (None, None);
     let (mut genesis, mut base_fee) = (None, None);
     for part in parts {
-        let (option, value) = part.split_once('=').ok_or_else(|| usage("an option has no value"))?;
+        let (option, value) =
+            part.split_once('=').ok_or_else(|| usage("an option has no value"))?;
         let wrong = |what: &str| usage(&format!("{option} is {value:?}, expected {what}"));
         let number = || value.parse::<u64>().map_err(|_| wrong("a number"));
         match option {
             "block-time" => {
-                let time = milliseconds(value).ok_or_else(|| wrong("a time such as 250ms or 2s"))?;
+                let time =
+                    milliseconds(value).ok_or_else(|| wrong("a time such as 250ms or 2s"))?;
                 interval_ms = Some(time);
             }
             "genesis-ms" => genesis_ms = Some(number()?),

@@ -59,12 +59,7 @@ fn every_method_is_documented_and_no_other() {
 fn every_field_is_documented() {
     let text = String::new;
     let member = MemberInfo { index: 1, name: text(), consensus_key: text(), connected: true };
-    let rollup = RollupInfo {
-        chain_id: 1,
-        name: text(),
-        block_time_ms: Some(1),
-        simulated: true,
-    };
+    let rollup = RollupInfo { chain_id: 1, name: text(), block_time_ms: Some(1), simulated: true };
     let committee = section("### `fairveil_committee()`");
     for key in keys(&member).into_iter().chain(keys(&rollup)) {
         assert!(committee.contains(&format!("`{key}`")), "{key}");

@@ -22,8 +22,9 @@ const MAX_BUNDLE_FILE_BYTES: usize = 1 << 20;
 /// Runs a command about a bundle; the exit code.
 pub(crate) fn run(args: &cli::Bundle, json: bool) -> Result<u8, CommandError> {
     match args {
-        cli::Bundle::Build { transactions, policy, out } => {
-            build::build(transactions, *policy, out, json)
+        cli::Bundle::Build { transactions, files, policy, valid_from, expires_in, out } => {
+            let window = (*valid_from, expires_in.as_deref());
+            build::build(transactions, files, *policy, window, out, json)
         }
         cli::Bundle::Seal {
             network,
@@ -36,6 +37,7 @@ pub(crate) fn run(args: &cli::Bundle, json: bool) -> Result<u8, CommandError> {
             out,
         } => {
             let (nonce, valid_from, anyway) = (*nonce, *valid_from, *anyway);
+            let expires_in = expires_in.as_deref();
             let choices = build::Choices { nonce, expires_in, valid_from, anyway };
             build::seal(network, bundle, payer, &choices, out, json)
         }
@@ -57,10 +59,16 @@ pub(crate) fn run(args: &cli::Bundle, json: bool) -> Result<u8, CommandError> {
 
 /// A bundle in the clear.
 fn read_unsealed(path: &Path) -> Result<Bundle, CommandError> {
+    read_unsealed_file(path).map(|(bundle, _)| bundle)
+}
+
+/// A bundle in the clear, and what its file says besides.
+fn read_unsealed_file(path: &Path) -> Result<(Bundle, UnsealedFile), CommandError> {
     let bytes = disk::read(path, MAX_BUNDLE_FILE_BYTES)?;
     match File::read(&bytes).map_err(|error| CommandError::file(path, &error))? {
         File::Unsealed(file) => {
-            UnsealedFile::bundle(&file).map_err(|error| CommandError::file(path, &error))
+            let bundle = file.bundle().map_err(|error| CommandError::file(path, &error))?;
+            Ok((bundle, file))
         }
         other => Err(wrong_kind(path, other.kind(), "unsealed")),
     }

@@ -28,7 +28,7 @@ impl Readers {
 }
 
 /// The whole of a file of at most `limit_bytes`.
-pub(super) fn read(path: &Path, limit_bytes: usize) -> Result<Vec<u8>, CommandError> {
+pub(crate) fn read(path: &Path, limit_bytes: usize) -> Result<Vec<u8>, CommandError> {
     let fault = |error: std::io::Error| CommandError::file(path, &error);
     let length = fs::metadata(path).map_err(fault)?.len();
     if length > limit_bytes as u64 {

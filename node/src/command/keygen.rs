@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use fairveil_crypto::{ConsensusSecret, Digest, Epoch};
 use fairveil_keygen::{
     Approval, DealingSecret, Definition, Member, NetworkPublicKey, Proposal, Transcript,
-    definition::{
-        self, Address, Blocks, Deadlines, MAX_BYTES, Ordering, VERSION, short_digest,
-    },
+    definition::{self, Address, Blocks, Deadlines, MAX_BYTES, Ordering, VERSION, short_digest},
     keystore::{self, KeystoreRandomness, ScryptCost, SequencerKeys},
     transcript::MAX_BYTES as MAX_TRANSCRIPT_BYTES,
 };
@@ -21,6 +19,7 @@ use super::{
 use crate::{
     cli::{self, exit},
     process::{passphrase, random},
+    rollups::{named, now_ms},
 };
 
 /// Runs a command about keys; the exit code.

@@ -8,6 +8,7 @@ pub(crate) mod disk;
 pub(crate) mod error;
 pub(crate) mod keygen;
 mod network;
+pub(crate) mod rollup;
 #[cfg(feature = "simulate")]
 pub(crate) mod simulate;
 pub(crate) mod verify;

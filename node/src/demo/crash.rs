@@ -1,6 +1,6 @@
 //! SIGKILL under load: honest sequencers die at random instants, and while they lead.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use fairveil_client::{Endpoint, receipts, rpc::ReceiptInfo};
 use fairveil_crypto::{SequencerIndex, certificate::OrderCertificate};
@@ -11,7 +11,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Check, Voice, traders::Traders};
-use crate::local::{LocalError, LocalNetwork, clock::Clock};
+use crate::{
+    local::{LocalError, LocalNetwork, clock::Clock},
+    rollups::now_ms,
+};
 
 /// Pause before each crash, at least and at most.
 const BEFORE_MS: std::ops::Range<u64> = 1_500..3_000;
@@ -141,12 +144,6 @@ async fn shown(endpoints: &[Endpoint], receipt: &Receipt) -> Option<Receipt> {
     let params = vec![Value::from(receipt.body.id.to_string())];
     let infos: Vec<ReceiptInfo> = endpoint.call("fairveil_receipts", params).await.ok()?;
     receipts::read(infos.first()?).ok()
-}
-
-fn now_ms() -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "compared with the sequencers' clocks")]
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Waits until the last final block's view is followed by one that the victim leads: leaders take

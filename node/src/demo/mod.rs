@@ -1,10 +1,12 @@
 //! `fairveil demo`: the whole story in one command, judged by its own checks.
 //!
-//! Part 1: traders submit sealed bundles while one sequencer is a front-runner. Part 2: another
+//! The rollups execute: embedded EVMs with blocks every 250 ms, 1 s and 2 s. Part 1: traders submit
+//! sealed bundles while one sequencer is a front-runner, two of them with a leg that fails. Part 2:
 //! sequencers are killed with SIGKILL under load, every second time while the victim leads. Then every
 //! outcome is proven: by documents, by an offline verifier in a fresh process, and by comparing all
 //! sequencers. The exit code is 0 only if every check passed.
 
+mod accounts;
 mod attack;
 mod crash;
 mod figures;
@@ -14,11 +16,17 @@ mod traders;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use fairveil_client::Endpoint;
+use fairveil_mempool::Policy;
 use serde::Serialize;
 
 use crate::{
     cli::{self, ByzantineKind},
-    local::{Folder, LocalError, LocalNetwork, clock::Clock, observer::Observer, workload},
+    local::{
+        Folder, LocalError, LocalNetwork,
+        clock::Clock,
+        observer::Observer,
+        workload::{self, Planned},
+    },
 };
 
 /// How long the ceremony and the first blocks may take.
@@ -87,10 +95,56 @@ pub(crate) fn demo(args: &cli::Demo, json: bool) -> Result<bool, LocalError> {
     Ok(report.passed)
 }
 
+/// Everything that traders will submit; the rollups begin with its senders funded.
+struct Plans {
+    /// Before sequencers are killed.
+    quiet: Vec<Planned>,
+    /// Two bundles with a leg that fails.
+    failing: accounts::Failing,
+    /// While sequencers are killed.
+    stormy: Vec<Planned>,
+}
+
+impl Plans {
+    fn new(args: &cli::Demo) -> Result<Self, LocalError> {
+        let count = usize::try_from(args.bundles).unwrap_or(50);
+        let during = args.rate * args.crashes * crash::EACH.as_secs();
+        let during = usize::try_from(during).unwrap_or(usize::MAX);
+        Ok(Self {
+            quiet: workload::plan(args.seed, count, RATE),
+            failing: accounts::failing(args.seed.wrapping_add(2))?,
+            stormy: workload::plan(args.seed.wrapping_add(1), during, args.rate),
+        })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Planned> {
+        let failing = [&self.failing.execute, &self.failing.include];
+        self.quiet.iter().chain(failing).chain(&self.stormy)
+    }
+}
+
+/// Submits both; their policies and ids.
+async fn submit_failing(
+    traders: &mut traders::Traders,
+    failing: &accounts::Failing,
+) -> Vec<(Policy, String)> {
+    let mut ids = Vec::new();
+    for planned in [&failing.execute, &failing.include] {
+        let before = traders.submitted.len();
+        traders.submit_all(vec![planned.clone()]).await;
+        let id = traders.submitted.get(before).map(traders::Submitted::id);
+        ids.extend(id.map(|id| (planned.bundle.policy(), id)));
+    }
+    ids
+}
+
 async fn run(args: &cli::Demo, dir: PathBuf, voice: Voice) -> Result<Report, LocalError> {
-    voice.say("Fairveil demo: 5 sequencers as processes on loopback, rollups 901, 902, 903");
-    let rollups: Vec<_> =
-        crate::dev::ROLLUPS.iter().map(|(id, name)| (*id, (*name).to_owned())).collect();
+    voice.say(
+        "Fairveil demo: 5 sequencers as processes on loopback; rollups 901, 902, 903 are embedded \
+         EVMs with blocks every 250 ms, 1 s and 2 s",
+    );
+    let plans = Plans::new(args)?;
+    let rollups = accounts::rollups(plans.all())?;
     let mut network = LocalNetwork::create(&dir, SEQUENCERS, &rollups)?;
     let attacker = usize::from(SEQUENCERS) - 1;
     network.corrupt(attacker, ByzantineKind::FrontRunner);
@@ -119,8 +173,8 @@ async fn run(args: &cli::Demo, dir: PathBuf, voice: Voice) -> Result<Report, Loc
         attacker + 1,
         network.sequencers[attacker].name,
     ));
-    let count = usize::try_from(args.bundles).unwrap_or(50);
-    traders.submit_all(workload::plan(args.seed, count, RATE)).await;
+    traders.submit_all(plans.quiet.clone()).await;
+    let failing = submit_failing(&mut traders, &plans.failing).await;
     traders.settle(&observer, SETTLE).await;
     let victims = traders.ids();
     let attack =
@@ -132,10 +186,7 @@ async fn run(args: &cli::Demo, dir: PathBuf, voice: Voice) -> Result<Report, Loc
         "\npart 2: honest sequencers are killed with SIGKILL, {} times, at {} bundles a second",
         args.crashes, args.rate
     ));
-    let during = args.rate * args.crashes * crash::EACH.as_secs();
-    let during = usize::try_from(during).unwrap_or(usize::MAX);
-    let plan = workload::plan(args.seed.wrapping_add(1), during, args.rate);
-    let load = traders.start(plan);
+    let load = traders.start(plans.stormy.clone());
     let crashes =
         crash::storm(&mut network, &urls, attacker, args.crashes, args.seed, voice).await?;
     traders.finish(load).await;
@@ -146,6 +197,10 @@ async fn run(args: &cli::Demo, dir: PathBuf, voice: Voice) -> Result<Report, Loc
     checks.push(crash::honoured(&crashes, &urls, &traders).await);
     let honest: Vec<_> = (0..urls.len()).filter(|at| *at != attacker).collect();
     checks.extend(judge::all(&network, &pinned, &urls, &honest, &traders, &observer, &dir).await?);
+    checks.push(accounts::policies(&failing, &observer));
+    let planned: Vec<_> = plans.all().cloned().collect();
+    let reader = &urls[honest[0]];
+    checks.push(accounts::balances(&urls, &honest, &planned, &traders, reader).await?);
     let figures = figures::Figures::of(&traders, &observer);
     figures.print(voice);
     voice.say("\nchecks:");

@@ -154,9 +154,9 @@ impl Submitted {
 
     fn timeline(&self, observer: &Observer) -> Timeline {
         let seen = observer.seen(&self.id());
-        let ended = seen.ended.as_ref().map(|(state, code, _)| match code {
+        let ended = seen.ended.as_ref().map(|ended| match &ended.code {
             Some(code) => format!("failed({code})"),
-            None => format!("{state:?}").to_lowercase(),
+            None => format!("{:?}", ended.state).to_lowercase(),
         });
         Timeline {
             id: self.id(),
@@ -167,7 +167,7 @@ impl Submitted {
             ordered: seen.ordered.map(|placed| (placed.height, placed.position)),
             ordered_ms: seen.ordered.map(|placed| placed.heard_ms),
             ended,
-            ended_ms: seen.ended.map(|(.., at)| at),
+            ended_ms: seen.ended.map(|ended| ended.heard_ms),
             rollups: self.bundle.legs().iter().map(|leg| leg.chain_id).collect(),
         }
     }

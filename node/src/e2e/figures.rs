@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::{load::Sent, usage::Usage};
-use crate::local::observer::Observer;
+use crate::local::observer::{Ended, Observer};
 
 /// The longest wait that is told apart, in milliseconds.
 const LONGEST_MS: u64 = 600_000;
@@ -201,14 +201,13 @@ impl Run {
 
 fn line<'a>(sent: &'a Sent, observer: &Observer) -> Line<'a> {
     let seen = observer.seen(&sent.id);
-    let released =
-        |(state, _, at): &(State, Option<String>, u64)| (*state == State::Released).then_some(*at);
+    let released = |ended: &Ended| (ended.state == State::Released).then_some(ended.heard_ms);
     Line {
         sent,
         height: seen.ordered.map(|placed| placed.height),
         ordered_ms: seen.ordered.map(|placed| placed.heard_ms),
         released_ms: seen.ended.as_ref().and_then(released),
-        failed: seen.ended.as_ref().is_some_and(|(state, ..)| *state != State::Released),
+        failed: seen.ended.as_ref().is_some_and(|ended| ended.state != State::Released),
     }
 }
 

@@ -309,7 +309,8 @@ fn status_info(id: BundleId, state: BundleState, height: u64) -> rpc::StatusInfo
                 let (policy, guarantee) = guarantee(*policy);
                 info.policy = Some(policy.into());
                 info.guarantee = Some(guarantee.into());
-                info.legs = legs.iter().zip(&end.legs).map(|(leg, at)| leg_info(&end, leg, at)).collect();
+                info.legs =
+                    legs.iter().zip(&end.legs).map(|(leg, at)| leg_info(&end, leg, at)).collect();
             }
         }
     }

@@ -32,8 +32,20 @@ pub(crate) struct Placed {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seen {
     pub(crate) ordered: Option<Placed>,
-    /// How it ended, its code, and when this process heard of it.
-    pub(crate) ended: Option<(State, Option<String>, u64)>,
+    /// How it ended.
+    pub(crate) ended: Option<Ended>,
+}
+
+/// How a bundle ended.
+#[derive(Debug, Clone)]
+pub(crate) struct Ended {
+    pub(crate) state: State,
+    /// The failed code with its details.
+    pub(crate) code: Option<String>,
+    /// The height whose release says so.
+    pub(crate) height: u64,
+    /// When this process heard of it.
+    pub(crate) heard_ms: u64,
 }
 
 /// All that was seen.
@@ -102,11 +114,12 @@ impl Observer {
                 }
                 self.order.lock().unwrap_or_else(PoisonError::into_inner).insert(height, ids);
             }
-            Event::Released { outcomes, .. } => {
+            Event::Released { height, outcomes, .. } => {
                 for outcome in outcomes {
                     if outcome.state != State::Ordered {
                         let known = seen.entry(outcome.id).or_default();
-                        known.ended.get_or_insert((outcome.state, outcome.code, now));
+                        let (state, code) = (outcome.state, outcome.code);
+                        known.ended.get_or_insert(Ended { state, code, height, heard_ms: now });
                     }
                 }
             }

@@ -86,7 +86,8 @@ pub(super) fn genesis(
             refused(format!("rollup {chain_id} ({name}) is simulated: set `genesis` to the folder with {chain_id}.json"))
         })?;
         let path = genesis_file(&folder, *chain_id);
-        let document = disk::read(&path, MAX_GENESIS_BYTES).map_err(|error| refused(error.to_string()))?;
+        let document =
+            disk::read(&path, MAX_GENESIS_BYTES).map_err(|error| refused(error.to_string()))?;
         let state = parse_genesis(&document)
             .map_err(|error| refused(format!("{}: {error}", path.display())))?;
         states.insert(*chain_id, state);

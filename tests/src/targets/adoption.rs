@@ -8,8 +8,7 @@ use fairveil_mempool::Leg;
 use fairveil_release::adoption::{
     Adoption, Input, MAX_WANTED, Output, PART_BYTES, ReleaseMessage, ReleasePart,
 };
-use fairveil_release::batch::Judged;
-use fairveil_release::chain::{JudgedOrder, ReleaseChain};
+use fairveil_release::chain::{Judged, JudgedOrder};
 use fairveil_release::message::OpeningMessage;
 use fairveil_release::release::Release;
 use fairveil_release::validity::valid_bundles;
@@ -24,10 +23,10 @@ const PEERS: [SequencerIndex; 3] = [index(2), index(3), index(4)];
 
 /// Two small releases, and one of two parts.
 static RELEASES: LazyLock<Vec<Release>> = LazyLock::new(|| {
-    let mut chain = ReleaseChain::new(WORLD.network_id(), WORLD.registry.clone());
+    let mut chain = WORLD.chain();
     let mut releases = Vec::new();
     for (release, _) in &SCENE.releases {
-        chain.adopt(release, &release.header.root()).expect("the next height");
+        chain.adopt(release.clone(), &release.header.root()).expect("the next height");
         releases.push(release.clone());
     }
     let transactions = vec![transaction(CHAINS[0], 0, PART_BYTES)];
@@ -36,7 +35,7 @@ static RELEASES: LazyLock<Vec<Release>> = LazyLock::new(|| {
     let (height, block) = (chain.next(), SCENE.orders[0].block());
     let ids = vec![(SCENE.sealed[0].id(), Judged::Valid(valid))];
     let order = JudgedOrder { height, block, time_ms: 9, ids };
-    releases.push(chain.extend(order).expect("the next height").0);
+    releases.push(chain.extend(order).expect("the next height").release);
     releases
 });
 

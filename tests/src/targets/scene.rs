@@ -12,9 +12,8 @@ use fairveil_crypto::{BlockDigest, BundleId, Digest, Height, SequencerIndex};
 use fairveil_mempool::receipt::{BrokenReceipt, ConflictingReceipts};
 use fairveil_mempool::{Bundle, Place};
 use fairveil_ordering::{Equivocation, LogHead, LogName, OrderLog};
-use fairveil_release::batch::Judged;
 use fairveil_release::certificate::{ListedRelease, ReleaseCertificate};
-use fairveil_release::chain::{JudgedOrder, ReleaseChain};
+use fairveil_release::chain::{Judged, JudgedOrder};
 use fairveil_release::document::{BatchDocument, BundleDocument, DocumentLeg};
 use fairveil_release::evidence::{Evidence, PrematureShare};
 use fairveil_release::opener::{FinalBatch, OwnShare};
@@ -91,9 +90,8 @@ impl Scene {
         let proof = BundleProof::new(tree, at as u32).expect("a leaf");
         let legs = proof.leaf.outcome.legs().iter().map(|leg| {
             let batch = release.batch(leg.chain_id).expect("a registered rollup");
-            let mut ranges = batch.bundles.iter();
-            let range = ranges.find(|range| range.id == proof.leaf.id).expect("a released bundle");
-            let transactions = batch.leg(range).expect("inside the batch").to_vec();
+            let (_, transactions) = batch.leg(&proof.leaf.id).expect("a released bundle");
+            let transactions = transactions.to_vec();
             DocumentLeg { chain_id: leg.chain_id, transactions }
         });
         BundleDocument {
@@ -109,6 +107,7 @@ impl Scene {
     pub(crate) fn batch_document(&self, place: usize, chain_id: u64) -> BatchDocument {
         let (release, tree) = &self.releases[place];
         BatchDocument {
+            skipped: Vec::new(),
             release: release.header,
             certificate: self.release_certificate.clone(),
             proof: BatchProof::new(tree, chain_id).expect("a registered rollup"),
@@ -142,7 +141,7 @@ fn releases(
     orders: &[FinalOrder],
 ) -> Vec<(Release, Tree)> {
     let verdicts = valid_bundles(&POOL, &WORLD.registry, bundles);
-    let mut chain = ReleaseChain::new(WORLD.network_id(), WORLD.registry.clone());
+    let mut chain = WORLD.chain();
     let cut = |(order, places): (&FinalOrder, &[usize])| {
         let judged = |place: usize| match &verdicts[place] {
             _ if place == EXPIRED => Judged::Expired,
@@ -151,7 +150,9 @@ fn releases(
         };
         let ids = places.iter().map(|at| (sealed[*at].id(), judged(*at))).collect();
         let (height, block, time_ms) = (order.height(), order.block(), order.time_ms());
-        chain.extend(JudgedOrder { height, block, time_ms, ids }).expect("the next height")
+        let judged = JudgedOrder { height, block, time_ms, ids };
+        let released = chain.extend(judged).expect("the next height");
+        (released.release, released.tree)
     };
     orders.iter().zip(HEIGHTS).map(cut).collect()
 }

@@ -15,7 +15,7 @@ use fairveil_crypto::encoding::encode;
 use fairveil_crypto::{BundleId, Height, SequencerIndex};
 use fairveil_ordering::{Evidence, LogHead, LogName, OrderLog, Tip};
 use fairveil_sequencer::logs::{KnownLogs, Learned, LogMessage, MAX_PIECE_IDS};
-use fairveil_sequencer::record::{End, Event, Place};
+use fairveil_sequencer::record::{End, Event, LegEnd, Place};
 
 use super::choices::Choices;
 use super::scene::{SCENE, head};
@@ -49,7 +49,8 @@ pub(super) fn log_message_seeds() -> Vec<Vec<u8>> {
     let (height, root) = (release.header.height, release.header.root());
     let outcomes: Vec<_> =
         release.leaves.iter().map(|leaf| (leaf.id, leaf.outcome.clone())).collect();
-    let end = Some(End { height, outcome: outcomes[0].1.clone(), time_ms: 9 });
+    let legs = vec![LegEnd { chain_id: 901, first: 0, receipts: Vec::new() }];
+    let end = Some(End { height, outcome: outcomes[0].1.clone(), legs, time_ms: 9 });
     let place = Place { height, position: 1, cohort: 0, placement: Placement::Open, end };
     let cohorts = vec![ids.clone(), Vec::new()];
     let messages = [

@@ -27,7 +27,9 @@ use fairveil_keygen::{
     Member, NetworkPublicKey, Output, Proposal, Record, Transcript,
 };
 use fairveil_mempool::{Bundle, Bytes, Leg, Place, Policy, Receipt, ReceiptBody};
+use fairveil_release::chain::ReleaseChain;
 use fairveil_release::registry::{Registry, Rollup as RegistryRollup};
+use fairveil_release::states::RollupStates;
 use rayon::ThreadPool;
 
 /// The one network.
@@ -158,6 +160,12 @@ impl World {
 
     pub(crate) fn network_id(&self) -> NetworkId {
         self.network.network_id()
+    }
+
+    /// The chain of releases before height 1.
+    pub(crate) fn chain(&self) -> ReleaseChain {
+        let states = RollupStates::default();
+        ReleaseChain::new(self.network_id(), self.registry.clone(), states).expect("no slots")
     }
 
     pub(crate) fn secret(&self, sequencer: SequencerIndex) -> &ConsensusSecret {

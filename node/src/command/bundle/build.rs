@@ -29,10 +29,13 @@ const MAX_TRANSACTION_FILE_BYTES: usize = 1 << 20;
 /// Heights between what the sequencers said and the first one at which the bundle is valid.
 const NEXT: u64 = 1;
 
+/// For how long a bundle may be ordered unless it is said.
+const EXPIRES_IN: &str = "60s";
+
 /// What a trader decides about a sealed bundle, as it is given.
 pub(super) struct Choices<'a> {
     pub(super) nonce: Option<u64>,
-    pub(super) expires_in: &'a str,
+    pub(super) expires_in: Option<&'a str>,
     pub(super) valid_from: Option<u64>,
     pub(super) anyway: bool,
 }
@@ -40,7 +43,9 @@ pub(super) struct Choices<'a> {
 /// `bundle build`.
 pub(super) fn build(
     transactions: &[String],
+    files: &[String],
     policy: PolicyKind,
+    (valid_from, expires_in): (Option<u64>, Option<&str>),
     out: &Path,
     json: bool,
 ) -> Result<u8, CommandError> {
@@ -49,6 +54,11 @@ pub(super) fn build(
         let (chain_id, raw) = transaction(argument)?;
         legs.entry(chain_id).or_default().push(raw.into());
     }
+    for argument in files {
+        let (chain_id, raw) = transaction_file(argument)?;
+        legs.entry(chain_id).or_default().extend(raw.into_iter().map(Bytes::from));
+    }
+    expires_in.map(Window::parse).transpose()?;
     let legs = legs.into_iter().map(|(chain_id, transactions)| Leg { chain_id, transactions });
     let policy = match policy {
         PolicyKind::Include => Policy::Include,
@@ -56,7 +66,9 @@ pub(super) fn build(
     };
     let bundle = Bundle::new(policy, legs.collect())
         .map_err(|error| CommandError::Usage(error.to_string()))?;
-    let file = File::Unsealed(UnsealedFile::new(&bundle));
+    let expires_in = expires_in.map(str::to_owned);
+    let file = UnsealedFile { valid_from, expires_in, ..UnsealedFile::new(&bundle) };
+    let file = File::Unsealed(file);
     disk::write(out, file.to_json().as_bytes(), Readers::Owner)?;
     let (legs, bytes) = (bundle.legs().len(), bundle.encode().len());
     let class = bundle.smallest_class();
@@ -101,6 +113,26 @@ fn transaction(argument: &str) -> Result<(u64, Vec<u8>), CommandError> {
     Ok((chain_id, raw))
 }
 
+/// `CHAIN_ID:FILE`, a transaction a line.
+fn transaction_file(argument: &str) -> Result<(u64, Vec<Vec<u8>>), CommandError> {
+    let usage = |why: &str| {
+        CommandError::Usage(format!(
+            "--transactions {argument}: {why}; give CHAIN_ID:FILE, e.g. 901:mint.txt"
+        ))
+    };
+    let (chain_id, file) = argument.split_once(':').ok_or_else(|| usage("no chain id"))?;
+    let chain_id = chain_id.parse().map_err(|_| usage("the chain id is not a number"))?;
+    let bytes = disk::read(Path::new(file), MAX_TRANSACTION_FILE_BYTES)?;
+    let text = String::from_utf8(bytes).map_err(|_| usage("the file is not text"))?;
+    let lines = (1..).zip(text.lines().map(str::trim));
+    let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    let raw = lines.map(|(number, line)| {
+        hex_bytes(line).ok_or_else(|| usage(&format!("line {number} is not 0x and hex")))
+    });
+    let raw = raw.collect::<Result<Vec<_>, _>>()?;
+    if raw.is_empty() { Err(usage("the file has no transaction")) } else { Ok((chain_id, raw)) }
+}
+
 /// `bundle seal`.
 pub(super) fn seal(
     args: &cli::Network,
@@ -110,8 +142,9 @@ pub(super) fn seal(
     out: &Path,
     json: bool,
 ) -> Result<u8, CommandError> {
-    let contents = super::read_unsealed(bundle)?;
-    let window = Window::parse(choices.expires_in)?;
+    let (contents, file) = super::read_unsealed_file(bundle)?;
+    let expires_in = choices.expires_in.or(file.expires_in.as_deref()).unwrap_or(EXPIRES_IN);
+    let window = Window::parse(expires_in)?;
     let (network, endpoints) = reach::reached(args)?;
     if let (Some(failed), false) = (seal::foreseen(&network, &contents), choices.anyway) {
         let cure = failed.cure();
@@ -122,7 +155,7 @@ pub(super) fn seal(
         .map_err(|error| CommandError::Unreachable(error.to_string()))?;
     let heights = window.heights(tip.block_interval_ms);
     let first = tip.height.saturating_add(NEXT);
-    let valid_from = choices.valid_from.map_or(first, Height::new);
+    let valid_from = choices.valid_from.or(file.valid_from).map_or(first, Height::new);
     // The window is open for that long from when it opens, which is never in the past.
     let expires_at = valid_from.max(first).saturating_add(heights - 1);
     let payer_nonce = match choices.nonce {
@@ -257,6 +290,27 @@ mod tests {
         assert_eq!(parsed, (901, vec![2, 0xab]));
         for wrong in ["0x02ab", "x:0x02", "901:02ab", "901:0x2", "901:0x0x02", "901:@/nowhere"] {
             assert!(transaction(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn files_have_a_transaction_a_line() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("901.txt");
+        let argument = format!("901:{}", path.display());
+        let read = |text: &str| {
+            #[expect(clippy::disallowed_methods, reason = "a test prepares a file")]
+            std::fs::write(&path, text).expect("written");
+            transaction_file(&argument)
+        };
+        let found = read("# two\n0x02ab\n\n  0x01 \n").expect("valid");
+        assert_eq!(found, (901, vec![vec![2, 0xab], vec![1]]));
+        for (text, why) in [("# none\n", "no transaction"), ("0x02\n02\n", "line 2 is not 0x")] {
+            let error = read(text).expect_err(text).to_string();
+            assert!(error.contains(why), "{error}");
+        }
+        for wrong in ["901", "x:file", "901:/nowhere"] {
+            assert!(transaction_file(wrong).is_err(), "{wrong}");
         }
     }
 

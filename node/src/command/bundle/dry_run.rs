@@ -1,7 +1,6 @@
 //! `bundle dry-run`: what a bundle would do, on this machine alone.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, B256};
 use fairveil_mempool::Bundle;
@@ -12,7 +11,10 @@ use fairveil_release::dry_run::{
 use serde_json::{Value, json};
 
 use super::super::{disk, error::CommandError};
-use crate::cli::{self, exit};
+use crate::{
+    cli::{self, exit},
+    rollups::now_ms,
+};
 
 /// `bundle dry-run`.
 pub(super) fn run(args: &cli::DryRun, json: bool) -> Result<u8, CommandError> {
@@ -46,7 +48,7 @@ fn pinned(argument: &str, args: &cli::DryRun) -> Result<Pinned, CommandError> {
     let state = parse_genesis(&genesis).map_err(|error| CommandError::file(path, &error))?;
     let block = Block {
         number: args.block,
-        timestamp_s: args.time_s.unwrap_or_else(now_s),
+        timestamp_s: args.time_s.unwrap_or_else(|| now_ms() / 1_000),
         base_fee: args.base_fee,
         gas_limit: args.gas_limit,
         beneficiary: Address::ZERO,
@@ -55,12 +57,6 @@ fn pinned(argument: &str, args: &cli::DryRun) -> Result<Pinned, CommandError> {
         l1_fees: L1Fees::Nothing,
     };
     Ok(Pinned { chain_id, state, block })
-}
-
-fn now_s() -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "the block that would be made now")]
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_secs()
 }
 
 /// The verdict as one JSON document.

@@ -104,8 +104,7 @@ fn collect(
             }
             sequences.entry(batch.chain_id).or_default().push(range.id);
         }
-        let covered =
-            |block: &Block| next.get(&block.number) == Some(&block.transactions.len());
+        let covered = |block: &Block| next.get(&block.number) == Some(&block.transactions.len());
         if !batch.blocks.iter().all(covered) {
             wrong.push(format!("batch {}/{height} has foreign transactions", batch.chain_id));
         }
