@@ -365,6 +365,11 @@ pub(crate) enum Bundle {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Prints the height that the chain has reached, as a certificate proves it.
+    Height {
+        #[command(flatten)]
+        network: Network,
+    },
     /// Submits a sealed bundle to all sequencers and keeps their receipts.
     Submit {
         #[command(flatten)]

@@ -46,6 +46,7 @@ pub(crate) fn run(args: &cli::Bundle, json: bool) -> Result<u8, CommandError> {
         cli::Bundle::Status { network, bundle, unsealed } => {
             follow::status(network, subject(bundle, unsealed.as_deref())?, json)
         }
+        cli::Bundle::Height { network } => build::height(network, json),
         cli::Bundle::Wait { network, bundle, unsealed, timeout_seconds } => {
             let subject = subject(bundle, unsealed.as_deref())?;
             follow::wait(network, subject, *timeout_seconds, json)

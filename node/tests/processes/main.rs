@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod dry_run;
+mod examples;
 mod faults;
 mod load;
 mod network;

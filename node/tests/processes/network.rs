@@ -24,6 +24,11 @@ pub(crate) fn fairveil() -> Command {
     command
 }
 
+/// The folder of the whole project.
+pub(crate) fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
 /// Looks again and again until `seen` has a value.
 pub(crate) fn wait_for<T>(what: &str, mut seen: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
@@ -78,12 +83,21 @@ pub(crate) struct Dev {
 }
 
 impl Dev {
-    /// Starts five sequencers and waits until all are ready.
+    /// Starts five sequencers and waits until all are ready. A batch per height, nothing is executed.
     pub(crate) fn start() -> Self {
+        let recorders = [901, 902, 903].map(|chain_id| format!("recorder:{chain_id}"));
+        let arguments: Vec<&str> =
+            recorders.iter().flat_map(|one| ["--rollup", one.as_str()]).collect();
+        Self::start_with(&arguments)
+    }
+
+    /// The same with these arguments of `dev`.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let alone = alone();
         let dir = tempfile::tempdir().unwrap();
         let mut command = fairveil();
-        command.args(["dev", "--json", "--dir"]).arg(dir.path());
+        command.current_dir(root());
+        command.args(["dev", "--json", "--dir"]).arg(dir.path()).args(arguments);
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -116,14 +130,20 @@ impl Dev {
 
     /// A command of a trader of this network.
     pub(crate) fn trader(&self, args: &[&str]) -> Output {
-        let urls: Vec<_> = self.sequencers().into_iter().map(|one| one.http).collect();
         let mut command = fairveil();
-        command
-            .args(args)
-            .env("FAIRVEIL_TRANSCRIPT", self.document["transcript"].as_str().unwrap())
-            .env("FAIRVEIL_NETWORK", self.document["network_id"].as_str().unwrap())
-            .env("FAIRVEIL_SEQUENCERS", urls.join(","));
+        command.args(args).envs(self.environment());
         command.output().unwrap()
+    }
+
+    /// What points a trader's commands at this network.
+    pub(crate) fn environment(&self) -> [(&'static str, String); 3] {
+        let urls: Vec<_> = self.sequencers().into_iter().map(|one| one.http).collect();
+        let text = |key: &str| self.document[key].as_str().unwrap().to_owned();
+        [
+            ("FAIRVEIL_TRANSCRIPT", text("transcript")),
+            ("FAIRVEIL_NETWORK", text("network_id")),
+            ("FAIRVEIL_SEQUENCERS", urls.join(",")),
+        ]
     }
 
     /// The same, which must succeed; what it printed.

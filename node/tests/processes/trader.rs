@@ -57,7 +57,7 @@ fn a_bundle_of_two_rollups_is_released_exactly_and_proven() {
             let batches: Vec<BatchDocument> = serde_json::from_slice(&page).unwrap();
             let released: Vec<String> = batches
                 .iter()
-                .flat_map(|document| &document.batch.transactions)
+                .flat_map(|document| document.batch.transactions())
                 .map(|transaction| serde_json::to_value(transaction).unwrap())
                 .map(|value| value.as_str().unwrap().to_owned())
                 .collect();

@@ -177,6 +177,20 @@ pub(super) fn seal(
     Ok(exit::OK)
 }
 
+/// `bundle height`.
+pub(super) fn height(args: &cli::Network, json: bool) -> Result<u8, CommandError> {
+    let (network, endpoints) = reach::reached(args)?;
+    let tip = reach::run(network::tip(&network, &endpoints))?
+        .map_err(|error| CommandError::Unreachable(error.to_string()))?;
+    if json {
+        let interval = tip.block_interval_ms;
+        println!("{}", json!({ "height": tip.height, "block_interval_ms": interval }));
+    } else {
+        println!("{}", tip.height);
+    }
+    Ok(exit::OK)
+}
+
 struct Sealed {
     id: String,
     terms: seal::Terms,
