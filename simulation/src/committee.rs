@@ -32,6 +32,10 @@
 //!     bundle is out within 20 blocks.
 //! 11. **Same seed, same bytes**: two runs of one seed end in the same state of the runtime's
 //!     auditor.
+//! 12. **Slots**: a bundle's blocks are later than the block that ordered it and of its slot, its
+//!     legs have equal timestamps, blocks ascend and hold no more than they may.
+//! 13. **Execution**: what the rollups hold is what the released transactions make of their genesis,
+//!     by arithmetic, and a bundle with a known fate has it.
 //!
 //! # Crashes
 //!
@@ -42,6 +46,7 @@ mod keys;
 mod member;
 mod oracle;
 mod plan;
+mod rollups;
 mod scene;
 mod splitter;
 mod trace;
@@ -76,6 +81,11 @@ const SUITES: &[Suite] = &[
         name: "latecomer",
         about: "one sequencer is away until nobody keeps shares and bundles for it any more",
         kind: Kind::Latecomer,
+    },
+    Suite {
+        name: "rollups",
+        about: "2 to 8 executing rollups of mixed block times, failing legs, full blocks, power losses",
+        kind: Kind::Rollups,
     },
     adversary("equivocator", "one sequencer signs two order logs", Behaviour::Equivocator),
     adversary("reverser", "one sequencer reverses its order log", Behaviour::Reverser),

@@ -76,6 +76,14 @@ fn latecomer() {
 }
 
 #[test]
+fn rollups() {
+    let counts = judged("rollups");
+    happened(&counts, &["released", "crashes", "failed_leg_failed", "failed_leg_invalid"]);
+    happened(&counts, &["partial_without_simulation", "partial_include"]);
+    assert_eq!(counts["partial_execute"], 0);
+}
+
+#[test]
 fn equivocator() {
     happened(&judged("equivocator"), &["released", "adversary_moves", "equivocations", "evidence"]);
 }

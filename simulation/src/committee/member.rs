@@ -1,6 +1,5 @@
 //! One simulated sequencer: the node's code on a simulated network and a disk that forgets.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +11,6 @@ use fairveil_consensus::committee::{PublicKey, public_key};
 use fairveil_consensus::{Channels, Network, Timing};
 use fairveil_crypto::{Digest, SequencerIndex};
 use fairveil_ordering::{self as ordering, Mode};
-use fairveil_release::registry::{Registry, Rollup};
 use fairveil_sequencer::{
     Behaviour, Config, Engine, Executor, Handle, PeerChannels, StopReason, Store,
 };
@@ -21,7 +19,7 @@ use futures::channel::oneshot;
 use super::keys::Keys;
 use super::plan::Plan;
 use super::trace::{Listens, Tap, Trace};
-use super::traders::{ROLLUPS, lock};
+use super::traders::lock;
 use crate::disk::Disk;
 
 /// Messages a second that a peer may send on a channel: never the bottleneck. Receivers reserve as
@@ -177,15 +175,14 @@ fn config(world: &World, position: usize) -> Config {
         _ => Behaviour::Honest,
     };
     let up = Arc::clone(&world.up);
-    let rollups = ROLLUPS.iter().map(|id| Rollup::recorder(*id, &format!("rollup-{id}"))).collect();
     Config {
         network_id: world.keys.network_id,
         committee: world.keys.committee().clone(),
         index: SequencerIndex::from_position(position).expect("a member"),
         fairness: ordering::Committee::new(plan.n, plan.f, 0).expect("a planned size"),
         mode: Mode::Strict,
-        registry: Registry::new(rollups).expect("three rollups"),
-        genesis: BTreeMap::new(),
+        registry: plan.rollups.registry.clone(),
+        genesis: plan.rollups.genesis.clone(),
         transcript: Digest::from_bytes([1; 32]),
         limits: plan.limits.clone(),
         kept_share_heights: plan.kept_share_heights,

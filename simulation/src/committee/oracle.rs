@@ -4,6 +4,7 @@
 //! evidence are read from the databases; receipts are the traders'; votes and shares are the
 //! wire's. The rules are those of [`crate::committee`], by number.
 
+mod execution;
 mod order;
 mod release;
 mod shares;
@@ -24,6 +25,7 @@ use fairveil_sequencer::{Behaviour, Overview};
 use super::Report;
 use super::keys::{EPOCH, Keys};
 use super::plan::{Kind, Plan};
+use super::rollups::Fate;
 use super::trace::Sent;
 use super::traders::{Purpose, Submission};
 
@@ -89,6 +91,7 @@ pub(super) fn judge(given: &Evidence<'_>) -> Report {
     case.windows_and_nonces();
     case.fairness();
     case.releases();
+    case.execution();
     case.shares();
     case.blame();
     case.liveness();
@@ -220,6 +223,9 @@ impl<'a> Case<'a> {
             match (submission.purpose, outcome) {
                 (Purpose::Honest, Some(Outcome::Released { .. })) => {}
                 (Purpose::Hostile, Some(_)) => {}
+                (Purpose::Known(Fate::Released), Some(Outcome::Released { .. })) => {}
+                (Purpose::Known(Fate::Failed(code)), Some(Outcome::Failed(failed)))
+                    if failed.code() == code => {}
                 (Purpose::Hostile, None) if gone => {}
                 (_, outcome) => wrong.push(format!(
                     "{} with {} receipts ended {outcome:?}",

@@ -9,6 +9,8 @@ use fairveil_sequencer::Behaviour;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 
+use super::rollups::Rollups;
+
 /// What a suite is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -22,6 +24,8 @@ pub(crate) enum Kind {
     Adversary(Behaviour),
     /// One sequencer stays without power until nobody keeps shares and bundles for it any more.
     Latecomer,
+    /// Rollups of mixed block times execute bundles, some of which fail; sequencers lose their power.
+    Rollups,
     /// A trader splits conflicting, expiring and limit-hitting bundles over the sequencers.
     Splitter,
 }
@@ -76,6 +80,7 @@ pub(crate) struct Plan {
     pub(crate) adversary: Option<(usize, Behaviour)>,
     pub(crate) outages: Vec<Outage>,
     pub(crate) orders: Vec<Order>,
+    pub(crate) rollups: Rollups,
     pub(crate) limits: Limits,
     /// Heights for which own shares are kept.
     pub(crate) kept_share_heights: u64,
@@ -98,7 +103,7 @@ impl Plan {
             _ => None,
         };
         let outages = match kind {
-            Kind::Crashes => outages(members, &mut rng),
+            Kind::Crashes | Kind::Rollups => outages(members, &mut rng),
             Kind::Latecomer => vec![long_outage(members, &mut rng)],
             _ => Vec::new(),
         };
@@ -113,7 +118,8 @@ impl Plan {
         }
         let orders = orders(kind, n, f, &mut rng);
         let links = links(kind, &mut rng);
-        Self { kind, n, f, links, adversary, outages, orders, limits, kept_share_heights }
+        let rollups = Rollups::new(kind, seed, orders.len());
+        Self { kind, n, f, links, adversary, outages, orders, rollups, limits, kept_share_heights }
     }
 
     /// Positions of the members that follow the protocol.
@@ -195,7 +201,11 @@ fn long_outage(members: usize, rng: &mut ChaCha20Rng) -> Outage {
 
 fn orders(kind: Kind, n: u16, f: u16, rng: &mut ChaCha20Rng) -> Vec<Order> {
     let from = if kind == Kind::Splitter { ORDERS_UNTIL_MS } else { ORDERS_FROM_MS };
-    let count = if kind == Kind::Splitter { ORDERS / 2 } else { ORDERS };
+    let count = match kind {
+        Kind::Splitter => ORDERS / 2,
+        Kind::Rollups => ORDERS * 4,
+        _ => ORDERS,
+    };
     let bursts = matches!(kind, Kind::Adversary(_));
     let mut burst = from;
     let mut orders: Vec<Order> = (0..count)

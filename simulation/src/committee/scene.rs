@@ -9,6 +9,7 @@ use commonware_runtime::{Clock, Spawner, Supervisor as _, deterministic};
 use commonware_utils::NZUsize;
 use fairveil_consensus::committee::public_key;
 use fairveil_crypto::BundleId;
+use fairveil_mempool::Bundle;
 use rand::Rng;
 use rand_chacha::ChaCha20Rng;
 
@@ -17,12 +18,14 @@ use super::keys::Keys;
 use super::member::{Member, Stop, World};
 use super::oracle::{self, Evidence};
 use super::plan::{Begins, Kind, Outage, Plan, stream};
-use super::splitter;
 use super::trace::Trace;
-use super::traders::{Market, Purpose, Wish, lock, payer};
+use super::traders::{Market, Purpose, Wish, lock, ordinary, payer};
+use super::{rollups, splitter};
 
 /// A run that is not quiet by then has failed.
 const DEADLINE: Duration = Duration::from_secs(15);
+/// The same where blocks are small and slots long.
+const SLOTS_DEADLINE: Duration = Duration::from_secs(90);
 /// How often the scene looks around.
 const STEP: Duration = Duration::from_millis(20);
 /// How long everything must stand still before it counts as quiet.
@@ -165,15 +168,17 @@ impl Scene {
         let mut rng = stream(seed, 2);
         let context = &self.world.context;
         for (number, order) in (0u64..).zip(&self.world.plan.orders) {
+            let mut own = stream(seed, 1_000 + number);
+            let (bundle, purpose) = self.contents(seed, number, &mut own);
             let wish = Wish {
-                purpose: Purpose::Honest,
+                bundle,
+                purpose,
                 payer: payer(&mut rng),
                 payer_nonce: rng.random_range(0..1_000),
                 window: WINDOW,
                 to: order.to.clone(),
             };
             let (market, at) = (self.market.clone(), order.at);
-            let own = stream(seed, 1_000 + number);
             market.begins();
             context.child("trader").spawn(move |context| async move {
                 context.sleep(at).await;
@@ -185,9 +190,22 @@ impl Scene {
         }
     }
 
+    /// What the trader of this number wants, and what must become of it.
+    fn contents(&self, seed: u64, number: u64, rng: &mut ChaCha20Rng) -> (Bundle, Purpose) {
+        let registry = &self.world.plan.rollups.registry;
+        if self.world.plan.kind != Kind::Rollups {
+            return (ordinary(&registry.chain_ids(), rng), Purpose::Honest);
+        }
+        let (bundle, fate) = rollups::bundle(registry, &rollups::secret(seed, number), rng);
+        (bundle, Purpose::Known(fate))
+    }
+
     /// Lets time pass until nothing is left to happen; false if that takes too long.
     async fn until_quiet(&mut self) -> bool {
-        let deadline = self.started + DEADLINE;
+        let deadline = match self.world.plan.kind {
+            Kind::Rollups => self.started + SLOTS_DEADLINE,
+            _ => self.started + DEADLINE,
+        };
         let mut quiet_since = None;
         loop {
             self.world.context.sleep(STEP).await;

@@ -19,7 +19,7 @@ use rand::Rng;
 use rand_chacha::ChaCha20Rng;
 
 use super::plan::{Plan, SPLITTER_PAYER_BUNDLES, stream};
-use super::traders::{Market, Purpose, Wish};
+use super::traders::{Market, Purpose, Wish, ordinary};
 
 /// When the attack begins, and over how long it is spread.
 const FROM_MS: u64 = 300;
@@ -48,8 +48,9 @@ pub(super) fn begin(
     for (number, shot) in (0u64..).zip(shots(usize::from(plan.n), &mut stream(seed, 3))) {
         let Shot { at, secret, payer_nonce, window, to } = shot;
         let payer = PayerSecret::from_bytes(secret).expect("it was one before");
-        let wish = Wish { purpose: Purpose::Hostile, payer, payer_nonce, window, to };
-        let (market, own) = (market.clone(), stream(seed, 2_000 + number));
+        let (market, mut own) = (market.clone(), stream(seed, 2_000 + number));
+        let bundle = ordinary(&plan.rollups.registry.chain_ids(), &mut own);
+        let wish = Wish { bundle, purpose: Purpose::Hostile, payer, payer_nonce, window, to };
         market.begins();
         context.child("splitter").spawn(move |context| async move {
             context.sleep(at).await;

@@ -21,8 +21,8 @@ use rand_chacha::ChaCha20Rng;
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 use secp256k1::{Message, SecretKey};
 
-/// Rollups of a simulated network.
-pub(crate) const ROLLUPS: [u64; 3] = [901, 902, 903];
+use super::rollups::Fate;
+
 /// How long a trader waits before it tries again.
 const RETRY: Duration = Duration::from_millis(150);
 /// How often it tries.
@@ -35,6 +35,8 @@ pub(crate) enum Purpose {
     Honest,
     /// Sent by an attacking trader: it must end, whatever way.
     Hostile,
+    /// An ordinary bundle whose contents decide how it ends.
+    Known(Fate),
 }
 
 /// A bundle that was sealed, and what became of its submission.
@@ -74,6 +76,7 @@ pub(crate) struct Market {
 
 /// What one trader wants.
 pub(crate) struct Wish {
+    pub(crate) bundle: Bundle,
     pub(crate) purpose: Purpose,
     pub(crate) payer: PayerSecret,
     pub(crate) payer_nonce: u64,
@@ -117,15 +120,12 @@ impl Market {
         wish: Wish,
         mut rng: ChaCha20Rng,
     ) {
-        let legs = legs(&mut rng);
-        let bundle = legs
-            .iter()
-            .map(|(chain_id, transactions)| Leg {
-                chain_id: *chain_id,
-                transactions: transactions.iter().map(|raw| raw.clone().into()).collect(),
-            })
-            .collect();
-        let bundle = Bundle::new(Policy::Include, bundle).expect("three small legs are a bundle");
+        let bundle = &wish.bundle;
+        let legs = bundle.legs().iter().map(|leg| {
+            let raw = leg.transactions.iter().map(|raw| raw.to_vec());
+            (leg.chain_id, raw.collect())
+        });
+        let legs = legs.collect();
         let sealed_at = self.height();
         let terms = SealTerms {
             network_id: self.network_id,
@@ -137,7 +137,7 @@ impl Market {
         let mut uniform = [0; SealRandomness::UNIFORM_BYTES];
         rng.fill_bytes(&mut uniform);
         let randomness = SealRandomness::from_uniform(&uniform).expect("not one in 2^255");
-        let sealed = seal_bundle(&self.key, &terms, &wish.payer, &bundle, randomness)
+        let sealed = seal_bundle(&self.key, &terms, &wish.payer, bundle, randomness)
             .expect("a small bundle is sealed");
         let number = {
             let mut submissions = lock(&self.submissions);
@@ -209,25 +209,25 @@ pub(crate) fn payer(rng: &mut ChaCha20Rng) -> PayerSecret {
     }
 }
 
-/// One to three legs of one or two signed transactions of a fresh account.
-fn legs(rng: &mut ChaCha20Rng) -> BTreeMap<u64, Vec<Vec<u8>>> {
-    let mut chains = ROLLUPS.to_vec();
+/// One to three legs of one or two signed transactions of a fresh account, on these rollups.
+pub(crate) fn ordinary(rollups: &[u64], rng: &mut ChaCha20Rng) -> Bundle {
+    let mut chains = rollups.to_vec();
     chains.retain(|_| rng.random_bool(0.6));
     if chains.is_empty() {
-        chains.extend(ROLLUPS.choose(rng));
+        chains.extend(rollups.choose(rng));
     }
     let secret = loop {
         if let Ok(secret) = SecretKey::from_secret_bytes(rng.random()) {
             break secret;
         }
     };
-    chains
-        .into_iter()
-        .map(|chain_id| {
-            let count = rng.random_range(1..=2);
-            (chain_id, (0..count).map(|nonce| transaction(rng, &secret, chain_id, nonce)).collect())
-        })
-        .collect()
+    let legs = chains.into_iter().map(|chain_id| {
+        let count = rng.random_range(1..=2);
+        let transactions =
+            (0..count).map(|nonce| transaction(rng, &secret, chain_id, nonce).into());
+        Leg { chain_id, transactions: transactions.collect() }
+    });
+    Bundle::new(Policy::Include, legs.collect()).expect("three small legs are a bundle")
 }
 
 fn transaction(rng: &mut ChaCha20Rng, secret: &SecretKey, chain_id: u64, nonce: u64) -> Vec<u8> {
@@ -262,7 +262,7 @@ fn transaction(rng: &mut ChaCha20Rng, secret: &SecretKey, chain_id: u64, nonce: 
     signed.encoded_2718()
 }
 
-fn sign(secret: &SecretKey, hash: [u8; 32]) -> Signature {
+pub(crate) fn sign(secret: &SecretKey, hash: [u8; 32]) -> Signature {
     let signed = RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(hash), secret);
     let (recovery, compact) = signed.serialize_compact();
     let (r, s) = compact.split_at(32);

@@ -8,7 +8,6 @@ use fairveil_release::release::Release;
 use fairveil_release::tree::Outcome;
 
 use super::{Case, View};
-use crate::committee::traders::ROLLUPS;
 
 type Legs = BTreeMap<u64, Vec<Vec<u8>>>;
 
@@ -64,7 +63,8 @@ impl Case<'_> {
             .range(..=released)
             .flat_map(|(_, emission)| emission.ids().map(|entry| entry.id))
             .collect();
-        ROLLUPS
+        let chain_ids = self.given.plan.rollups.registry.chain_ids();
+        chain_ids
             .iter()
             .filter(|chain_id| {
                 let has_leg = |id: &&BundleId| {
