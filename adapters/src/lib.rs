@@ -1,0 +1,31 @@
+//! Speaks to rollups: reads their pinned state, and hands them what was released.
+//!
+//! ```text
+//!                    ┌─ state_view ──> a node's JSON-RPC, pinned to a block hash
+//! json_rpc (HTTP) ───┼─ engine ──────> an OP engine builds exactly the released block
+//!                    └─ development ─> development chains mine exactly the released slot
+//! ```
+//!
+//! Everything that goes over a socket here goes over [`json_rpc`], to endpoints that the operator
+//! runs: on this machine or in the same trusted network, without TLS. What an endpoint answers is
+//! bounded and checked for form, and what it *built* is compared with what was released; that its
+//! reads are true is not checked, as a rollup's own node is trusted with them.
+//!
+//! # Invariants of the crate
+//!
+//! 1. Exactness: a block counts as handed over only if the rollup's block holds exactly the
+//!    released transactions, in the released order, at the released time.
+//! 2. Bounds: every answer, batch, cache and wait has a named limit.
+//! 3. Silence: secrets are wiped when they are dropped and are not printed; an endpoint is named by
+//!    host and port alone.
+
+#![forbid(unsafe_code)]
+
+pub mod development;
+pub mod engine;
+pub mod json_rpc;
+mod quantity;
+pub mod released;
+pub mod state_view;
+#[cfg(test)]
+mod test_server;
