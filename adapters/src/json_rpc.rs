@@ -295,9 +295,10 @@ impl Endpoint {
         let results = results.map_err(|why| self.malformed(method, why))?;
         // One error instead of a list of answers concerns the batch as such.
         let results = results.map_err(|error| self.refused(method, error))?;
-        let named = calls.iter().zip(results).map(|(call, result)| {
-            result.map_err(|error| answer::refusal(call.method, error))
-        });
+        let named = calls
+            .iter()
+            .zip(results)
+            .map(|(call, result)| result.map_err(|error| answer::refusal(call.method, error)));
         Ok(named.collect())
     }
 

@@ -242,7 +242,11 @@ impl RpcState {
         self.decoded(method, value)
     }
 
-    fn remember_code(&self, address: Address, bytes: Bytes) -> Result<(B256, Bytecode), StateError> {
+    fn remember_code(
+        &self,
+        address: Address,
+        bytes: Bytes,
+    ) -> Result<(B256, Bytecode), StateError> {
         let code = Bytecode::new_raw_checked(bytes).map_err(|error| {
             let why = format!("{address} has a code that is none: {error}");
             self.failed(self.reader.endpoint.malformed("eth_getCode", why))
@@ -303,11 +307,8 @@ impl StateView for RpcState {
         let balance: LongQuantity = self.answered(methods[0], balance)?;
         let nonce: Quantity = self.answered(methods[1], nonce)?;
         let code: Bytes = self.answered(methods[2], code)?;
-        let code_hash = if code.is_empty() {
-            KECCAK256_EMPTY
-        } else {
-            self.remember_code(address, code)?.0
-        };
+        let code_hash =
+            if code.is_empty() { KECCAK256_EMPTY } else { self.remember_code(address, code)?.0 };
         let account = Account { nonce: nonce.0, balance: balance.0, code_hash };
         let account = Some(account).filter(|account| !account.is_empty());
         self.cache().insert_account(address, account);

@@ -174,10 +174,7 @@ mod tests {
         let zero = base_fee_of_next(&header(1, 1, 1), 2, 0).unwrap_err();
         assert_eq!(zero.to_string(), "elasticity 2 and denominator 0, both are at least 1");
         let target = base_fee_of_next(&header(1, 1, 1), 2, 8).unwrap_err();
-        assert_eq!(
-            target.to_string(),
-            "a gas limit of 1 with elasticity 2 leaves no gas target",
-        );
+        assert_eq!(target.to_string(), "a gas limit of 1 with elasticity 2 leaves no gas target",);
         let overflow = base_fee_of_next(&header(u64::MAX, 2, 2), 2, 8).unwrap_err();
         assert!(matches!(overflow, BaseFeeError::Overflow { .. }), "{overflow}");
     }
