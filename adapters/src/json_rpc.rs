@@ -43,6 +43,8 @@ use serde_json::Value;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+pub(crate) use answer::printable;
+
 /// The longest request that is sent, in bytes.
 pub const MAX_REQUEST_BYTES: usize = 32 << 20;
 /// The longest answer that is read unless configured, in bytes.
@@ -313,7 +315,7 @@ impl Endpoint {
 
     /// An answer that is not what the method promises.
     pub fn malformed(&self, method: &'static str, why: impl Into<String>) -> RpcError {
-        let why = answer::printable(&why.into());
+        let why = printable(&why.into());
         RpcError::Malformed { at: Arc::clone(&self.at), method, why }
     }
 
@@ -330,7 +332,7 @@ impl Endpoint {
             why = format!("{why}: {cause}");
             source = cause.source();
         }
-        let why = answer::printable(&why);
+        let why = printable(&why);
         RpcError::Unreachable { at: Arc::clone(&self.at), method, why }
     }
 
@@ -391,7 +393,7 @@ impl Endpoint {
         if status != StatusCode::OK {
             let (at, status) = (Arc::clone(&self.at), status.as_u16());
             let beginning = &body[..body.len().min(4 * MAX_MESSAGE_CHARS)];
-            let beginning = answer::printable(&String::from_utf8_lossy(beginning));
+            let beginning = printable(&String::from_utf8_lossy(beginning));
             return Err(RpcError::Status { at, method, status, beginning });
         }
         Ok(body)

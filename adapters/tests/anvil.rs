@@ -325,43 +325,49 @@ async fn a_slot_survives_crashes_between_its_calls() {
     check(&world, &third, &mined).await;
 }
 
-/// What a simulation over the pinned state says of the slot's transactions on one chain.
-fn simulated(
-    reader: &Arc<Reader>,
-    header: PinnedHeader,
-    raws: &[RawTransaction],
-    chain_id: u64,
-    base_fee: u64,
-) -> (Vec<(bool, u64)>, U256) {
+/// Simulates one block over its parent's state, and compares with what the chain did.
+fn check_simulation(reader: &Arc<Reader>, mined: &MinedBlock, raws: &[RawTransaction]) {
+    let chain_id = reader.chain_id().unwrap();
+    let header = |id| reader.header(id).unwrap().unwrap();
+    let (after, parent) =
+        (header(BlockId::Hash(mined.hash)), header(BlockId::Number(mined.number - 1)));
     let block = Block {
-        number: header.number + 1,
-        timestamp_s: header.timestamp_s + 1,
-        base_fee,
-        gas_limit: header.gas_limit,
+        number: mined.number,
+        timestamp_s: mined.place.timestamp_s,
+        base_fee: mined.base_fee,
+        gas_limit: parent.gas_limit,
         beneficiary: Address::ZERO,
         prevrandao: B256::ZERO,
         hardfork: Hardfork::Jovian,
         l1_fees: L1Fees::Nothing,
     };
-    let view = Arc::new(reader.pin(header));
+    let view = Arc::new(reader.pin(parent));
     let digest = MemoryState::empty().digest();
     let rollup = Rollup { chain_id, view: Some(view.clone()), digest, block };
     let mut simulator = Simulator::new(vec![rollup], simulator::Limits::default()).unwrap();
-    let mut receipts = Vec::new();
-    for raw in raws {
+    assert_eq!(raws.len(), mined.receipts.len());
+    for (raw, mined) in raws.iter().zip(&mined.receipts) {
         let raw = Bytes::copy_from_slice(raw.as_bytes());
         let signed = SignedTransaction { raw, chain_id, set_code: SetCode::Taken };
-        let transaction = signed.recover().unwrap();
-        let leg = Leg { chain_id, transactions: vec![transaction] };
+        let leg = Leg { chain_id, transactions: vec![signed.recover().unwrap()] };
         let bundle = Bundle::new(Policy::Include, vec![leg]).unwrap();
-        let Outcome::Kept { legs } = simulator.simulate(&bundle) else { panic!("not kept") };
+        let outcome = simulator.simulate(&bundle);
+        let Outcome::Kept { legs } = outcome else { panic!("{outcome:?}") };
         let receipt = &legs[0].receipts[0];
-        receipts.push((receipt.fault.is_none(), receipt.gas_used));
+        assert_eq!(receipt.fault.is_none(), mined.end == End::Succeeded);
+        assert_eq!(receipt.gas_used, mined.gas_used);
     }
     let changes = simulator.finish().unwrap().remove(0).changes;
     assert_eq!(view.fault(), None);
-    let counts = changes.accounts().find(|(address, _)| **address == COUNTS).unwrap().1;
-    (receipts, counts.storage[&U256::ZERO])
+    let view = reader.pin(after);
+    for (address, change) in changes.accounts() {
+        assert_eq!(view.account(*address), Ok(change.account), "{address}");
+        for (slot, value) in &change.storage {
+            assert_eq!(view.storage(*address, *slot), Ok(*value), "{address}");
+        }
+    }
+    assert_eq!(changes.is_empty(), raws.is_empty());
+    assert_eq!(after.gas_used, mined.receipts.iter().map(|receipt| receipt.gas_used).sum::<u64>());
 }
 
 #[test]
@@ -372,30 +378,26 @@ fn a_simulation_over_the_pinned_state_is_what_the_chain_does() {
     let chain_id = CHAINS[0];
     let reader = Arc::new(Reader::new(world.anvils[0].endpoint.clone()).unwrap());
     assert_eq!(reader.chain_id().unwrap(), chain_id);
-    let mut first = None;
+    let genesis = reader.header(BlockId::Latest).unwrap().unwrap();
+    let mut mined = Vec::new();
     for k in 0..3 {
         let slot = world.slot(k);
-        let header = reader.header(BlockId::Latest).unwrap().unwrap();
-        let mined = runtime.block_on(world.chains.release(&slot)).unwrap();
-        // The state stays pinned to the block before the slot, though the chain went on.
-        let block = &mined.rollups[&chain_id][0];
-        let raws = &slot.rollups[&chain_id][0].transactions;
-        if k > 0 {
-            let fee = base_fee_of_next(&header, ELASTICITY, DENOMINATOR).unwrap();
+        let blocks = runtime.block_on(world.chains.release(&slot)).unwrap();
+        let released = slot.rollups[&chain_id].clone();
+        mined.extend(blocks.rollups[&chain_id].clone().into_iter().zip(released));
+    }
+    // The chain went on, and yet each block is simulated over its own parent.
+    for (block, released) in &mined {
+        check_simulation(&reader, block, &released.transactions);
+        if block.number > 1 {
+            let parent = reader.header(BlockId::Number(block.number - 1)).unwrap().unwrap();
+            let fee = base_fee_of_next(&parent, ELASTICITY, DENOMINATOR).unwrap();
             assert_eq!(block.base_fee, fee);
         }
-        if raws.len() > 2 {
-            let (receipts, count) = simulated(&reader, header, raws, chain_id, block.base_fee);
-            let expected = block.receipts.iter().map(|r| (r.end == End::Succeeded, r.gas_used));
-            assert_eq!(receipts, expected.collect::<Vec<_>>());
-            let after = reader.header(BlockId::Hash(block.hash)).unwrap().unwrap();
-            assert_eq!(reader.pin(after).storage(COUNTS, U256::ZERO), Ok(count));
-        }
-        first = first.or(Some(header));
     }
     let view = reader.pin(reader.header(BlockId::Latest).unwrap().unwrap());
-    let genesis = first.unwrap();
     assert_eq!(view.block_hash(0), Ok(genesis.hash));
+    assert_eq!(view.block_hash(3), Ok(mined[2].0.hash));
     assert_eq!(view.account(Address::repeat_byte(0x77)), Ok(None));
     let gone = PinnedHeader { hash: B256::repeat_byte(9), ..genesis };
     assert_eq!(reader.pin(gone).account(COUNTS), Err(StateError::Stale));

@@ -71,7 +71,7 @@ pub(super) fn refusal(method: &'static str, error: ErrorObject) -> Refusal {
 }
 
 /// What an endpoint said, without what would upset a terminal or a log.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let clean = |c: char| if c.is_control() { ' ' } else { c };
     text.chars().take(MAX_MESSAGE_CHARS).map(clean).collect()
 }
