@@ -6,8 +6,9 @@
 //! cargo test -p fairveil-adapters --release --test anvil -- --ignored
 //! ```
 //!
-//! Each test starts its own chains and ends them by their process. Without `FAIRVEIL_ANVIL` the
-//! tests fail.
+//! Each test starts its own chains and ends them by their process: so it is the binary itself, not
+//! the script beside it that starts one. Without `FAIRVEIL_ANVIL` the tests fail.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -229,6 +230,28 @@ async fn three_slots_are_mined_exactly_on_two_chains() {
         };
         assert_eq!(seconds, [second(0), second(1)]);
     }
+}
+
+#[tokio::test]
+#[ignore = "needs FAIRVEIL_ANVIL, the path of an anvil binary"]
+async fn a_long_block_keeps_its_order() {
+    let mut world = World::start().await;
+    let block = |world: &mut World, chain_id, number: u64| {
+        let traders = (0..400).map(|index| usize::from(index * 7 % 5 < 2));
+        let transactions =
+            traders.map(|trader| world.transaction(chain_id, trader, RECEIVER)).collect();
+        ReleasedBlock { number, time_ms: (GENESIS_S + number) * 1_000, transactions }
+    };
+    let rollups = CHAINS.map(|chain_id| {
+        (chain_id, (1..=2).map(|number| block(&mut world, chain_id, number)).collect())
+    });
+    let slot = ReleasedSlot { rollups: rollups.into() };
+    // Somebody else's transaction waits in front.
+    let foreign = world.signed(CHAINS[0], 1, 0, COUNTS);
+    world.anvils[0].call("eth_sendRawTransaction", json!([foreign])).await;
+    let mined = world.chains.release(&slot).await.unwrap();
+    check(&world, &slot, &mined).await;
+    assert_eq!(ends(&mined), [End::Succeeded; 1_600]);
 }
 
 #[tokio::test]

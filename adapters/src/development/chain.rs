@@ -302,25 +302,33 @@ fn receipts(block: &Block, found: &[Receipt]) -> Result<Vec<MinedReceipt>, Recei
         let expected = block.transactions.len();
         return Err(ReceiptFault::Count { found: found.len(), expected });
     }
-    let judged =
-        found.iter().zip(&block.transactions).enumerate().map(|(index, (receipt, hash))| {
-            let (transaction, place) = (receipt.transaction_hash, receipt.transaction_index.0);
-            if (transaction, place, receipt.block_hash) != (*hash, index as u64, block.hash) {
-                return Err(ReceiptFault::Other {
-                    index,
-                    found: transaction,
-                    found_index: place,
-                    found_block: receipt.block_hash,
-                    expected: *hash,
-                    expected_block: block.hash,
-                });
-            }
-            let end = match receipt.status.0 {
-                1 => End::Succeeded,
-                0 => End::Failed,
-                found => return Err(ReceiptFault::Status { index, found }),
-            };
-            Ok(MinedReceipt { transaction, index: place, end, gas_used: receipt.gas_used.0 })
-        });
-    judged.collect()
+    let pairs = found.iter().zip(&block.transactions).enumerate();
+    pairs.map(|(index, (receipt, hash))| judged(block.hash, index, *hash, receipt)).collect()
+}
+
+fn judged(
+    block: B256,
+    index: usize,
+    transaction: B256,
+    receipt: &Receipt,
+) -> Result<MinedReceipt, ReceiptFault> {
+    let (found, expected) = (receipt.transaction_hash, transaction);
+    if found != expected {
+        return Err(ReceiptFault::Transaction { index, found, expected });
+    }
+    let found = receipt.transaction_index.0;
+    if found != index as u64 {
+        return Err(ReceiptFault::Index { index, found });
+    }
+    let (found, expected) = (receipt.block_hash, block);
+    if found != expected {
+        return Err(ReceiptFault::Block { index, found, expected });
+    }
+    let end = match receipt.status.0 {
+        1 => End::Succeeded,
+        0 => End::Failed,
+        found => return Err(ReceiptFault::Status { index, found }),
+    };
+    let gas_used = receipt.gas_used.0;
+    Ok(MinedReceipt { transaction, index: index as u64, end, gas_used })
 }

@@ -175,24 +175,33 @@ pub enum ReceiptFault {
         /// Transactions.
         expected: usize,
     },
-    /// A receipt of something else.
-    #[error(
-        "receipt {index} is of transaction {found}, place {found_index} of block {found_block}, \
-         expected {expected} of block {expected_block}"
-    )]
-    Other {
+    /// A receipt of another transaction.
+    #[error("receipt {index} is of transaction {found}, expected {expected}")]
+    Transaction {
         /// Its place, counted from zero.
         index: usize,
         /// The transaction that it is of.
         found: B256,
-        /// The place that it names.
-        found_index: u64,
-        /// The block that it names.
-        found_block: B256,
         /// The transaction at this place.
         expected: B256,
-        /// The block.
-        expected_block: B256,
+    },
+    /// A receipt that names another place.
+    #[error("receipt {index} is of place {found}, expected {index}")]
+    Index {
+        /// Its place, counted from zero.
+        index: usize,
+        /// The place that it names.
+        found: u64,
+    },
+    /// A receipt of another block.
+    #[error("receipt {index} is of block {found}, expected {expected}")]
+    Block {
+        /// Its place, counted from zero.
+        index: usize,
+        /// The block that it names.
+        found: B256,
+        /// The mined block.
+        expected: B256,
     },
     /// A status that is neither 0 nor 1.
     #[error("receipt {index} has status {found}, expected 0 or 1")]

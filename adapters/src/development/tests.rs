@@ -129,7 +129,7 @@ async fn a_difference_undoes_the_slot_on_all_rollups_invariant_2() {
         ),
         (Fault::Late, vec!["but its timestamp is 1004 s, expected 1003 s".to_owned()]),
         (Fault::Renames, vec!["transaction 0 was taken as ".to_owned()]),
-        (Fault::MixesReceipts, vec![format!("receipt 0 is of transaction {first}, place 1")]),
+        (Fault::MixesReceipts, vec!["block 3: receipt 0 is of place 1, expected 0".to_owned()]),
     ];
     for (fault, words) in cases {
         let mut world = World::start().await;

@@ -29,7 +29,6 @@ pub(super) fn result(answer: Value, id: u64) -> Result<Result<Value, ErrorObject
 }
 
 /// The answers to a batch, in the order of the calls, or one error to all of it.
-#[expect(clippy::type_complexity, reason = "form of the batch, error of the batch, of each call")]
 pub(super) fn results(
     answer: Value,
     first_id: u64,
