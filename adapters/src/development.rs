@@ -2,7 +2,7 @@
 //! keeps any of it.
 //!
 //! ```text
-//! examine all ─> checkpoint all ─> fill each: send in order, mine at the time, compare ─> receipts
+//! examine all ─> checkpoint all ─> fill each: send in order, mine, compare ─> receipts
 //!      │                               │ a rollup differs or fails
 //!      │ already mined: receipts       └─> undo on all, precise error
 //! ```
@@ -11,8 +11,9 @@
 //! by nobody else:
 //!
 //! ```text
-//! npm install @foundry-rs/anvil@1.7.1
-//! anvil --network optimism --no-mining --order fifo --chain-id 901 --port 8545
+//! npm install --prefix ~/anvil @foundry-rs/anvil@1.7.1
+//! ~/anvil/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil \
+//!     --network optimism --no-mining --order fifo --chain-id 901 --port 8545
 //! ```
 //!
 //! What stands in its pool when a slot is handed over is dropped, as it would be mined with it.
@@ -22,23 +23,23 @@
 //! Per rollup, and on all rollups at once:
 //!
 //! 1. **Examine.** The blocks at and after the slot's first second are compared with the released
-//!    ones ([`Difference`]). None there: the rollup is *fresh*. The first of them there, as the newest
-//!    blocks of the chain: it is *begun*, by a call that did not live to its end. All there: it is
-//!    *done*. Anything else is an error, before anything was sent to any rollup.
+//!    ones ([`Difference`]). None there: the rollup is *fresh*. The first of them there, as the
+//!    newest blocks of the chain: it is *begun*, by a call that did not live to its end. All there:
+//!    it is *done*. Anything else is an error, before anything was sent to any rollup.
 //! 2. **Checkpoint**, if not all rollups are done: `evm_snapshot`, and the next base fee.
 //! 3. **Fill** what is missing: `anvil_dropAllTransactions`; then for each whole second
 //!    ([`crate::released`]) `eth_sendRawTransaction` one after the other, `evm_mine` with the
 //!    timestamp, and the mined block is read back and compared.
 //! 4. **Receipts** of all of the slot's blocks.
 //! 5. If a rollup failed in 3 or 4, **undo** on all of them: `evm_revert` to the snapshot, then
-//!    `anvil_rollback` by the blocks that an earlier call had left, and an empty pool. Neither call
-//!    restores the next base fee, so it is set as it was. The head is then compared with the one
-//!    before the slot.
+//!    `anvil_rollback` by the blocks that an earlier call had left, and an empty pool. Neither
+//!    call restores the next base fee, so it is set as it was. The head is then compared with the
+//!    one before the slot.
 //!
 //! # Invariants
 //!
-//! 1. Exactness: after success every rollup's blocks at the slot's seconds hold exactly the released
-//!    transactions, in order, each block on its parent and at its time.
+//! 1. Exactness: after success every rollup's blocks at the slot's seconds hold exactly the
+//!    released transactions, in order, each block on its parent and at its time.
 //! 2. Atomicity: after [`ReleaseError::Undone`] no rollup has any of the slot; the next release
 //!    finds base fees and pool as if nothing had been tried. If a rollup could not be undone,
 //!    [`ReleaseError::NotUndone`] names it.
@@ -52,8 +53,10 @@
 //!
 //! Completing instead of starting again keeps the hashes of blocks that somebody may have seen.
 //! Anvil keeps every snapshot in memory for good. Blocks are numbered by the chain, which need not
-//! be the number in the release: it is the time that places a block. Atomicity is that of this
-//! adapter: whoever reads a chain in the middle of a release sees blocks that may go again.
+//! be the number in the release: it is the time that places a block. Blocks of one rollup within a
+//! second are one block there. Atomicity is that of this adapter: whoever reads a chain in the
+//! middle of a release sees blocks that may go again, and a call that was given up for its time may
+//! still take effect behind the undoing, which the next release finds when it examines.
 
 mod chain;
 mod error;

@@ -1,35 +1,36 @@
 //! Hands released blocks to an OP Stack execution engine by the Engine API.
 //!
 //! ```text
-//! engine_forkchoiceUpdatedV3   head = parent, attributes: exactly these transactions   ─> payload id
-//! engine_getPayloadV3 / V4     what the engine built                                   ─> compared
-//! engine_newPayloadV3 / V4     the same payload, as it came                            ─> VALID
-//! engine_forkchoiceUpdatedV3   head = the new block                                    ─> VALID
+//! engine_forkchoiceUpdatedV3   head = parent, exactly these transactions   ─> payload id
+//! engine_getPayloadV3 / V4     what the engine built                       ─> compared
+//! engine_newPayloadV3 / V4     the same payload, as it came                ─> VALID
+//! engine_forkchoiceUpdatedV3   head = the new block                        ─> VALID
 //! ```
 //!
 //! The attributes are those of the OP Stack specification (*L2 execution engine*): the forced
-//! deposits first, then the released transactions in their order, and `noTxPool`, so that the engine
-//! adds nothing of its own. Versions: V3 up to Holocene, V4 from Isthmus on. Deposits come from the
-//! caller, as raw bytes: they are derived from L1.
+//! deposits first, then the released transactions in their order, and `noTxPool`, so that the
+//! engine adds nothing of its own. Versions: V3 up to Holocene, V4 from Isthmus on. Deposits come
+//! from the caller, as raw bytes: they are derived from L1. Blocks count whole seconds; those of a
+//! faster rollup are put together by [`crate::released::whole_seconds`].
 //!
-//! **No OP engine has accepted these calls yet**: none can be installed where this was written. They
-//! are tested against a server of our own, whose answers follow the published examples of
+//! **No OP engine has accepted these calls yet**: none can be installed where this was written.
+//! They are tested against a server of our own, whose answers follow the published examples of
 //! `ethereum/execution-apis` with the OP Stack's fields, and which refuses what these forbid.
 //!
 //! # Invariants
 //!
-//! 1. Exactness: a payload that does not hold exactly the given deposits and transactions, in order,
-//!    on the given parent, with the given number, time, fee recipient, randomness, gas limit and
-//!    beacon root is refused ([`PayloadFault`]) and never made the head.
-//! 2. What an engine must not be asked is refused before it is ([`RequestFault`]): a block that does
-//!    not follow its parent, no deposit, a deposit among the released transactions (it would mint),
-//!    a blob transaction, an empty one.
-//! 3. Every status has an error of its own: `INVALID`, `SYNCING`, `ACCEPTED`, no payload id, another
-//!    head than asked for, and a token that the engine does not take.
-//! 4. The payload goes back as it came, with fields that are not known here: the hash is over all of
-//!    them.
-//! 5. Silence: the secret is wiped when it is dropped, can't be copied out and is not printed. Each
-//!    request has a token of its own, issued at the time of the clock.
+//! 1. Exactness: a payload that does not hold exactly the given deposits and transactions, in
+//!    order, on the given parent, with the given number, time, fee recipient, randomness, gas limit
+//!    and beacon root is refused ([`PayloadFault`]) and never made the head.
+//! 2. What an engine must not be asked is refused before it is ([`RequestFault`]): a block that
+//!    does not follow its parent, no deposit, a deposit among the released transactions (it would
+//!    mint), a blob transaction, an empty one.
+//! 3. Every status has an error of its own: `INVALID`, `SYNCING`, `ACCEPTED`, no payload id,
+//!    another head than asked for, and a token that the engine does not take.
+//! 4. The payload goes back as it came, with fields that are not known here: the hash is over all
+//!    of them.
+//! 5. Silence: the secret is wiped when it is dropped, can't be copied out and is not printed.
+//!    Each request has a token of its own, issued at the time of the clock.
 //!
 //! # Limits
 //!

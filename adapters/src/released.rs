@@ -2,19 +2,19 @@
 //!
 //! # Invariants
 //!
-//! 1. The blocks of a rollup rise in number and time, and are at most [`MAX_BLOCKS`], as in
-//!    [`fairveil_release::slot`].
+//! 1. The blocks of a rollup follow each other in number and rise in time; there are at most
+//!    [`MAX_BLOCKS`] of them, as in [`fairveil_release::slot`], with at most [`MAX_TRANSACTIONS`].
 //! 2. Blocks of one rollup within the same second are one block ([`WholeSecond`]): with timestamp
-//!    T it holds those of (T - 1 s, T], with their transactions in their order. None is lost, split,
-//!    or moved before an earlier one. A block at a whole second keeps its time.
+//!    T it holds those of (T - 1 s, T], with their transactions in their order. None is lost,
+//!    split, or moved before an earlier one. A block at a whole second keeps its time.
 //!
 //! # Deviation
 //!
-//! [`fairveil_release::op::sub_blocks`], where derivation cuts an endless sequence, puts the blocks
-//! of [T, T + 1 s) under timestamp T. Here a slot is handed over at once, and it holds the blocks of
-//! (start, end]: cut the other way round its last block, in which the legs of bundles over several
-//! rollups stand, would belong to a second that the next slot goes on with. So the end of the second
-//! counts, and the seconds of a slot are its own if slots begin at whole seconds.
+//! [`fairveil_release::op::sub_blocks`], where derivation cuts an endless sequence, puts the
+//! blocks of [T, T + 1 s) under timestamp T. Here a slot is handed over at once, and it holds the
+//! blocks of (start, end]: cut the other way round its last block, in which the legs of bundles
+//! over several rollups stand, would belong to a second that the next slot goes on with. So the end
+//! of the second counts, and the seconds of a slot are its own if slots begin at whole seconds.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! The adapter for development chains, against real anvils on loopback.
 //!
 //! ```text
-//! npm install @foundry-rs/anvil@1.7.1
-//! export FAIRVEIL_ANVIL=$PWD/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil
+//! npm install --prefix ~/anvil @foundry-rs/anvil@1.7.1
+//! export FAIRVEIL_ANVIL=~/anvil/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil
 //! cargo test -p fairveil-adapters --release --test anvil -- --ignored
 //! ```
 //!

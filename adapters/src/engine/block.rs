@@ -167,7 +167,11 @@ pub enum PayloadFault {
         expected: Address,
     },
     /// A transaction; deposits count.
-    #[error("transaction {index} of the payload (deposits: {deposits}) is {}, expected {}", text(.found), text(.expected))]
+    #[error(
+        "transaction {index} of the payload (deposits: {deposits}) is {}, expected {}",
+        text(.found),
+        text(.expected)
+    )]
     Transaction {
         /// The first place with a difference, counted from zero.
         index: usize,
@@ -216,7 +220,10 @@ pub enum BuildError {
         source: RpcError,
     },
     /// `INVALID`.
-    #[error("the engine says INVALID when asked {step}: {why} (latest valid block: {})", hash(.latest_valid))]
+    #[error(
+        "the engine says INVALID when asked {step}: {why} (latest valid block: {})",
+        hash(.latest_valid)
+    )]
     Invalid {
         /// What it was asked for.
         step: Step,
