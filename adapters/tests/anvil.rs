@@ -422,7 +422,14 @@ fn a_simulation_over_the_pinned_state_is_what_the_chain_does() {
     assert_eq!(view.block_hash(0), Ok(genesis.hash));
     assert_eq!(view.block_hash(3), Ok(mined[2].0.hash));
     assert_eq!(view.account(Address::repeat_byte(0x77)), Ok(None));
-    let gone = PinnedHeader { hash: B256::repeat_byte(9), ..genesis };
-    assert_eq!(reader.pin(gone).account(COUNTS), Err(StateError::Stale));
-    assert_eq!(reader.pin(gone).storage(COUNTS, U256::ZERO), Err(StateError::Stale));
+
+    // A block that left the chain is not read any more, but for what was read of it.
+    let count = view.storage(COUNTS, U256::ZERO).unwrap();
+    runtime.block_on(world.anvils[0].call("anvil_rollback", json!([1])));
+    assert_eq!(view.storage(COUNTS, U256::ZERO), Ok(count));
+    assert_eq!(view.storage(COUNTS, U256::ONE), Err(StateError::Stale));
+    assert_eq!(view.account(COUNTS), Err(StateError::Stale));
+    assert!(view.fault().unwrap().to_string().contains("-32001"));
+    let never = PinnedHeader { hash: B256::repeat_byte(9), ..genesis };
+    assert_eq!(reader.pin(never).account(COUNTS), Err(StateError::Stale));
 }

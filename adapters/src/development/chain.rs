@@ -82,7 +82,10 @@ impl Chain {
         if found != chain_id {
             return Err(ConnectError::ChainId { chain_id, found });
         }
-        if chain.call("anvil_getAutomine", vec![]).await.map_err(rpc)? {
+        let on_arrival: bool = chain.call("anvil_getAutomine", vec![]).await.map_err(rpc)?;
+        let interval_s: Option<u64> =
+            chain.call("anvil_getIntervalMining", vec![]).await.map_err(rpc)?;
+        if on_arrival || interval_s.is_some() {
             return Err(ConnectError::Mining { chain_id });
         }
         let found = chain.node_info().await.map_err(rpc)?.transaction_order;

@@ -41,6 +41,7 @@ pub(super) enum Fault {
 pub(super) struct State {
     pub(super) fault: Fault,
     pub(super) automine: bool,
+    pub(super) interval_s: Option<u64>,
     pub(super) order: &'static str,
     pub(super) blocks: Vec<Block>,
     pub(super) pool: Vec<Bytes>,
@@ -71,6 +72,7 @@ impl FakeChain {
         let mut state = State {
             fault: Fault::Nothing,
             automine: false,
+            interval_s: None,
             order: "fifo",
             blocks: Vec::new(),
             pool: Vec::new(),
@@ -172,6 +174,7 @@ impl State {
         Reply::Result(match method {
             "eth_chainId" => json!(Quantity(self.chain_id)),
             "anvil_getAutomine" => json!(self.automine),
+            "anvil_getIntervalMining" => json!(self.interval_s),
             "anvil_nodeInfo" => json!({
                 "transactionOrder": self.order,
                 "environment": { "baseFee": Quantity(self.next_base_fee) },

@@ -386,9 +386,12 @@ async fn only_a_chain_that_mines_on_demand_in_order_is_taken() {
     chain.state().order = "fees";
     let text = connect(A).await.unwrap_err().to_string();
     assert!(text.contains("orders by \"fees\""), "{text}");
-    chain.state().automine = true;
-    let text = connect(A).await.unwrap_err().to_string();
-    assert!(text.contains("mines by itself"), "{text}");
+    for (automine, interval_s) in [(true, None), (false, Some(2))] {
+        chain.state().automine = automine;
+        chain.state().interval_s = interval_s;
+        let text = connect(A).await.unwrap_err().to_string();
+        assert!(text.contains("mines by itself"), "{text}");
+    }
     chain.fail(Fault::DiesAfter(0));
     assert!(matches!(connect(A).await, Err(ConnectError::Rpc { chain_id: A, .. })));
     let many = (0..=MAX_CHAINS as u64).map(|chain_id| (chain_id, chain.endpoint())).collect();

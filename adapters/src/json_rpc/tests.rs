@@ -1,5 +1,9 @@
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 
+use proptest::collection::vec;
+use proptest::prelude::{Just, Strategy};
+use proptest::{prop_assert, prop_oneof, proptest};
 use serde_json::json;
 
 use super::*;
@@ -127,6 +131,41 @@ async fn every_call_of_a_batch_has_one_answer_invariant_3() {
         let calls = [Call::new("raw", vec![json!(answer.to_string())]), Call::new("null", vec![])];
         let error = server.endpoint(limits()).batch(&calls).await.unwrap_err();
         assert!(error.to_string().contains(why), "{error}");
+    }
+}
+
+proptest! {
+    /// Whatever comes, a batch has one answer per call or none is taken.
+    #[test]
+    fn answers_of_any_form_are_judged_invariant_3(
+        ids in prop_oneof![Just(vec![0, 1, 2]).prop_shuffle(), vec(0..4u64, 0..4)],
+        forms in prop_oneof![vec(0..3usize, 4), vec(0..5usize, 4)],
+        cut in 0..200usize,
+    ) {
+        let answers = ids.iter().zip(&forms).map(|(id, form)| match form {
+            0 | 1 => json!({ "jsonrpc": "2.0", "id": id, "result": id }),
+            2 => json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -1, "message": "no" } }),
+            3 => json!({ "jsonrpc": "2.0", "id": id }),
+            _ => json!([id]),
+        });
+        let text = Value::from_iter(answers).to_string();
+        let sorted: Vec<u64> = ids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+        let whole = sorted == [0, 1, 2] && ids.len() == 3 && forms[..3].iter().all(|form| *form < 3);
+        let parsed = answer::parse(text.as_bytes()).unwrap();
+        match answer::results(parsed, 0, 3) {
+            Ok(Ok(results)) => {
+                prop_assert!(whole);
+                for (id, result) in results.iter().enumerate() {
+                    prop_assert!(result.as_ref().is_ok_and(|result| *result == json!(id))
+                        || result.is_err());
+                }
+            }
+            _ => prop_assert!(!whole),
+        }
+        let cut = &text.as_bytes()[..cut.min(text.len())];
+        if let Ok(parsed) = answer::parse(cut) {
+            drop(answer::result(parsed, 0));
+        }
     }
 }
 
