@@ -56,7 +56,8 @@
 //! be the number in the release: it is the time that places a block. Blocks of one rollup within a
 //! second are one block there. Atomicity is that of this adapter: whoever reads a chain in the
 //! middle of a release sees blocks that may go again, and a call that was given up for its time may
-//! still take effect behind the undoing, which the next release finds when it examines.
+//! still take effect behind the undoing, which the next release finds when it examines. Slots are
+//! handed over one after another: who goes on with the next one after an error leaves a gap.
 
 mod chain;
 mod error;
@@ -192,12 +193,9 @@ impl DevelopmentChains {
         let mined = join_all(lanes.iter().map(Lane::fill)).await;
         let (rollups, faults) = sorted(&lanes, mined);
         let Some(faults) = faults else { return Ok(MinedSlot { rollups }) };
-        let undone = lanes.iter().map(|lane| async {
-            match checkpoints.get(&lane.chain.chain_id()) {
-                Some(checkpoint) => lane.chain.undo(checkpoint).await,
-                None => Ok(()),
-            }
-        });
+        // Every lane has a checkpoint, and both are in the order of the chain ids.
+        let undone = lanes.iter().zip(checkpoints.values());
+        let undone = undone.map(|(lane, checkpoint)| lane.chain.undo(checkpoint));
         match sorted(&lanes, join_all(undone).await).1 {
             None => Err(ReleaseError::Undone { faults }),
             Some(undo) => Err(ReleaseError::NotUndone { faults, undo }),

@@ -20,8 +20,8 @@
 //! # Invariants
 //!
 //! 1. Exactness: a payload that does not hold exactly the given deposits and transactions, in
-//!    order, on the given parent, with the given number, time, fee recipient, randomness, gas limit
-//!    and beacon root is refused ([`PayloadFault`]) and never made the head.
+//!    order, on the given parent, with the given number, time, fee recipient, randomness, gas
+//!    limit, fee parameters and beacon root is refused ([`PayloadFault`]) and never made the head.
 //! 2. What an engine must not be asked is refused before it is ([`RequestFault`]): a block that
 //!    does not follow its parent, no deposit, a deposit among the released transactions (it would
 //!    mint), a blob transaction, an empty one.

@@ -166,6 +166,14 @@ pub enum PayloadFault {
         /// What was asked for.
         expected: Address,
     },
+    /// The parameters of later base fees.
+    #[error("its extraData is {found}, expected {expected}")]
+    ExtraData {
+        /// The payload's.
+        found: Bytes,
+        /// What the rules give.
+        expected: Bytes,
+    },
     /// A transaction; deposits count.
     #[error(
         "transaction {index} of the payload (deposits: {deposits}) is {}, expected {}",
@@ -380,6 +388,9 @@ fn compare(
     let (found, expected) = (block.fee_recipient, new.fee_recipient);
     if found != expected {
         return Err(PayloadFault::FeeRecipient { found, expected });
+    }
+    if let Some(expected) = new.rules.extra_data().filter(|data| *data != block.extra_data) {
+        return Err(PayloadFault::ExtraData { found: block.extra_data.clone(), expected });
     }
     let longest = block.transactions.len().max(attributes.transactions.len());
     for index in 0..longest {

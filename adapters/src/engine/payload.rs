@@ -134,6 +134,7 @@ pub(super) struct ExecutionPayload {
     pub(super) gas_limit: Quantity,
     pub(super) gas_used: Quantity,
     pub(super) timestamp: Quantity,
+    pub(super) extra_data: Bytes,
     pub(super) base_fee_per_gas: Quantity,
     pub(super) block_hash: B256,
     pub(super) transactions: Vec<Bytes>,
@@ -190,6 +191,22 @@ impl Rules {
         match self {
             Self::Jovian { min_base_fee, .. } => Some(Quantity(*min_base_fee)),
             _ => None,
+        }
+    }
+
+    /// The extra data of the header: a version, the fee parameters, and in Jovian the least base
+    /// fee. Unknown here if the parameters are those that the chain began with.
+    pub(super) fn extra_data(&self) -> Option<Bytes> {
+        let own = |version: u8, fees: &FeeParameters, rest: &[u8]| match fees {
+            FeeParameters::Chain => None,
+            FeeParameters::Own { .. } => {
+                Some([&[version], fees.to_bytes().as_slice(), rest].concat().into())
+            }
+        };
+        match self {
+            Self::Ecotone => Some(Bytes::new()),
+            Self::Holocene(fees) | Self::Isthmus(fees) => own(0, fees, &[]),
+            Self::Jovian { fees, min_base_fee } => own(1, fees, &min_base_fee.to_be_bytes()),
         }
     }
 }

@@ -143,7 +143,7 @@ fn payload(attributes: &Value) -> Value {
         "gasLimit": attributes["gasLimit"],
         "gasUsed": "0xbad2e8",
         "timestamp": attributes["timestamp"],
-        "extraData": "0x00000000fa00000006",
+        "extraData": extra_data(attributes),
         "baseFeePerGas": "0x7",
         "blockHash": BLOCK,
         "transactions": attributes["transactions"],
@@ -153,6 +153,16 @@ fn payload(attributes: &Value) -> Value {
         "withdrawalsRoot": zeros(32),
         "someLaterField": "0x1",
     })
+}
+
+/// Version and parameters; a denominator of 50 and an elasticity of 2 if there are none.
+fn extra_data(attributes: &Value) -> String {
+    let Some(params) = attributes["eip1559Params"].as_str() else { return "0x".to_owned() };
+    let params = if params == "0x0000000000000000" { "0x0000003200000002" } else { params };
+    match attributes["minBaseFee"].as_str() {
+        None => format!("0x00{}", &params[2..]),
+        Some(fee) => format!("0x01{}{:0>16}", &params[2..], &fee[2..]),
+    }
 }
 
 /// The names of an object's fields, sorted.

@@ -142,6 +142,10 @@ async fn another_payload_is_refused_invariant_1() {
         (set("parentHash", json!(other)), format!("its parent is {other}, expected {PARENT}")),
         (set("prevRandao", json!(other)), format!("its prevRandao is {other}, expected {RANDAO}")),
         (set("feeRecipient", json!(Address::ZERO)), format!("{}, expected", Address::ZERO)),
+        (
+            set("extraData", json!("0x000000003200000002")),
+            "its extraData is 0x000000003200000002, expected 0x00000000fa00000006".into(),
+        ),
         (set("withdrawals", json!([{}])), "it has 1 withdrawals, L2 blocks have none".into()),
     ];
     for (change, words) in cases {
