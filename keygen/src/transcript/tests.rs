@@ -68,6 +68,9 @@ fn changed(value: &Value) -> Value {
             text.push(if last == '1' { '2' } else { '1' });
             Value::from(text)
         }
+        Value::Bool(value) => Value::from(!value),
+        // What is not there: anything else is no such field, or another definition.
+        Value::Null => Value::from(1),
         other => panic!("{other}"),
     }
 }

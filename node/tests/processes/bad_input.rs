@@ -150,7 +150,7 @@ fn another_network_is_refused() {
     let place = Place::new();
     let definition = place.dir.path().join("definition.toml");
     let text = fs::read_to_string(&definition).unwrap();
-    fs::write(&definition, text.replace("\"gamma\"", "\"delta\"")).unwrap();
+    fs::write(&definition, text.replace("\"rollup-903\"", "\"rollup-904\"")).unwrap();
     // Every approval signs another digest.
     let (line, code) = place.refused(&[]);
     assert_eq!(code, Some(2), "{line}");
