@@ -55,16 +55,16 @@ pub const METHODS: &[Method] = &[
         help: "the released legs of a bundle with certificates and Merkle proofs",
     },
     Method {
-        name: "fairveil_limits",
-        params: &[],
-        optional: &[],
-        help: "every limit that can reject a submission, with its value now",
-    },
-    Method {
         name: "fairveil_account",
         params: &["chain_id", "address"],
         optional: &["slots"],
         help: "an account of a simulated rollup, after everything that is released here",
+    },
+    Method {
+        name: "fairveil_limits",
+        params: &[],
+        optional: &[],
+        help: "every limit that can reject a submission, with its value now",
     },
 ];
 

@@ -110,12 +110,16 @@ pub(crate) struct Dev {
     /// Number of sequencers.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(4..=16))]
     pub(crate) sequencers: u16,
-    /// A rollup as KIND:CHAIN_ID[,OPTION=VALUE...], where KIND is `embedded` (its bundles are simulated)
-    /// or `recorder` (batches are kept, nothing is executed); may be repeated. Options: block-time (250ms,
-    /// 2s), genesis (a genesis document; for `embedded` the development accounts unless given), base-fee,
-    /// gas-limit, byte-limit, genesis-ms, set-code.
+    /// A rollup as KIND:CHAIN_ID[,OPTION=VALUE...], where KIND is `embedded` (its bundles are simulated),
+    /// `anvil` (simulated, and released onto a development chain) or `recorder` (batches are kept, nothing
+    /// is executed); may be repeated. Options: block-time (250ms, 2s; 1s for `anvil` unless given), genesis
+    /// (a genesis document; the development accounts unless given), base-fee, gas-limit, byte-limit,
+    /// genesis-ms, set-code.
     #[arg(long = "rollup", value_name = "KIND:CHAIN_ID")]
     pub(crate) rollups: Vec<String>,
+    /// The program that development chains run.
+    #[arg(long, env = "FAIRVEIL_ANVIL", value_name = "FILE", default_value = "anvil")]
+    pub(crate) anvil: PathBuf,
     /// Makes the last sequencer Byzantine.
     #[arg(long, value_name = "KIND")]
     pub(crate) byzantine: Option<ByzantineKind>,

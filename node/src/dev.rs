@@ -1,23 +1,27 @@
 //! `fairveil dev`: a network on this machine, left running.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use comfy_table::{Table, presets::NOTHING};
 
+use fairveil_client::Endpoint;
 use fairveil_keygen::definition::{Rollup, RollupState};
 use fairveil_release::states::parse_genesis;
 
 use crate::{
     cli,
     local::{
-        Folder, LocalError, LocalNetwork,
+        Folder, GENESIS, LocalError, LocalNetwork,
+        anvil::{Anvil, Delivery},
         genesis::{DEVELOPMENT_ACCOUNTS, DEVELOPMENT_WEI, document},
     },
-    rollups::{Named, named, now_ms},
+    rollups::{Named, genesis_file, named, now_ms},
 };
 
 /// How long the ceremony and the first blocks may take.
 const START: Duration = Duration::from_secs(120);
+/// How long a call to a sequencer may take.
+const CALL: Duration = Duration::from_secs(5);
 /// The rollups, unless others are named, with their block times.
 pub(crate) const ROLLUPS: [(u64, &str); 3] = [(901, "250ms"), (902, "1s"), (903, "2s")];
 /// The base fee of embedded rollups, in wei per gas.
@@ -28,7 +32,8 @@ pub(crate) fn dev(args: &cli::Dev, json: bool) -> Result<(), LocalError> {
     let folder = Folder::new(args.dir.as_deref())?;
     let dir = folder.path().to_path_buf();
     let rollups = rollups(&args.rollups)?;
-    let mut network = LocalNetwork::create(&dir, args.sequencers, &rollups)?;
+    let mut network = LocalNetwork::create(&dir, args.sequencers, &rollups.named)?;
+    let anvils = development_chains(args, &dir, &rollups)?;
     if let Some(kind) = args.byzantine {
         network.corrupt(usize::from(args.sequencers) - 1, kind);
     }
@@ -45,6 +50,7 @@ pub(crate) fn dev(args: &cli::Dev, json: bool) -> Result<(), LocalError> {
                 "transcript": transcript,
                 "folder": dir,
                 "sequencers": endpoints,
+                "anvil": chains(&anvils),
             });
             println!("{document}");
         } else {
@@ -53,14 +59,55 @@ pub(crate) fn dev(args: &cli::Dev, json: bool) -> Result<(), LocalError> {
             println!("  export FAIRVEIL_TRANSCRIPT={}", transcript.display());
             println!("  export FAIRVEIL_NETWORK={}", network.network_id());
             println!("  export FAIRVEIL_SEQUENCERS={}", urls.join(","));
+            for anvil in &anvils {
+                println!("\nrollup {} is the development chain {}", anvil.chain_id, anvil.url);
+            }
             println!("\nto start a sequencer again that you killed:\n");
             println!("  fairveil node --config {}/NAME/node.toml", dir.display());
             println!("\nCtrl-C ends it.");
         }
-        // Without the signal nothing ends it but the end of this process.
-        let _ = tokio::signal::ctrl_c().await;
-        Ok(())
+        // Without the signal nothing ends it but the end of this process, or a development chain
+        // that does not do what was released.
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => Ok(()),
+            error = deliver(&network, &endpoints, &anvils) => Err(error?),
+        }
     })
+}
+
+/// Starts the development chains, each with its rollup's genesis.
+fn development_chains(
+    args: &cli::Dev,
+    dir: &Path,
+    rollups: &Rollups,
+) -> Result<Vec<Anvil>, LocalError> {
+    let named = rollups.named.iter().map(|named| &named.rollup);
+    let named = named.filter(|rollup| rollups.anvils.contains(&rollup.chain_id));
+    let started = named.map(|rollup| {
+        let genesis = genesis_file(&dir.join(GENESIS), rollup.chain_id);
+        let genesis_s = rollup.blocks.map_or(0, |blocks| blocks.genesis_ms / 1_000);
+        Anvil::start(&args.anvil, rollup.chain_id, &genesis, genesis_s, rollup.gas_limit)
+    });
+    started.collect()
+}
+
+fn chains(anvils: &[Anvil]) -> BTreeMap<u64, &str> {
+    anvils.iter().map(|anvil| (anvil.chain_id, anvil.url.as_str())).collect()
+}
+
+/// Hands every slot to the development chains, for as long as they do what was released.
+async fn deliver(
+    network: &LocalNetwork,
+    endpoints: &[crate::process::Endpoints],
+    anvils: &[Anvil],
+) -> Result<LocalError, LocalError> {
+    if anvils.is_empty() {
+        return std::future::pending().await;
+    }
+    let sequencers = endpoints.iter().map(|found| Endpoint::new(&found.http, CALL));
+    let sequencers = sequencers.collect::<Result<Vec<_>, _>>();
+    let sequencers = sequencers.map_err(|error| LocalError::Other(error.to_string()))?;
+    Ok(Delivery::new(network.pinned()?, sequencers, anvils).await?.run().await)
 }
 
 fn print(network: &LocalNetwork, endpoints: &[crate::process::Endpoints]) {
@@ -85,8 +132,15 @@ fn print(network: &LocalNetwork, endpoints: &[crate::process::Endpoints]) {
     println!("{table}");
 }
 
+/// The rollups of a development network.
+pub(crate) struct Rollups {
+    pub(crate) named: Vec<Named>,
+    /// Those that are development chains.
+    anvils: Vec<u64>,
+}
+
 /// What `--rollup KIND:CHAIN_ID,...` says, or the default: embedded rollups of 250 ms, 1 s and 2 s.
-pub(crate) fn rollups(given: &[String]) -> Result<Vec<Named>, LocalError> {
+pub(crate) fn rollups(given: &[String]) -> Result<Rollups, LocalError> {
     let default;
     let given = if given.is_empty() {
         default = ROLLUPS.map(|(chain_id, time)| format!("embedded:{chain_id},block-time={time}"));
@@ -95,28 +149,41 @@ pub(crate) fn rollups(given: &[String]) -> Result<Vec<Named>, LocalError> {
         given
     };
     let mut arguments = Vec::with_capacity(given.len());
-    let mut embedded = Vec::new();
+    let (mut simulated, mut anvils) = (Vec::new(), Vec::new());
     for argument in given {
         let (kind, rest) = argument.split_once(':').unwrap_or((argument, ""));
         let chain_id = rest.split(',').next().unwrap_or_default();
+        let mut argument = format!("rollup-{chain_id}:{rest}");
         match kind {
-            "embedded" => embedded.push(chain_id.to_owned()),
+            "embedded" => simulated.push((chain_id.to_owned(), BASE_FEE)),
+            "anvil" => {
+                // A base fee of 0 stays what it is, whatever the blocks hold.
+                simulated.push((chain_id.to_owned(), 0));
+                anvils.extend(chain_id.parse::<u64>());
+                if !rest.contains("block-time=") {
+                    argument += ",block-time=1s";
+                }
+            }
             "recorder" => {}
             _ => {
-                let why = format!("--rollup {argument}: KIND is embedded or recorder");
+                let why = format!("--rollup {argument}: KIND is embedded, anvil or recorder");
                 return Err(LocalError::Other(why));
             }
         }
-        arguments.push(format!("rollup-{chain_id}:{rest}"));
+        arguments.push(argument);
     }
-    let named = named(&arguments, now_ms());
+    // Slots begin at whole seconds, which is what development chains count in.
+    let named = named(&arguments, now_ms() / 1_000 * 1_000);
     let mut named = named.map_err(|error| LocalError::Other(error.to_string()))?;
     for Named { rollup, genesis } in &mut named {
-        if embedded.contains(&rollup.chain_id.to_string()) && genesis.is_none() {
-            embed(rollup, genesis, development_genesis())?;
+        let chain_id = rollup.chain_id.to_string();
+        let simulated = simulated.iter().find(|(simulated, _)| *simulated == chain_id);
+        if let (Some((_, base_fee)), None) = (simulated, &genesis) {
+            embed(rollup, genesis, development_genesis(), *base_fee)?;
         }
     }
-    Ok(named)
+    anvils.sort_unstable();
+    Ok(Rollups { named, anvils })
 }
 
 /// Lets a rollup begin with this genesis.
@@ -124,9 +191,10 @@ pub(crate) fn embed(
     rollup: &mut Rollup,
     genesis: &mut Option<Vec<u8>>,
     document: Vec<u8>,
+    base_fee: u64,
 ) -> Result<(), LocalError> {
     let state = parse_genesis(&document).map_err(|error| LocalError::Other(error.to_string()))?;
-    rollup.state = Some(RollupState { genesis: state.digest(), base_fee: BASE_FEE });
+    rollup.state = Some(RollupState { genesis: state.digest(), base_fee });
     *genesis = Some(document);
     Ok(())
 }

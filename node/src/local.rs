@@ -4,6 +4,7 @@
 //! comes from their ceremony. The processes end with this one, however it ends: each watches its
 //! standard input, which closes then.
 
+pub(crate) mod anvil;
 pub(crate) mod clock;
 pub(crate) mod genesis;
 pub(crate) mod observer;
@@ -35,7 +36,7 @@ use crate::{
 /// that matters, and lets anybody who may read the folder start a sequencer again.
 const PASSPHRASE: &str = "passphrase";
 /// Folder of the rollups' genesis documents.
-const GENESIS: &str = "genesis";
+pub(crate) const GENESIS: &str = "genesis";
 /// How long a call to a local sequencer may take.
 const CALL: Duration = Duration::from_secs(5);
 /// How often a starting sequencer is looked at.

@@ -47,11 +47,11 @@ pub(super) fn rollups<'a>(
     let senders: Vec<_> = planned.into_iter().map(|planned| planned.sender).collect();
     let arguments =
         ROLLUPS.map(|(chain_id, time)| format!("rollup-{chain_id}:{chain_id},block-time={time}"));
-    let named = named(&arguments, now_ms());
+    let named = named(&arguments, now_ms() / 1_000 * 1_000);
     let mut named = named.map_err(|error| LocalError::Other(error.to_string()))?;
     for Named { rollup, genesis } in &mut named {
         let document = document(senders.iter().copied(), FUNDS_WEI, &[REFUSES]);
-        embed(rollup, genesis, document)?;
+        embed(rollup, genesis, document, BASE_FEE)?;
     }
     Ok(named)
 }

@@ -86,7 +86,7 @@ async fn measure(args: &cli::EndToEnd, dir: PathBuf, json: bool) -> Result<Repor
     // All of the load comes from one address.
     let most = most + args.flood.unwrap_or(0);
     let settings = [("trader_rate", most * 2), ("trader_burst", most * 4)];
-    let mut network = LocalNetwork::create(&dir, args.sequencers, &rollups)?;
+    let mut network = LocalNetwork::create(&dir, args.sequencers, &rollups.named)?;
     network.set(&settings.map(|(key, value)| (key, value.to_string())))?;
     if let Some(kind) = args.byzantine {
         network.corrupt(usize::from(args.sequencers) - 1, kind);
