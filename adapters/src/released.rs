@@ -8,13 +8,10 @@
 //!    T it holds those of (T - 1 s, T], with their transactions in their order. None is lost,
 //!    split, or moved before an earlier one. A block at a whole second keeps its time.
 //!
-//! # Deviation
-//!
-//! [`fairveil_release::op::sub_blocks`], where derivation cuts an endless sequence, puts the
-//! blocks of [T, T + 1 s) under timestamp T. Here a slot is handed over at once, and it holds the
-//! blocks of (start, end]: cut the other way round its last block, in which the legs of bundles
-//! over several rollups stand, would belong to a second that the next slot goes on with. So the end
-//! of the second counts, and the seconds of a slot are its own if slots begin at whole seconds.
+//! A slot holds the blocks of (start, end]: cut the other way round its last block, in which the
+//! legs of bundles over several rollups stand, would belong to a second that the next slot goes on
+//! with. So the end of the second counts, here, in [`fairveil_release::op::sub_blocks`] and in the
+//! simulation, and the seconds of a slot are its own if slots begin at whole seconds.
 
 use std::collections::BTreeMap;
 

@@ -462,6 +462,9 @@ pub(crate) enum Simulate {
         /// Number of seeds.
         #[arg(long, default_value_t = 1)]
         seeds: u64,
+        /// Of suite `rollups`: writes what each seed released to SEED.json in this folder.
+        #[arg(long, value_name = "DIR")]
+        batches: Option<PathBuf>,
     },
 }
 

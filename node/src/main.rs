@@ -60,8 +60,8 @@ fn run(cli: Cli) -> u8 {
         #[cfg(feature = "simulate")]
         Top::Simulate(Simulate::Ordering { input }) => command::simulate::ordering(&input),
         #[cfg(feature = "simulate")]
-        Top::Simulate(Simulate::Committee { suite, seed, seeds }) => {
-            command::simulate::committee(suite.as_deref(), seed, seeds, json)
+        Top::Simulate(Simulate::Committee { suite, seed, seeds, batches }) => {
+            command::simulate::committee(suite.as_deref(), seed, seeds, batches.as_deref(), json)
         }
         Top::Reference => {
             print!("{}", cli_reference::reference());

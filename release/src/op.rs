@@ -2,8 +2,8 @@
 //! signed batcher transactions on L1, from which derivation gives back exactly those blocks.
 //!
 //! ```text
-//! sub-blocks ─> L2 blocks ─> span batch ─> channel ─> frames ─> batcher transactions
-//! (below 1 s)   this module  span_batch    channel    channel   batcher
+//! batches ──> sub-blocks ─> L2 blocks ─> span batch ─> channel ─> frames ─> batcher transactions
+//! released    sub_blocks    this module  span_batch    channel    channel   batcher
 //! ```
 //!
 //! Formats are those of the OP Stack specification: "Batch submission wire format" and "Frame
@@ -30,8 +30,8 @@
 //!    limited by named constants, which are at most what derivation and the pools of L1 take.
 //! 5. Silence: the batcher's key is wiped when it is dropped, cannot be copied out, and is not
 //!    printed.
-//! 6. Sub-blocks of a rollup faster than one second are concatenated into the block time that
-//!    encloses them: none is lost, none is moved before an earlier one, none is split.
+//! 6. Sub-blocks of a rollup faster than one second are concatenated into the block time at whose
+//!    end they are: none is lost, none is moved before an earlier one, none is split.
 //!
 //! # What is not judged
 //!
@@ -45,6 +45,7 @@
 
 pub mod batcher;
 pub mod channel;
+pub mod released;
 pub mod span_batch;
 pub mod sub_blocks;
 mod transactions;

@@ -211,7 +211,8 @@ pub fn state_digest(states: &BTreeMap<u64, Digest>) -> Digest {
 pub fn block_of(rollup: &Rollup, time: BlockTime) -> Block {
     Block {
         number: time.number,
-        timestamp_s: time.time_ms / 1_000,
+        // Where seconds are counted, a block counts at the end of its second.
+        timestamp_s: time.time_ms.div_ceil(1_000),
         base_fee: rollup.state.map_or(0, |state| state.base_fee),
         gas_limit: rollup.gas_limit,
         beneficiary: Address::ZERO,

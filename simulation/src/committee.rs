@@ -53,6 +53,8 @@ mod trace;
 mod traders;
 
 use commonware_runtime::deterministic;
+use fairveil_release::batch::Batch;
+use fairveil_release::registry::Registry;
 use fairveil_sequencer::Behaviour;
 use serde::{Deserialize, Serialize};
 
@@ -144,6 +146,18 @@ pub struct Report {
     pub height: u64,
     /// What was counted, by name.
     pub counts: std::collections::BTreeMap<String, u64>,
+    /// Of suite `rollups`: the rollups, and every released batch.
+    #[serde(skip)]
+    pub released: Option<Released>,
+}
+
+/// What a run released.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Released {
+    /// The rollups.
+    pub rollups: Registry,
+    /// Their batches, by height.
+    pub batches: Vec<Batch>,
 }
 
 impl Report {

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use fairveil_simulation::committee::Released;
+
 use crate::cli::exit;
 
 /// One ordering scenario: JSON in, JSON out, and nothing else on standard output.
@@ -27,8 +29,22 @@ pub(crate) fn ordering(input: &Path) -> u8 {
     }
 }
 
+/// What a seed released, as a file for other judges.
+fn write(folder: &Path, seed: u64, released: &Released) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let text = serde_json::to_vec(released).map_err(std::io::Error::other)?;
+    #[expect(clippy::disallowed_methods, reason = "the node owns the disk")]
+    std::fs::write(folder.join(format!("{seed}.json")), text)
+}
+
 /// Whole committees on a simulated network: one suite or all, `seeds` seeds from `first` on.
-pub(crate) fn committee(name: Option<&str>, first: u64, seeds: u64, json: bool) -> u8 {
+pub(crate) fn committee(
+    name: Option<&str>,
+    first: u64,
+    seeds: u64,
+    batches: Option<&Path>,
+    json: bool,
+) -> u8 {
     use fairveil_simulation::committee::{run, suite, suites};
     let chosen: Vec<_> = match name {
         None => suites().iter().collect(),
@@ -46,6 +62,12 @@ pub(crate) fn committee(name: Option<&str>, first: u64, seeds: u64, json: bool) 
         for seed in first..first.saturating_add(seeds) {
             let report = run(suite, seed);
             failed += u64::from(!report.passed());
+            if let (Some(folder), Some(released)) = (batches, &report.released)
+                && let Err(error) = write(folder, seed, released)
+            {
+                eprintln!("fairveil: {}: {error}", folder.display());
+                return exit::USAGE;
+            }
             if json {
                 println!("{}", serde_json::to_string(&report).unwrap_or_default());
                 continue;

@@ -2,8 +2,9 @@
 //!
 //! Derivation counts in whole seconds. A rollup that makes a block every 250 ms is therefore
 //! derived with a block time of one second (or more): the block with timestamp T holds the
-//! transactions of all sub-blocks made in [T, T + block time), in their order. T is also what the
-//! `TIMESTAMP` opcode shows in each of them, so a transaction sees the same time either way.
+//! transactions of all sub-blocks made in (T - block time, T], in their order. So the blocks of a
+//! slot, which ends at a whole second, are blocks of their own here too. With a block time of one
+//! second T is also what the `TIMESTAMP` opcode shows in each of them.
 //!
 //! Every block time has at least one sub-block, which may be empty, as the rollup makes them
 //! without a break. The sub-blocks of one block share an L1 origin: it has only one.
@@ -96,8 +97,9 @@ pub fn enclosing_blocks(
 
 /// The timestamp of the block that encloses a time, if it is not before the genesis.
 fn enclosing_time_s(chain: &Chain, time_ms: u64) -> Option<u64> {
-    let age_s = (time_ms / 1_000).checked_sub(chain.genesis_time_s)?;
-    Some(chain.genesis_time_s + age_s - age_s % chain.block_time_s)
+    let age_s = time_ms.div_ceil(1_000).checked_sub(chain.genesis_time_s)?;
+    let blocks = age_s.div_ceil(chain.block_time_s);
+    chain.genesis_time_s.checked_add(blocks.checked_mul(chain.block_time_s)?)
 }
 
 fn append(block: &mut L2Block, sub_block: &SubBlock) -> Result<(), SubBlockError> {

@@ -97,6 +97,7 @@ pub(super) fn judge(given: &Evidence<'_>) -> Report {
     case.liveness();
     case.count();
     Report {
+        released: case.released(),
         violations: case.violations,
         height: case.common,
         counts: case.counts,

@@ -17,6 +17,7 @@ use fairveil_release::tree::Outcome;
 use fairveil_sequencer::store::Table;
 
 use super::{Case, View};
+use crate::committee::Released;
 use crate::committee::plan::Kind;
 use crate::committee::rollups::{BASE_FEE, FUNDS, REFUSED_GAS, REFUSES, TRANSFER_GAS};
 
@@ -36,6 +37,15 @@ impl Case<'_> {
         let partial = self.partial(view);
         self.counts.extend(partial.into_iter().map(|(name, count)| (name.to_owned(), count)));
         wrong.into_iter().for_each(|what| self.wrong(what));
+    }
+
+    /// Every batch that the sequencer released that has released most.
+    pub(super) fn released(&self) -> Option<Released> {
+        let view = self.honest.iter().max_by_key(|view| view.releases.len())?;
+        let rollups = &self.given.plan.rollups.registry;
+        let batches = view.releases.values().flat_map(|(_, release)| release.batches.clone());
+        let is_run = self.given.plan.kind == Kind::Rollups;
+        is_run.then(|| Released { rollups: rollups.clone(), batches: batches.collect() })
     }
 
     /// Rule 12: the intake closed before a bundle's block; blocks ascend, are the slot's, and hold no

@@ -7,6 +7,7 @@ mod l1;
 mod l2;
 mod others;
 mod pipeline;
+mod released;
 mod scenario;
 mod transactions;
 
@@ -213,8 +214,8 @@ fn sub_blocks_are_derived_by_the_second_invariant_6() {
         let mut sub_blocks = Vec::new();
         let mut by_second: BTreeMap<u64, Vec<RawTransaction>> = BTreeMap::new();
         for step in 0..scenario.rng.random_range(1..80) {
-            let time_ms = (genesis.timestamp_s + 1) * 1_000 + step * 250;
-            let second = time_ms / 1_000;
+            let time_ms = genesis.timestamp_s * 1_000 + (step + 1) * 250;
+            let second = time_ms.div_ceil(1_000);
             if step % 4 == 0 {
                 l1_origin = scenario.next_origin(l1_origin, second);
             }

@@ -58,13 +58,20 @@ impl Scenario {
     /// A history without blocks yet.
     pub(crate) fn empty(seed: u64, upgrades: Upgrades, block_time_s: u64) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        let headers = headers(rng.random_range(1..1_000), GENESIS_S, L1_BLOCKS, seed);
         let chain_id = [10, 901, 1 << 40][rng.random_range(0..3)];
         let chain = Chain { chain_id, genesis_time_s: GENESIS_S, block_time_s };
+        Self::of(rng, upgrades, chain)
+    }
+
+    /// A history of this rollup without blocks yet.
+    pub(crate) fn of(mut rng: ChaCha20Rng, upgrades: Upgrades, chain: Chain) -> Self {
+        let timestamp_s = chain.genesis_time_s;
+        let seed = rng.random();
+        let headers = headers(rng.random_range(1..1_000), timestamp_s, L1_BLOCKS, seed);
         let genesis = Parent {
             number: rng.random_range(0..300),
             hash: B256::from(rng.random::<[u8; 32]>()),
-            timestamp_s: GENESIS_S,
+            timestamp_s,
             l1_origin: origin(&headers[0]),
         };
         let secret = secret(&mut rng);
