@@ -61,6 +61,7 @@ impl Members {
                 log_ms: 12_000,
                 confirm_ms: 13_000,
             },
+            accounting: None,
             rollups: [902, 901]
                 .map(|chain_id| Rollup::new(chain_id, &format!("rollup-{chain_id}")))
                 .to_vec(),
