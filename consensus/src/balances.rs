@@ -124,7 +124,8 @@ impl Balances {
             return Err(AccountingError::Fee { actual });
         }
         let add = |sum: u128, deposit: &u128| sum.checked_add(*deposit);
-        let deposited = accounting.deposits.values().try_fold(0, add).ok_or(AccountingError::Sum)?;
+        let deposited =
+            accounting.deposits.values().try_fold(0, add).ok_or(AccountingError::Sum)?;
         let mut digest = Hasher::new(Tag::ChainDeposits);
         digest.item(&actual.to_be_bytes());
         for (payer, deposit) in accounting.deposits.iter() {

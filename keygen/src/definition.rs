@@ -38,7 +38,8 @@ pub use member::{
     Address, AddressError, MAX_ADDRESS_BYTES, MAX_NAME_BYTES, Member, NameError, NetworkPublicKey,
 };
 pub use parameters::{
-    Accounting, Blocks, Deadlines, Mode, Ordering, ParameterError, Rollup, RollupBlocks, RollupState,
+    Accounting, Blocks, Deadlines, Mode, Ordering, ParameterError, Rollup, RollupBlocks,
+    RollupState,
 };
 
 /// The version of this form of definition.

@@ -221,7 +221,8 @@ mod tests {
     #[test]
     fn invariant_1_the_digest_is_that_of_the_content() {
         let plain = format!("{{\"{ONE}\":\"5\",\"{TWO}\":\"7\"}}");
-        let other = format!("\n{{ \"{}\" : \"7\",\n\t\"{ONE}\":\"5\" }}\n", TWO.replace("ab", "AB"));
+        let other =
+            format!("\n{{ \"{}\" : \"7\",\n\t\"{ONE}\":\"5\" }}\n", TWO.replace("ab", "AB"));
         let [plain, other] = [plain, other].map(|text| Deposits::from_json(text.as_bytes()));
         let (plain, other) = (plain.unwrap(), other.unwrap());
         assert_eq!(plain, other);

@@ -186,6 +186,7 @@ fn config(world: &World, position: usize) -> Config {
         mode: Mode::Strict,
         registry: Registry::new(rollups).expect("three rollups"),
         genesis: BTreeMap::new(),
+        accounting: None,
         transcript: Digest::from_bytes([1; 32]),
         limits: plan.limits.clone(),
         kept_share_heights: plan.kept_share_heights,
