@@ -11,6 +11,7 @@ use crate::{
     cli,
     local::{
         Folder, LocalError, LocalNetwork,
+        charges::Charges,
         genesis::{DEVELOPMENT_ACCOUNTS, DEVELOPMENT_WEI, document},
     },
     rollups::{Named, named, now_ms},
@@ -28,7 +29,9 @@ pub(crate) fn dev(args: &cli::Dev, json: bool) -> Result<(), LocalError> {
     let folder = Folder::new(args.dir.as_deref())?;
     let dir = folder.path().to_path_buf();
     let rollups = rollups(&args.rollups)?;
-    let mut network = LocalNetwork::create(&dir, args.sequencers, &rollups)?;
+    let charges = charges(args)?;
+    let mut network =
+        LocalNetwork::create_charging(&dir, args.sequencers, &rollups, charges.as_ref())?;
     if let Some(kind) = args.byzantine {
         network.corrupt(usize::from(args.sequencers) - 1, kind);
     }
@@ -61,6 +64,15 @@ pub(crate) fn dev(args: &cli::Dev, json: bool) -> Result<(), LocalError> {
         let _ = tokio::signal::ctrl_c().await;
         Ok(())
     })
+}
+
+/// What `--fee-per-byte` and its companions say; none if nothing is charged.
+fn charges(args: &cli::Dev) -> Result<Option<Charges>, LocalError> {
+    match (args.fee_per_byte, &args.deposits[..]) {
+        (0, []) => Ok(None),
+        (0, _) => Err(LocalError::Other("--deposit needs --fee-per-byte".into())),
+        (fee, deposits) => Charges::development(fee, args.rollup_share, deposits).map(Some),
+    }
 }
 
 fn print(network: &LocalNetwork, endpoints: &[crate::process::Endpoints]) {

