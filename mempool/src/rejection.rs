@@ -392,7 +392,8 @@ impl Rejection {
             ),
             _ => write!(
                 out,
-                "the payer has {actual} left beside what its waiting bundles cost, this one costs                  {limit}: seal a smaller one, or seal with a payer who has the fee"
+                "the payer has {actual} left beside what its waiting bundles cost, this one costs \
+                 {limit}: seal a smaller one, or seal with a payer who has the fee"
             ),
         }
     }

@@ -4,6 +4,7 @@
 #[cfg(feature = "bench")]
 mod bench;
 mod dry_run;
+mod rollup;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -14,6 +15,7 @@ use fairveil_sequencer::Behaviour;
 #[cfg(feature = "bench")]
 pub(crate) use self::bench::{Bench, BenchGrid, EndToEnd};
 pub(crate) use self::dry_run::DryRun;
+pub(crate) use self::rollup::Rollup;
 use crate::config::{self, SETTINGS};
 
 /// Exit codes, the same for every command.
@@ -307,42 +309,6 @@ pub(crate) struct Network {
         value_name = "URL"
     )]
     pub(crate) sequencers: Vec<String>,
-}
-
-#[derive(Debug, Clone, Subcommand)]
-pub(crate) enum Rollup {
-    /// An account of a simulated rollup, as the sequencers say.
-    Account {
-        /// A sequencer, as http://HOST:PORT; once per sequencer, or comma-separated.
-        #[arg(
-            long = "sequencer",
-            env = "FAIRVEIL_SEQUENCERS",
-            value_delimiter = ',',
-            value_name = "URL",
-            required = true
-        )]
-        sequencers: Vec<String>,
-        /// The rollup.
-        #[arg(long, value_name = "CHAIN_ID")]
-        chain: u64,
-        /// The account.
-        address: String,
-        /// A storage slot, as a number, decimal or 0x; may be repeated.
-        #[arg(long = "slot", value_name = "SLOT")]
-        slots: Vec<String>,
-    },
-    /// What rollups and sequencers got of the fees of bundles, as the sequencers say.
-    Revenue {
-        /// A sequencer, as http://HOST:PORT; once per sequencer, or comma-separated.
-        #[arg(
-            long = "sequencer",
-            env = "FAIRVEIL_SEQUENCERS",
-            value_delimiter = ',',
-            value_name = "URL",
-            required = true
-        )]
-        sequencers: Vec<String>,
-    },
 }
 
 #[derive(Debug, Clone, Subcommand)]

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use fairveil_crypto::certificate::Placement;
 use fairveil_crypto::envelope::SizeClass;
 use fairveil_crypto::{ConsensusSecret, Epoch, KeyId, NetworkId, View};
 use fairveil_ordering::{

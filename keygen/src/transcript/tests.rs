@@ -68,6 +68,8 @@ fn changed(value: &Value) -> Value {
             text.push(if last == '1' { '2' } else { '1' });
             Value::from(text)
         }
+        Value::Bool(set) => Value::from(!set),
+        Value::Null => Value::from(1),
         other => panic!("{other}"),
     }
 }

@@ -70,10 +70,9 @@ fn a_bundle_that_is_held_for_others_is_not_counted_against_itself() {
     let mut bench = bench(COST.into()).connected_to(&[2]);
     let bundle = bundle(1);
     bench.give(Input::Needed { ids: vec![bundle.id()] });
-    let message = BundleMessage::Relay(bundle.encode());
-    bench.give(Input::Received { peer: peer(2), message });
+    bench.relay(2, &bundle);
     assert!(bench.pool.bundle(&bundle.id()).is_some());
-    assert_eq!(bench.rejected(&super::Terms::new(1, 2).seal()), unfunded(0));
+    assert_eq!(bench.rejected(&Terms::new(1, 2).seal()), unfunded(0));
     bench.admitted(&bundle);
 }
 
@@ -82,16 +81,14 @@ fn a_duty_is_reported_whatever_its_payer_has() {
     let mut bench = bench(0).connected_to(&[2]);
     let bundle = bundle(1);
     bench.finalize_duty(&[bundle.id()]);
-    let message = BundleMessage::Relay(bundle.encode());
-    bench.give(Input::Received { peer: peer(2), message });
+    bench.relay(2, &bundle);
     assert_eq!(bench.logged(), [bundle.id()]);
 }
 
 #[test]
 fn a_peer_that_relays_an_unfunded_bundle_is_not_at_fault() {
     let mut bench = bench(0).connected_to(&[2]);
-    let message = BundleMessage::Relay(bundle(1).encode());
-    bench.give(Input::Received { peer: peer(2), message });
+    bench.relay(2, &bundle(1));
     assert!(bench.faults.is_empty() && bench.pool.bundle(&bundle(1).id()).is_none());
 }
 
