@@ -61,6 +61,18 @@ pub const METHODS: &[Method] = &[
         help: "an account of a simulated rollup, after everything that is released here",
     },
     Method {
+        name: "fairveil_revenue",
+        params: &[],
+        optional: &[],
+        help: "what rollups and sequencers got of the fees of bundles, and where the rest is",
+    },
+    Method {
+        name: "fairveil_balance",
+        params: &["payer"],
+        optional: &[],
+        help: "what a payer has left, and what bundles cost",
+    },
+    Method {
         name: "fairveil_limits",
         params: &[],
         optional: &[],
@@ -88,6 +100,8 @@ pub mod code {
     pub const NOT_RELEASED: i64 = -32003;
     /// The rollup isn't registered, or it isn't simulated.
     pub const NO_STATE: i64 = -32004;
+    /// The network charges nothing.
+    pub const NO_ACCOUNTING: i64 = -32005;
 }
 
 /// A JSON-RPC call.
@@ -333,6 +347,72 @@ pub struct AccountInfo {
     pub slots: Vec<String>,
     /// The height up to which this sequencer has released.
     pub released: u64,
+}
+
+/// Answer of `fairveil_revenue`: where all fees stand at this sequencer. Amounts are decimal text;
+/// `deposits` is the sum of all the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevenueInfo {
+    /// The last final height whose charges are in it.
+    pub height: u64,
+    /// The last height whose release is in it.
+    pub released: u64,
+    /// What all payers deposited.
+    pub deposits: String,
+    /// What all payers have left.
+    pub balances: String,
+    /// What was charged for bundles that have not ended yet.
+    pub in_flight: String,
+    /// What each rollup got, by chain id.
+    pub rollups: Vec<RollupRevenue>,
+    /// What each sequencer got, by index.
+    pub sequencers: Vec<SequencerRevenue>,
+}
+
+/// What a rollup got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollupRevenue {
+    /// Its chain id.
+    pub chain_id: u64,
+    /// Its name in the registry.
+    pub name: String,
+    /// What it got.
+    pub revenue: String,
+}
+
+/// What a sequencer got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SequencerRevenue {
+    /// Its index, from 1.
+    pub index: u64,
+    /// Its name in the definition.
+    pub name: String,
+    /// What it got.
+    pub revenue: String,
+}
+
+/// Answer of `fairveil_balance`. Amounts are decimal text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BalanceInfo {
+    /// The payer.
+    pub payer: String,
+    /// What it has left.
+    pub balance: String,
+    /// The last final height here: later charges are not in it.
+    pub height: u64,
+    /// What a bundle costs, by size class.
+    pub fees: Vec<FeeInfo>,
+}
+
+/// What a bundle of one size class costs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeeInfo {
+    /// The class.
+    pub class: u64,
+    /// Bytes of a padded plaintext of this class.
+    pub plaintext_bytes: u64,
+    /// What it costs.
+    pub fee: String,
 }
 
 /// Answer of `fairveil_limits`: each limit's name, value and unit.

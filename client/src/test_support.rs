@@ -107,6 +107,7 @@ fn proposal(members: &[u8]) -> Proposal {
         ordering: Ordering::default(),
         blocks: Blocks::default(),
         deadlines: Deadlines::default(),
+        accounting: None,
         rollups: CHAINS.map(rollup).to_vec(),
         members: members.collect(),
     }

@@ -5,7 +5,7 @@
 
 use std::future::Future;
 
-use fairveil_crypto::envelope::{Header, Payer};
+use fairveil_crypto::envelope::{Header, Payer, SizeClass};
 use fairveil_crypto::{BundleId, Digest, Height, KeyId, SequencerIndex};
 use fairveil_ordering::{Evidence, Tip};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::block::SystemEntry;
 
 /// What the chain needs to know of a sealed bundle: the part of its header that decides about
-/// order, window and nonce. The bundle's id commits to it.
+/// order, window, nonce and fee. The bundle's id commits to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BundleFacts {
     /// The key it is sealed to.
@@ -26,6 +26,8 @@ pub struct BundleFacts {
     pub payer: Payer,
     /// Which of the payer's nonces it uses.
     pub payer_nonce: u64,
+    /// The size that it pays for.
+    pub class: SizeClass,
 }
 
 impl From<&Header> for BundleFacts {
@@ -36,6 +38,7 @@ impl From<&Header> for BundleFacts {
             expires_at: header.expires_at,
             payer: header.payer,
             payer_nonce: header.payer_nonce,
+            class: header.class,
         }
     }
 }

@@ -54,6 +54,7 @@
 #![forbid(unsafe_code)]
 
 mod application;
+pub mod balances;
 pub mod block;
 pub mod ceremony;
 pub mod chain;
@@ -63,6 +64,7 @@ pub mod engine;
 pub mod equivocation;
 pub mod header;
 pub mod host;
+mod layers;
 pub mod network;
 pub mod order_chain;
 mod remembered;

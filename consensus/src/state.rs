@@ -13,14 +13,17 @@
 //!             expires_at <= height + 2^16; its facts come from the held bundle
 //! order       APPLY of ordering.md 3
 //! placement   per emitted id, in order: window closed -> expired; pair consumed -> nonce used;
-//!             else open. The first id with a pair consumes it, expired or not
+//!             fee not covered -> unfunded; else open, and the fee is debited. The first id with
+//!             a pair consumes it, expired, unfunded or not
 //! result      header.result_root = result_root(emission, state digest)
 //! ```
 //!
 //! ```text
-//! state digest = H(CHAIN-STATE, ordering digest, history, released(8), convicted)
+//! state digest = H(CHAIN-STATE, ordering digest, history, released(8), convicted, balances)
 //! history_h    = H(CHAIN-HISTORY, history_{h-1}, for each emitted id: id ‖ payer ‖ nonce(8))
 //! ```
+//!
+//! The digest of the balances ([`crate::balances`]) stands there only where bundles are charged.
 //!
 //! # Invariants
 //!
@@ -31,18 +34,21 @@
 //!    once: ordering remembers it beyond its window.
 //! 4. `snapshot` and `restore` are inverse, and a restored state continues like the original.
 //! 5. A clone is cheap: everything large is shared.
+//! 6. What is charged is what is placed open, each at its place, also if it fails once opened; what
+//!    is expired, has a used nonce or is unfunded costs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use fairveil_crypto::certificate::{Emission, Emitted, Placement, result_root};
+use fairveil_crypto::certificate::{Emission, result_root};
 use fairveil_crypto::domain::{Hasher, Tag, hash};
 use fairveil_crypto::envelope::Payer;
 use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex};
 use fairveil_ordering::{
-    self as ordering, MAX_WINDOW_HEIGHTS, Output, Phase, Status, VerifiedEvidence, median_time_ms,
+    self as ordering, MAX_WINDOW_HEIGHTS, Output, Phase, VerifiedEvidence, median_time_ms,
 };
 
+use crate::balances::{Balances, Charge};
 use crate::block::{Block, Body, MAX_EVIDENCE_IDS, MAX_RELEASES, SystemEntry};
 use crate::chain::{Slot, Tip};
 use crate::committee::Members;
@@ -54,6 +60,7 @@ use crate::timing::Load;
 
 mod fault;
 mod parameters;
+mod placement;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -87,6 +94,8 @@ pub struct BlockOutput {
     pub reached_edge: Vec<BundleId>,
     /// Sequencers that the block convicts.
     pub convicted: Vec<SequencerIndex>,
+    /// What the ids that are to be opened paid, in their order.
+    pub charges: Vec<Charge>,
 }
 
 /// The state after a block.
@@ -104,6 +113,8 @@ pub struct ChainState {
     emitting: Arc<BTreeSet<Height>>,
     convicted: BTreeSet<SequencerIndex>,
     history: Digest,
+    /// None if nothing is charged.
+    balances: Option<Balances>,
 }
 
 /// A block's effect before it is a block: what does not depend on its result root.
@@ -130,6 +141,7 @@ impl ChainState {
         };
         let first_member = checked.given.keys[0];
         let mut state = Self {
+            balances: checked.balances.clone(),
             parameters: Arc::new(checked),
             tip: placeholder,
             ordering,
@@ -195,6 +207,12 @@ impl ChainState {
         &self.convicted
     }
 
+    /// What payers have left; none if nothing is charged.
+    #[must_use]
+    pub const fn balances(&self) -> Option<&Balances> {
+        self.balances.as_ref()
+    }
+
     /// Whether this payer's nonce is consumed, as the next block sees it.
     #[must_use]
     pub fn is_consumed(&self, payer: &Payer, nonce: u64) -> bool {
@@ -239,15 +257,15 @@ impl ChainState {
     pub fn digest(&self) -> Digest {
         let convicted: Vec<u8> =
             self.convicted.iter().flat_map(|sequencer| sequencer.to_be_bytes()).collect();
-        hash(
-            Tag::ChainState,
-            &[
-                self.ordering.digest().as_bytes(),
-                self.history.as_bytes(),
-                &self.released.get().to_be_bytes(),
-                &convicted,
-            ],
-        )
+        let mut digest = Hasher::new(Tag::ChainState);
+        digest.item(self.ordering.digest().as_bytes());
+        digest.item(self.history.as_bytes());
+        digest.item(&self.released.get().to_be_bytes());
+        digest.item(&convicted);
+        if let Some(balances) = &self.balances {
+            digest.item(balances.digest().as_bytes());
+        }
+        digest.finish()
     }
 
     /// The state after `block`, and what it did. `facts` are those of the bundles that are held.
@@ -365,7 +383,7 @@ impl ChainState {
             expiries: &expiries,
         })?;
         state.admit(&output, facts);
-        let emission = state.place(height, &output);
+        let (emission, charges) = state.place(height, &output);
         let median = median_time_ms(height, &evidence).unwrap_or_default();
         let output = BlockOutput {
             emission,
@@ -373,6 +391,7 @@ impl ChainState {
             released: body.releases.clone(),
             reached_edge: output.reached_edge,
             convicted,
+            charges,
         };
         let time_ms = median.max(self.tip.time_ms.saturating_add(1));
         Ok(Effect { state, output, time_ms })
@@ -435,45 +454,6 @@ impl ChainState {
             }
         }
     }
-
-    fn place(&mut self, height: Height, output: &Output) -> Emission {
-        let mut history = Hasher::new(Tag::ChainHistory);
-        history.item(self.history.as_bytes());
-        let mut consumed: BTreeMap<Pair, Height> = BTreeMap::new();
-        let mut cohorts = Vec::with_capacity(output.emission.cohorts.len());
-        let bundles = Arc::make_mut(&mut self.bundles);
-        for cohort in &output.emission.cohorts {
-            let mut placed = Vec::with_capacity(cohort.len());
-            for Emitted { id, placement } in cohort {
-                let facts = bundles.remove(id).expect("an emitted id reached T before");
-                let pair = (facts.payer, facts.payer_nonce);
-                let used = consumed.contains_key(&pair) || self.nonces.contains(&pair, height);
-                let placement = match placement {
-                    Placement::Open if used => Placement::NonceUsed,
-                    by_window => *by_window,
-                };
-                if !used {
-                    consumed.insert(pair, height.saturating_add(NONCE_HEIGHTS));
-                }
-                let nonce = facts.payer_nonce.to_be_bytes();
-                history.item(&[&id.as_bytes()[..], facts.payer.as_bytes(), &nonce].concat());
-                placed.push(Emitted { id: *id, placement });
-            }
-            cohorts.push(placed);
-        }
-        bundles.retain(|id, facts| facts.expires_at >= height || is_live(self.ordering.status(id)));
-        self.history = history.finish();
-        self.nonces.extend(consumed.into_iter().collect(), height);
-        if !cohorts.is_empty() {
-            Arc::make_mut(&mut self.emitting).insert(height);
-        }
-        Emission { height, cohorts }
-    }
-}
-
-/// Whether ordering may still emit the id.
-fn is_live(status: Status) -> bool {
-    matches!(status, Status::Logged { .. } | Status::Proposed { .. })
 }
 
 impl BlockOutput {

@@ -83,6 +83,10 @@ tags! {
     ChainState = "CHAIN-STATE",
     /// Everything that the network's chain has emitted, with who paid.
     ChainHistory = "CHAIN-HISTORY",
+    /// What every payer deposited before the first block, and what a bundle costs.
+    ChainDeposits = "CHAIN-DEPOSITS",
+    /// The balances after a block that charged somebody: the digest before it, and what changed.
+    ChainDebits = "CHAIN-DEBITS",
     /// One entry of a ceremony's chain.
     CeremonyEntry = "CEREMONY-ENTRY",
     /// All entries of a ceremony's chain so far.
@@ -161,6 +165,8 @@ tags! {
     // The making of a committee key (keygen).
     /// Digest of a definition; that of the first is the network id.
     Definition = "DEFINITION",
+    /// The content of a document of deposits, which a definition names.
+    Deposits = "DEPOSITS",
     /// A member's approval of a definition.
     Approval = "APPROVAL",
     /// Identity of one ceremony: a definition and a round.

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use alloy_primitives::Keccak256;
 use rayon::ThreadPool;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 pub use self::error::EnvelopeError;
 pub use self::payer::{PAYER_SIGNATURE_BYTES, PayerSecret, PayerSignature, SignatureFault};
@@ -60,8 +61,31 @@ byte_newtype! {
 }
 
 /// The padded size of a plaintext: 512·2^c bytes for c in 0..=7.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
 pub struct SizeClass(u8);
+
+/// A number that is no size class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("class is {actual}, the largest is {}", SizeClass::MAX.0)]
+pub struct SizeClassError {
+    /// The number.
+    pub actual: u8,
+}
+
+impl TryFrom<u8> for SizeClass {
+    type Error = SizeClassError;
+
+    fn try_from(actual: u8) -> Result<Self, SizeClassError> {
+        Self::new(actual.into()).ok_or(SizeClassError { actual })
+    }
+}
+
+impl From<SizeClass> for u8 {
+    fn from(class: SizeClass) -> Self {
+        class.0
+    }
+}
 
 impl SizeClass {
     /// 512 bytes.
@@ -79,6 +103,11 @@ impl SizeClass {
     #[must_use]
     pub fn fitting(bytes: usize) -> Option<Self> {
         (0..=Self::MAX.0).map(Self).find(|class| class.plaintext_bytes() >= bytes)
+    }
+
+    /// All classes, from the smallest.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..=Self::MAX.0).map(Self)
     }
 
     /// Its number.

@@ -58,7 +58,7 @@
 //! # let proposal = Proposal {
 //! #     version: 1, epoch: Epoch::new(1), n: 4, f: 0, g: 0, revealed_limit: 0,
 //! #     ordering: Ordering::default(), blocks: Blocks::default(), deadlines: Deadlines::default(),
-//! #     rollups: Vec::new(), members: members.collect(),
+//! #     accounting: None, rollups: Vec::new(), members: members.collect(),
 //! # };
 //! let definition = Definition::new(proposal)?;
 //! let approvals: Vec<_> = (1..=4).map(|k| Approval::new(&definition, &consensus(k))).collect();

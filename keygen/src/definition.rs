@@ -38,7 +38,8 @@ pub use member::{
     Address, AddressError, MAX_ADDRESS_BYTES, MAX_NAME_BYTES, Member, NameError, NetworkPublicKey,
 };
 pub use parameters::{
-    Blocks, Deadlines, Mode, Ordering, ParameterError, Rollup, RollupBlocks, RollupState,
+    Accounting, Blocks, Deadlines, Mode, Ordering, ParameterError, Rollup, RollupBlocks,
+    RollupState,
 };
 
 /// The version of this form of definition.
@@ -74,6 +75,8 @@ pub struct Proposal {
     pub blocks: Blocks,
     /// How long each step of the ceremony may take.
     pub deadlines: Deadlines,
+    /// What bundles cost. Without, nothing is charged.
+    pub accounting: Option<Accounting>,
     /// The initial registry of rollups.
     pub rollups: Vec<Rollup>,
     /// The members.
@@ -216,6 +219,7 @@ impl Definition {
         proposal.ordering.check()?;
         proposal.blocks.check()?;
         proposal.deadlines.check()?;
+        proposal.accounting.as_ref().map_or(Ok(()), Accounting::check)?;
         proposal.members.sort_by_key(|member| member.consensus);
         proposal.rollups.sort_by_key(|rollup| rollup.chain_id);
         parameters::check_rollups(&proposal.rollups)?;

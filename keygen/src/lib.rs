@@ -26,6 +26,7 @@ pub mod ceremony;
 pub mod context;
 pub mod dealing;
 pub mod definition;
+pub mod deposits;
 mod dkg;
 pub mod entry;
 mod hex_bytes;
@@ -43,6 +44,7 @@ pub use ceremony::{Ceremony, Input, Membership, Output, Record, StartError, Stat
 pub use context::{CeremonyContext, IdentityError};
 pub use dealing::{DealingPublicKey, DealingSecret};
 pub use definition::{Definition, DefinitionError, Member, NetworkPublicKey, Proposal};
+pub use deposits::{DepositError, Deposits, DepositsError};
 pub use dkg::{DealingError, LogFault, ShareError};
 pub use entry::{CeremonyEntry, EntryError};
 pub use hex_bytes::HexBytes;

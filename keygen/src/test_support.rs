@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fairveil_crypto::domain::{self, Tag};
-use fairveil_crypto::{ConsensusSecret, Epoch, SequencerIndex};
+use fairveil_crypto::{ConsensusSecret, Digest, Epoch, SequencerIndex};
 
-use crate::definition::{Blocks, Deadlines, Mode, Ordering, Rollup};
+use crate::definition::{Accounting, Blocks, Deadlines, Mode, Ordering, Rollup};
 use crate::{
     Approval, ApprovedDefinition, Ceremony, CeremonyContext, CeremonyEntry, DealingNonce,
     DealingSecret, Definition, Input, Member, Membership, NetworkPublicKey, Output, Proposal,
@@ -61,6 +61,11 @@ impl Members {
                 log_ms: 12_000,
                 confirm_ms: 13_000,
             },
+            accounting: Some(Accounting {
+                deposits: Digest::from_bytes([8; 32]),
+                fee_per_byte: 3,
+                rollup_share_percent: 50,
+            }),
             rollups: [902, 901]
                 .map(|chain_id| Rollup::new(chain_id, &format!("rollup-{chain_id}")))
                 .to_vec(),

@@ -10,7 +10,7 @@
 //! submitted by a trader    syncing, rate; version .. window, horizon      cheap, at once
 //! relayed by a peer        the same without syncing and rate; local limits
 //!   -> queue -> job        signature, network, key, proof                 heavy, on another thread
-//!   -> verdict             rate of the payer, expired, nonce, payer_limit, pool_full
+//!   -> verdict             rate of the payer, expired, nonce, payer_limit, pool_full, unfunded
 //!   -> held                persisted, relayed, then reported or held back, then answered
 //! reached T logs           fetched if it is not held, and reported, whatever the limits say
 //! emitted or expired       leaves memory; the store keeps it while others may fetch it
@@ -58,6 +58,7 @@
 mod admission;
 mod fetch;
 mod finality;
+mod funds;
 mod ids;
 mod interface;
 mod meter;
@@ -73,6 +74,7 @@ use std::sync::Arc;
 use fairveil_crypto::envelope::{Payer, VerifiedBundle};
 use fairveil_crypto::{BundleId, Epoch, Height, NetworkId, SequencerIndex};
 
+pub use self::funds::Funds;
 pub use self::interface::{
     EmittedBundle, FinalizedBlock, Input, LimitsError, LogEntry, Output, PoolConfig, PoolStats,
     Reply, RequestId, StoredBundle,
@@ -82,6 +84,7 @@ pub use self::restore::{RestoreError, Restored, RestoredBundle};
 pub use self::verification::{VerificationJob, VerificationResult};
 
 use self::fetch::{Fetcher, Intake};
+use self::funds::Balances;
 use self::ids::Ids;
 use self::meter::Meters;
 use self::quota::{Amount, Quotas};
@@ -104,6 +107,8 @@ pub struct Pool {
     lag_blocks: u64,
     ids: Ids,
     quotas: Quotas,
+    /// None where nothing is charged.
+    balances: Option<Balances>,
     queues: Queues,
     fetcher: Fetcher,
     addresses: Meters<IpAddr>,
@@ -153,7 +158,8 @@ impl Pool {
         if let Some(fault) = config.limits.fault() {
             return Err(LimitsError(fault));
         }
-        let PoolConfig { network_id, epoch, sequencer, members, key, older_key, limits } = config;
+        let PoolConfig { network_id, epoch, sequencer, members, .. } = config;
+        let PoolConfig { key, older_key, limits, funds, .. } = config;
         let total = Amount { bundles: limits.pool_bundles, bytes: limits.pool_bytes };
         let meters = limits.meters;
         Ok(Self {
@@ -166,6 +172,7 @@ impl Pool {
             lag_blocks: 0,
             ids: Ids::default(),
             quotas: Quotas::new(total, limits.payer_bundles, members),
+            balances: funds.map(Balances::new),
             queues: Queues::default(),
             fetcher: Fetcher::default(),
             addresses: Meters::new(limits.address_burst, limits.address_per_second, meters),

@@ -5,8 +5,8 @@
 //! 1. The codes are exactly those of [`RejectionCode::ALL`], in the order in which they are
 //!    checked: a bundle that breaks several rules is rejected for the first. One exception: `rate`
 //!    is checked for the address before anything is read, and for the payer when it is proved who
-//!    that is, between `proof` and `expired`. `unfunded` needs a ledger; without one it never
-//!    occurs.
+//!    that is, between `proof` and `expired`. `unfunded` occurs only where the network's definition
+//!    charges for bundles.
 //! 2. Every rejection carries the value that was found and the limit, or what was expected.
 //! 3. A rejection says nothing about any other bundle of the same id: none is remembered by id,
 //!    so that a junk signature on a victim's bytes does not keep the victim out.
@@ -113,6 +113,12 @@ pub enum Value {
 pub const TEXT_BYTES: usize = 160;
 
 impl Value {
+    /// A sum of money: a number, or its decimal digits from 2^64 on.
+    pub(crate) fn amount(amount: u128) -> Self {
+        let number = u64::try_from(amount).map(Self::Number);
+        number.unwrap_or_else(|_| Self::Text(amount.to_string()))
+    }
+
     fn text(displayed: &dyn fmt::Display) -> Self {
         let mut text = displayed.to_string();
         let end = (0..=TEXT_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
@@ -386,7 +392,8 @@ impl Rejection {
             ),
             _ => write!(
                 out,
-                "the payer's balance is {actual}, the bundle costs {limit}: deposit first"
+                "the payer has {actual} left beside what its waiting bundles cost, this one costs \
+                 {limit}: seal a smaller one, or seal with a payer who has the fee"
             ),
         }
     }
@@ -397,10 +404,12 @@ struct Grouped<'a>(&'a Value);
 
 impl fmt::Display for Grouped<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Value::Number(number) = self.0 else {
-            return self.0.fmt(out);
+        let decimal = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let digits = match self.0 {
+            Value::Number(number) => number.to_string(),
+            Value::Text(text) if decimal(text) => text.clone(),
+            other => return other.fmt(out),
         };
-        let digits = number.to_string();
         for (position, digit) in digits.chars().enumerate() {
             if position > 0 && (digits.len() - position) % 3 == 0 {
                 out.write_str(",")?;

@@ -4,6 +4,7 @@
 #[cfg(feature = "bench")]
 mod bench;
 mod dry_run;
+mod rollup;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -14,6 +15,7 @@ use fairveil_sequencer::Behaviour;
 #[cfg(feature = "bench")]
 pub(crate) use self::bench::{Bench, BenchGrid, EndToEnd};
 pub(crate) use self::dry_run::DryRun;
+pub(crate) use self::rollup::Rollup;
 use crate::config::{self, SETTINGS};
 
 /// Exit codes, the same for every command.
@@ -120,6 +122,17 @@ pub(crate) struct Dev {
     /// The program that development chains run.
     #[arg(long, env = "FAIRVEIL_ANVIL", value_name = "FILE", default_value = "anvil")]
     pub(crate) anvil: PathBuf,
+    /// What a bundle costs for each plaintext byte of its size class; 0 charges nothing. The ten
+    /// development accounts have deposits of 10^22 units then.
+    #[arg(long, default_value_t = 0, value_name = "UNITS")]
+    pub(crate) fee_per_byte: u64,
+    /// A deposit as 0xPAYER:AMOUNT, with --fee-per-byte; may be repeated. `bundle seal` prints the
+    /// payer of a key.
+    #[arg(long = "deposit", value_name = "PAYER:AMOUNT")]
+    pub(crate) deposits: Vec<String>,
+    /// Percent of a released bundle's fee that its rollups get, with --fee-per-byte.
+    #[arg(long, default_value_t = 50, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) rollup_share: u8,
     /// Makes the last sequencer Byzantine.
     #[arg(long, value_name = "KIND")]
     pub(crate) byzantine: Option<ByzantineKind>,
@@ -238,6 +251,16 @@ pub(crate) enum Keygen {
         /// byte-limit, genesis-ms, set-code.
         #[arg(long = "rollup", value_name = "NAME:CHAIN_ID")]
         rollups: Vec<String>,
+        /// The document of deposits, JSON from payers to amounts, with --fee-per-byte: bundles are
+        /// charged then.
+        #[arg(long, value_name = "FILE", requires = "fee_per_byte")]
+        deposits: Option<PathBuf>,
+        /// What a bundle costs for each plaintext byte of its size class.
+        #[arg(long, value_name = "UNITS", requires = "deposits")]
+        fee_per_byte: Option<u64>,
+        /// Percent of a released bundle's fee that its rollups get; the sequencers get the rest.
+        #[arg(long, default_value_t = 50, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+        rollup_share: u8,
         /// How long each step of the ceremony may take, in seconds.
         #[arg(long, default_value_t = 3_600)]
         step_seconds: u64,
@@ -290,30 +313,6 @@ pub(crate) struct Network {
         value_name = "URL"
     )]
     pub(crate) sequencers: Vec<String>,
-}
-
-#[derive(Debug, Clone, Subcommand)]
-pub(crate) enum Rollup {
-    /// An account of a simulated rollup, as the sequencers say.
-    Account {
-        /// A sequencer, as http://HOST:PORT; once per sequencer, or comma-separated.
-        #[arg(
-            long = "sequencer",
-            env = "FAIRVEIL_SEQUENCERS",
-            value_delimiter = ',',
-            value_name = "URL",
-            required = true
-        )]
-        sequencers: Vec<String>,
-        /// The rollup.
-        #[arg(long, value_name = "CHAIN_ID")]
-        chain: u64,
-        /// The account.
-        address: String,
-        /// A storage slot, as a number, decimal or 0x; may be repeated.
-        #[arg(long = "slot", value_name = "SLOT")]
-        slots: Vec<String>,
-    },
 }
 
 #[derive(Debug, Clone, Subcommand)]

@@ -53,6 +53,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "",
         "folder with CHAIN_ID.json, the genesis document of every rollup that is simulated",
     ),
+    optional("deposits", "", "document of deposits, where the definition charges for bundles"),
     optional(
         "passphrase_file",
         "",

@@ -13,6 +13,7 @@ use crate::{
     local::{
         Folder, GENESIS, LocalError, LocalNetwork,
         anvil::{Anvil, Delivery},
+        charges::Charges,
         genesis::{DEVELOPMENT_ACCOUNTS, DEVELOPMENT_WEI, document},
     },
     rollups::{Named, genesis_file, named, now_ms},
@@ -32,7 +33,9 @@ pub(crate) fn dev(args: &cli::Dev, json: bool) -> Result<(), LocalError> {
     let folder = Folder::new(args.dir.as_deref())?;
     let dir = folder.path().to_path_buf();
     let rollups = rollups(&args.rollups)?;
-    let mut network = LocalNetwork::create(&dir, args.sequencers, &rollups.named)?;
+    let charges = charges(args)?;
+    let mut network =
+        LocalNetwork::create_charging(&dir, args.sequencers, &rollups.named, charges.as_ref())?;
     let anvils = development_chains(args, &dir, &rollups)?;
     if let Some(kind) = args.byzantine {
         network.corrupt(usize::from(args.sequencers) - 1, kind);
@@ -108,6 +111,15 @@ async fn deliver(
     let sequencers = sequencers.collect::<Result<Vec<_>, _>>();
     let sequencers = sequencers.map_err(|error| LocalError::Other(error.to_string()))?;
     Ok(Delivery::new(network.pinned()?, sequencers, anvils).await?.run().await)
+}
+
+/// What `--fee-per-byte` and its companions say; none if nothing is charged.
+fn charges(args: &cli::Dev) -> Result<Option<Charges>, LocalError> {
+    match (args.fee_per_byte, &args.deposits[..]) {
+        (0, []) => Ok(None),
+        (0, _) => Err(LocalError::Other("--deposit needs --fee-per-byte".into())),
+        (fee, deposits) => Charges::development(fee, args.rollup_share, deposits).map(Some),
+    }
 }
 
 fn print(network: &LocalNetwork, endpoints: &[crate::process::Endpoints]) {

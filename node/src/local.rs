@@ -5,6 +5,7 @@
 //! standard input, which closes then.
 
 pub(crate) mod anvil;
+pub(crate) mod charges;
 pub(crate) mod clock;
 pub(crate) mod genesis;
 pub(crate) mod observer;
@@ -26,6 +27,7 @@ use fairveil_keygen::{
     keystore::{self, KeystoreRandomness, Passphrase, ScryptCost, SequencerKeys},
 };
 
+use self::charges::Charges;
 use crate::{
     cli::ByzantineKind,
     process::{Endpoints, NodeError, keep_secret, random},
@@ -37,6 +39,8 @@ use crate::{
 const PASSPHRASE: &str = "passphrase";
 /// Folder of the rollups' genesis documents.
 pub(crate) const GENESIS: &str = "genesis";
+/// The document of deposits, where bundles are charged.
+const DEPOSITS: &str = "deposits.json";
 /// How long a call to a local sequencer may take.
 const CALL: Duration = Duration::from_secs(5);
 /// How often a starting sequencer is looked at.
@@ -114,6 +118,16 @@ impl LocalNetwork {
         sequencers: u16,
         rollups: &[Named],
     ) -> Result<Self, LocalError> {
+        Self::create_charging(dir, sequencers, rollups, None)
+    }
+
+    /// The same, where bundles are charged if `charges` says so.
+    pub(crate) fn create_charging(
+        dir: &Path,
+        sequencers: u16,
+        rollups: &[Named],
+        charges: Option<&Charges>,
+    ) -> Result<Self, LocalError> {
         std::fs::create_dir_all(dir).map_err(io(dir.display().to_string()))?;
         let passphrase =
             random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -127,7 +141,9 @@ impl LocalNetwork {
             let addresses = ports.next().unwrap_or_default();
             members.push(identity(name, &folder, &passphrase, addresses)?);
         }
-        let definition = Definition::new(proposal(sequencers, members, rollups))?;
+        let accounting = charges.map(Charges::accounting);
+        let proposal = Proposal { accounting, ..proposal(sequencers, members, rollups) };
+        let definition = Definition::new(proposal)?;
         let genesis = dir.join(GENESIS);
         std::fs::create_dir_all(&genesis).map_err(io(GENESIS))?;
         for Named { rollup, genesis: document } in rollups {
@@ -147,7 +163,14 @@ impl LocalNetwork {
             let name = member.name.clone();
             started.push(Sequencer { name, folder, byzantine: None, child: None });
         }
-        Ok(Self { definition, sequencers: started })
+        let network = Self { definition, sequencers: started };
+        if let Some(charges) = charges {
+            let file = dir.join(DEPOSITS);
+            write(&file, charges.deposits.to_json().as_bytes())?;
+            let path = toml::Value::String(file.display().to_string());
+            network.set(&[("deposits", path.to_string())])?;
+        }
+        Ok(network)
     }
 
     /// Sets these keys of every sequencer's configuration, from its next start on.
@@ -378,6 +401,7 @@ fn proposal(n: u16, members: Vec<Member>, rollups: &[Named]) -> Proposal {
         ordering: Ordering { mode: Mode::Strict, ..Ordering::default() },
         blocks: Blocks::default(),
         deadlines: Deadlines::default(),
+        accounting: None,
         rollups: rollups.iter().map(|named| named.rollup.clone()).collect(),
         members,
     }

@@ -19,6 +19,7 @@ pub mod document;
 pub mod dry_run;
 pub mod evidence;
 pub mod failed;
+pub mod ledger;
 pub mod message;
 pub mod op;
 pub mod opener;

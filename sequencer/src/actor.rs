@@ -20,6 +20,7 @@ mod admission;
 mod adoption;
 mod attack;
 mod finality;
+mod ledger;
 mod logs;
 mod opening;
 mod status;
@@ -45,6 +46,7 @@ use fairveil_mempool::{
     pool::{Input, LogEntry, RequestId, VerificationResult},
 };
 use fairveil_ordering::OrderLog;
+use fairveil_release::ledger::Ledger;
 use futures::{
     FutureExt, StreamExt, channel::oneshot, future::BoxFuture, stream::FuturesUnordered,
 };
@@ -152,6 +154,8 @@ pub(crate) struct Actor<E, S> {
     pub(crate) snapshot: Height,
     pub(crate) progress: Progress,
     pub(crate) openings: Openings,
+    /// None if nothing is charged.
+    pub(crate) ledger: Option<Ledger>,
     pub(crate) served: Served,
     /// Final places whose bundles have not ended yet.
     pub(crate) places: BTreeMap<BundleId, Place>,

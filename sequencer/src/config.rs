@@ -6,6 +6,7 @@ use fairveil_consensus::timing::Timing;
 use fairveil_crypto::{
     ConsensusSecret, Digest, NetworkId, SequencerIndex,
     committee::{Committee, KeyShare},
+    envelope::Payer,
 };
 use fairveil_mempool::Limits;
 use fairveil_ordering as ordering;
@@ -31,6 +32,8 @@ pub struct Config {
     pub registry: Registry,
     /// The genesis state of every rollup that is simulated, by chain id.
     pub genesis: BTreeMap<u64, MemoryState>,
+    /// What bundles cost; none if nothing is charged.
+    pub accounting: Option<Accounting>,
     /// Digest of the transcript that the chain begins with.
     pub transcript: Digest,
     /// Bounds of the pool.
@@ -46,6 +49,17 @@ pub struct Config {
     pub connected: Connected,
     /// Honest, or a named adversary.
     pub behaviour: Behaviour,
+}
+
+/// What bundles cost, who deposited, and who gets what is paid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accounting {
+    /// What each payer has before the first block.
+    pub deposits: Arc<BTreeMap<Payer, u128>>,
+    /// Charged per byte of a bundle's padded plaintext.
+    pub fee_per_byte: u64,
+    /// How much of a released bundle's fee its rollups get.
+    pub rollup_share_percent: u8,
 }
 
 /// Which peers can be reached now, by position.

@@ -9,8 +9,11 @@ use std::{
 };
 
 use fairveil_crypto::{
-    BundleId, Height, SequencerIndex, certificate::OrderCertificate, committee::Committee,
-    encoding, envelope::MAX_SEALED_BYTES,
+    BundleId, Height, SequencerIndex,
+    certificate::OrderCertificate,
+    committee::Committee,
+    encoding,
+    envelope::{MAX_SEALED_BYTES, Payer},
 };
 use fairveil_mempool::{
     Receipt, Rejection,
@@ -20,6 +23,7 @@ use fairveil_release::{
     certificate::ReleaseCertificate,
     document::{BatchDocument, BundleDocument, DocumentLeg},
     evidence::Evidence,
+    ledger::{Accounts, Ledger},
     proof::{BatchProof, BundleProof},
     release::{Release, ReleaseError},
     states::{Account, Address, U256, account_key, account_of, storage_key, value_of},
@@ -30,6 +34,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     adversary::AttackReport,
     config::Config,
+    ledger_store::accounts,
     record::{BundleState, Event, MAX_EVENT_BYTES, MAX_PLACE_BYTES, Place},
     store::{Store, StoreError, Table},
 };
@@ -63,6 +68,24 @@ pub(crate) enum Call {
         /// Where the answer goes.
         reply: oneshot::Sender<BundleState>,
     },
+    /// What a payer has.
+    Balance {
+        /// The payer.
+        payer: Payer,
+        /// Where the answer goes; none if nothing is charged.
+        reply: oneshot::Sender<Option<Balance>>,
+    },
+}
+
+/// What a payer has after a final block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Balance {
+    /// What it has.
+    pub balance: u128,
+    /// What a bundle costs per byte of its size class.
+    pub fee_per_byte: u64,
+    /// The block.
+    pub height: Height,
 }
 
 /// Why a call brought no answer.
@@ -172,6 +195,33 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         self.call(Call::Pending { id, reply })?;
         answer.await.map_err(|_| CallError::Stopped)
+    }
+
+    /// What a payer has after the last final block here; none if nothing is charged.
+    ///
+    /// # Errors
+    ///
+    /// If the sequencer has stopped.
+    pub async fn balance(&self, payer: Payer) -> Result<Option<Balance>, CallError> {
+        let (reply, answer) = oneshot::channel();
+        self.call(Call::Balance { payer, reply })?;
+        answer.await.map_err(|_| CallError::Stopped)
+    }
+
+    /// Where all fees stand: balances, what is in flight, and everybody's revenue, as they are
+    /// durable. None if nothing is charged; all zero but the deposits before the first block.
+    ///
+    /// # Errors
+    ///
+    /// If the database failed.
+    pub fn accounts(&self) -> Result<Option<Accounts>, StoreError> {
+        let Some(accounting) = &self.config.accounting else { return Ok(None) };
+        let first = || {
+            let deposits = accounting.deposits.values().sum();
+            Ledger::new(self.config.committee.n(), accounting.rollup_share_percent, deposits)
+        };
+        let stored = accounts(&self.store)?;
+        Ok(Some(stored.unwrap_or_else(|| first().accounts().clone())))
     }
 
     /// The final place of a bundle.
@@ -303,7 +353,7 @@ impl Handle {
     /// Every limit that can reject a submission: code, what, value, unit.
     pub fn limits(&self) -> Vec<(&'static str, &'static str, u64, &'static str)> {
         let limits = &self.config.limits;
-        vec![
+        let mut all = vec![
             ("syncing", "blocks behind while bundles are admitted", limits.lag_blocks, "heights"),
             ("rate", "submissions of one address in a burst", limits.address_burst, "bundles"),
             ("rate", "submissions of one address", limits.address_per_second, "bundles a second"),
@@ -315,7 +365,12 @@ impl Handle {
             ("payer_limit", "bundles of one payer at once", limits.payer_bundles, "bundles"),
             ("pool_full", "bundles at once", limits.pool_bundles, "bundles"),
             ("pool_full", "bytes of bundles at once", limits.pool_bytes, "bytes"),
-        ]
+        ];
+        if let Some(accounting) = &self.config.accounting {
+            let (what, fee) = ("fee per byte of a bundle's size class", accounting.fee_per_byte);
+            all.push(("unfunded", what, fee, "units of the deposits"));
+        }
+        all
     }
 
     /// Whether this sequencer does its work: every check with its verdict.

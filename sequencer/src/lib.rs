@@ -13,6 +13,7 @@
 //! | `shared` | what the consensus asks for and the task supplies |
 //! | [`logs`] | what is known of everybody's order log |
 //! | `opening` | from a final order to its release |
+//! | `ledger_store` | what bundles paid and who got it, in the database |
 //! | `outbox` | writes, and what may happen only after them |
 //! | [`recovery`] | the state after a start |
 //! | [`store`], [`record`] | the database and what stands in it |
@@ -28,6 +29,7 @@ pub mod ceremony;
 pub mod config;
 pub mod executor;
 pub mod handle;
+mod ledger_store;
 pub mod logs;
 mod opening;
 mod outbox;
@@ -42,9 +44,9 @@ pub use crate::{
     actor::{PeerChannels, StopReason},
     adversary::AttackReport,
     behaviour::Behaviour,
-    config::{Config, Secrets},
+    config::{Accounting, Config, Secrets},
     executor::Executor,
-    handle::{Check, Handle, Overview},
+    handle::{Balance, Check, Handle, Overview},
     start::{Engine, Running, StartError, start},
     store::{Store, StoreError},
 };

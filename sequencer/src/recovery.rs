@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use fairveil_consensus::{
     Block,
+    balances::Balances,
     block::BlockError,
     host::BundleFacts,
     state::{BlockFault, ChainState, Parameters, ParametersError, RestoreError},
@@ -29,10 +30,12 @@ use fairveil_mempool::{
     pool::{EmittedBundle, LogEntry, Restored, RestoredBundle, StoredBundle},
 };
 use fairveil_ordering::{AlreadyLogged, LogName, OrderLog, Tip};
-use fairveil_release::chain::ReleaseChain;
+use fairveil_release::{chain::ReleaseChain, ledger::Ledger};
 
 use crate::{
+    config::Accounting,
     handle::decoded,
+    ledger_store,
     record::height_key,
     release_store::restored,
     store::{Store, StoreError, Stored, Table, Write},
@@ -110,6 +113,7 @@ pub(crate) struct Recovered {
     pub(crate) genesis: Block,
     pub(crate) chain: ChainState,
     pub(crate) releases: ReleaseChain,
+    pub(crate) ledger: Option<Ledger>,
     pub(crate) log: OrderLog,
     pub(crate) pool: Restored,
     pub(crate) facts: BTreeMap<BundleId, BundleFacts>,
@@ -124,8 +128,10 @@ pub(crate) fn recover(
     parameters: Parameters,
     own: SequencerIndex,
     first_releases: ReleaseChain,
+    accounting: Option<&Accounting>,
 ) -> Result<Recovered, RecoveryError> {
     let epoch = parameters.id.epoch;
+    let n = parameters.committee.n();
     let name = LogName { network_id: parameters.id.network_id, epoch, sequencer: own };
     let (bundles, facts) = bundles(store)?;
     let (genesis, mut chain) = ChainState::genesis(parameters.clone())?;
@@ -135,6 +141,10 @@ pub(crate) fn recover(
     let snapshot = chain.tip().height;
     let chain = replay(store, chain, &facts)?;
     let releases = restored(store, first_releases)?;
+    let released = releases.next().previous().unwrap_or(Height::ZERO);
+    let ledger = accounting
+        .map(|accounting| ledger_store::restored(store, accounting, n, &chain, released))
+        .transpose()?;
     let entries = log_entries(store, epoch)?;
     let committed = chain.ordering().committed(own).unwrap_or_else(|| name.start());
     let log = resume_log(name, committed, &entries)?;
@@ -153,12 +163,13 @@ pub(crate) fn recover(
         below_edge: order.below_edge(own),
         emitted: emitted(store, chain.tip().height)?,
         duty: order.to_report(own),
+        balances: chain.balances().map(Balances::changed).unwrap_or_default(),
     };
     let next_event = match store.last(Table::Events)? {
         Some((key, _)) => key.try_into().map(u64::from_be_bytes).unwrap_or(0).saturating_add(1),
         None => 1,
     };
-    Ok(Recovered { genesis, chain, releases, log, pool, facts, next_event, snapshot })
+    Ok(Recovered { genesis, chain, releases, ledger, log, pool, facts, next_event, snapshot })
 }
 
 /// The writes that commit a final block, with a snapshot where one is due.

@@ -14,7 +14,7 @@ use commonware_p2p::{Blocker, Provider, Receiver, Sender};
 use commonware_parallel::Strategy;
 use commonware_runtime::{Clock, Handle as Task, Metrics, Spawner, Storage};
 use fairveil_consensus::{
-    self as consensus, ChainId, EngineError,
+    self as consensus, ChainId, EngineError, balances,
     network::{Network, Subchannel},
     order_chain::OrderChain,
     state::{BlockFault, Parameters},
@@ -26,7 +26,7 @@ use fairveil_crypto::{
 };
 use fairveil_mempool::{
     Pool,
-    pool::{Input, PoolConfig, RestoreError, StoredBundle},
+    pool::{Funds, Input, PoolConfig, RestoreError, StoredBundle},
 };
 use fairveil_release::{
     chain::ReleaseChain,
@@ -149,8 +149,10 @@ where
     let (config, secrets) = (Arc::new(config), Arc::new(secrets));
     let states = RollupStates::new(&config.registry, config.genesis.clone())?;
     let first = ReleaseChain::new(config.network_id, config.registry.clone(), states)?;
-    let recovered = recover(&store, parameters(&config), config.index, first)?;
-    let Recovered { genesis, chain, releases, log, pool, facts, next_event, snapshot } = recovered;
+    let accounting = config.accounting.as_ref();
+    let recovered = recover(&store, parameters(&config), config.index, first, accounting)?;
+    let Recovered { genesis, chain, releases, ledger, log, pool, .. } = recovered;
+    let Recovered { facts, next_event, snapshot, .. } = recovered;
     let shared = shared(&config, &store, &chain, &releases, facts)?;
     let consensus_config = consensus::Config {
         namespace: consensus::namespace(&config.network_id),
@@ -207,6 +209,7 @@ where
             releases,
             Arc::clone(&secrets),
         ),
+        ledger,
         served: Served::default(),
         places: BTreeMap::new(),
         certified: certified(&store)?,
@@ -253,6 +256,10 @@ fn parameters(config: &Config) -> Parameters {
         mode: config.mode,
         active_keys: vec![config.committee.key_id()],
         transcript: config.transcript,
+        accounting: config.accounting.as_ref().map(|accounting| balances::Accounting {
+            fee_per_byte: accounting.fee_per_byte,
+            deposits: Arc::clone(&accounting.deposits),
+        }),
     }
 }
 
@@ -265,6 +272,10 @@ fn pool_config(config: &Config) -> PoolConfig {
         key: config.committee.key().clone(),
         older_key: None,
         limits: config.limits.clone(),
+        funds: config.accounting.as_ref().map(|accounting| Funds {
+            fee_per_byte: accounting.fee_per_byte,
+            deposits: Arc::clone(&accounting.deposits),
+        }),
     }
 }
 

@@ -21,7 +21,7 @@ use redb::{
 };
 
 /// Version of the layout; a database of another version is refused.
-const LAYOUT: &[u8] = b"fairveil-2";
+const LAYOUT: &[u8] = b"fairveil-3";
 
 /// Page cache of the database, in bytes.
 const CACHE_BYTES: usize = 32 << 20;
@@ -55,6 +55,8 @@ pub enum Table {
     Waiting,
     /// The states of the rollups that are simulated, record by record.
     States,
+    /// What was charged for bundles that have not ended yet, by id.
+    Fees,
     /// What became of an id: its final place.
     Places,
     /// Own signed decryption shares by height.
@@ -66,7 +68,7 @@ pub enum Table {
 }
 
 impl Table {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::Meta,
         Self::Bundles,
         Self::Archive,
@@ -80,6 +82,7 @@ impl Table {
         Self::Releases,
         Self::Waiting,
         Self::States,
+        Self::Fees,
         Self::Places,
         Self::Shares,
         Self::Events,
@@ -101,6 +104,7 @@ impl Table {
             Self::Releases => "releases",
             Self::Waiting => "waiting",
             Self::States => "states",
+            Self::Fees => "fees",
             Self::Places => "places",
             Self::Shares => "shares",
             Self::Events => "events",

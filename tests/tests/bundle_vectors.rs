@@ -132,6 +132,7 @@ fn pool(network_id: NetworkId, key: CommitteeKey) -> Pool {
         key,
         older_key: None,
         limits: Limits::DEFAULT,
+        funds: None,
     })
     .unwrap()
 }

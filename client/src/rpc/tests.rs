@@ -121,6 +121,28 @@ fn every_field_is_documented() {
         released: 1,
     };
     documented(section("### `fairveil_account(chain_id, address, slots?)`"), account);
+    let rollup = RollupRevenue { chain_id: 1, name: text(), revenue: text() };
+    let sequencer = SequencerRevenue { index: 1, name: text(), revenue: text() };
+    let revenue = section("### `fairveil_revenue()`");
+    for key in keys(&rollup).into_iter().chain(keys(&sequencer)) {
+        assert!(revenue.contains(&format!("`{key}`")), "{key}");
+    }
+    let info = RevenueInfo {
+        height: 1,
+        released: 1,
+        deposits: text(),
+        balances: text(),
+        in_flight: text(),
+        rollups: vec![rollup],
+        sequencers: vec![sequencer],
+    };
+    documented(revenue, info);
+    let fee = FeeInfo { class: 0, plaintext_bytes: 512, fee: text() };
+    let balance = section("### `fairveil_balance(payer)`");
+    for key in keys(&fee) {
+        assert!(balance.contains(&format!("`{key}`")), "{key}");
+    }
+    documented(balance, BalanceInfo { payer: text(), balance: text(), height: 1, fees: vec![fee] });
     let limit = LimitInfo { code: text(), what: text(), value: 1, unit: text() };
     documented(section("### `fairveil_limits()`"), limit);
     let rejected = Rejected { code: text(), actual: text(), limit: text(), cure: text() };
@@ -158,6 +180,7 @@ fn every_error_and_code_is_documented() {
         code::UNKNOWN,
         code::NOT_RELEASED,
         code::NO_STATE,
+        code::NO_ACCOUNTING,
     ] {
         assert!(errors.contains(&format!("| {number} | ")), "{number}");
     }

@@ -3,6 +3,7 @@
 use fairveil_crypto::{ConsensusPublicKey, Digest, KeyId};
 use fairveil_ordering as ordering;
 
+use crate::balances::{Accounting, AccountingError, Balances};
 use crate::block::BlockError;
 use crate::committee::{CommitteeError, Members};
 use crate::equivocation::Jury;
@@ -23,6 +24,8 @@ pub struct Parameters {
     pub active_keys: Vec<KeyId>,
     /// Digest of the transcript that the chain begins with.
     pub transcript: Digest,
+    /// What bundles cost; none if nothing is charged.
+    pub accounting: Option<Accounting>,
 }
 
 /// Why a chain can't begin.
@@ -39,6 +42,9 @@ pub enum ParametersError {
         /// n.
         expected: u16,
     },
+    /// The deposits and the fee contradict each other.
+    #[error(transparent)]
+    Accounting(#[from] AccountingError),
     /// The first key is no key.
     #[error(transparent)]
     Block(#[from] BlockError),
@@ -48,6 +54,8 @@ pub enum ParametersError {
 pub(super) struct Checked {
     pub(super) given: Parameters,
     pub(super) members: Members,
+    /// The balances before the first block.
+    pub(super) balances: Option<Balances>,
     namespace: Vec<u8>,
 }
 
@@ -59,7 +67,8 @@ impl Checked {
         }
         let members = Members::new(&given.keys)?;
         let namespace = crate::namespace(&given.id.network_id);
-        Ok(Self { given, members, namespace })
+        let balances = given.accounting.clone().map(Balances::new).transpose()?;
+        Ok(Self { given, members, balances, namespace })
     }
 
     pub(super) fn jury(&self) -> Jury<'_> {

@@ -2,7 +2,7 @@
 //!
 //! 1. The bytes are a function of the state alone.
 //! 2. `restore` takes what `snapshot` gave; the digest that a certified block commits to covers
-//!    the order, the history and what is released, and tells whether it is the right one.
+//!    the order, the history, the balances and what is released, and tells whether it is the right one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use fairveil_ordering as ordering;
 use serde::{Deserialize, Serialize};
 
 use super::{ChainState, Checked, Pair, Parameters, ParametersError};
+use crate::balances::{Balances, BalancesError, StoredBalances};
 use crate::chain::Tip;
 use crate::host::BundleFacts;
 use crate::remembered::Remembered;
@@ -38,6 +39,12 @@ pub enum RestoreError {
     /// Pairs out of order or twice.
     #[error("consumed nonces are not strictly ascending")]
     Nonces,
+    /// Balances that are not of this chain.
+    #[error(transparent)]
+    Balances(#[from] BalancesError),
+    /// Balances on a chain that charges nothing, or none on one that charges.
+    #[error("the snapshot and the parameters differ in whether bundles are charged")]
+    Accounting,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -50,6 +57,7 @@ struct Snapshot {
     emitting: BTreeSet<Height>,
     convicted: BTreeSet<SequencerIndex>,
     history: Digest,
+    balances: Option<StoredBalances>,
 }
 
 impl ChainState {
@@ -65,6 +73,7 @@ impl ChainState {
             emitting: BTreeSet::clone(&self.emitting),
             convicted: self.convicted.clone(),
             history: self.history,
+            balances: self.balances.as_ref().map(Balances::store),
         })
     }
 
@@ -90,6 +99,12 @@ impl ChainState {
         if !snapshot.nonces.is_sorted_by(|(one, _), (other, _)| one < other) {
             return Err(RestoreError::Nonces);
         }
+        let mut balances = checked.balances.clone();
+        match (&mut balances, snapshot.balances) {
+            (Some(balances), Some(stored)) => balances.restore(stored)?,
+            (None, None) => {}
+            _ => return Err(RestoreError::Accounting),
+        }
         let mut nonces = Remembered::new();
         nonces.extend(snapshot.nonces, snapshot.tip.height);
         Ok(Self {
@@ -102,6 +117,7 @@ impl ChainState {
             emitting: Arc::new(snapshot.emitting),
             convicted: snapshot.convicted,
             history: snapshot.history,
+            balances,
         })
     }
 }

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use fairveil_crypto::certificate::Placement;
+use fairveil_crypto::envelope::SizeClass;
 use fairveil_crypto::{ConsensusSecret, Epoch, KeyId, NetworkId, View};
 use fairveil_ordering::{
     Committee, Equivocation, Evidence, FRESH_HEIGHTS, Fragment, LogHead, LogName, Mode, OrderLog,
@@ -32,6 +34,7 @@ fn parameters(n: u16, f: u16) -> (Vec<ConsensusSecret>, Parameters) {
         mode: Mode::Strict,
         active_keys: vec![KeyId::from_bytes([9; 32])],
         transcript: Digest::from_bytes([5; 32]),
+        accounting: None,
     };
     (secrets, parameters)
 }
@@ -47,6 +50,7 @@ fn facts(nonce: u64) -> BundleFacts {
         expires_at: Height::new(1_000),
         payer: Payer::from_bytes([1; 20]),
         payer_nonce: nonce,
+        class: SizeClass::MIN,
     }
 }
 
@@ -446,3 +450,5 @@ fn parameters_that_contradict_each_other_are_refused() {
         ParametersError::Committee(CommitteeError::Order)
     ));
 }
+
+mod accounting;

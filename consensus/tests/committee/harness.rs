@@ -67,6 +67,7 @@ pub fn parameters(n: u16, f: u16) -> Parameters {
         mode: Mode::Strict,
         active_keys: vec![key_id()],
         transcript: Digest::from_bytes([5; 32]),
+        accounting: None,
     }
 }
 
@@ -85,6 +86,7 @@ pub fn facts(payer: u8, nonce: u64) -> BundleFacts {
         expires_at: Height::new(10_000),
         payer: Payer::from_bytes([payer; 20]),
         payer_nonce: nonce,
+        class: fairveil_crypto::envelope::SizeClass::MIN,
     }
 }
 

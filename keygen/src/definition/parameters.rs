@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fairveil_crypto::Digest;
+use fairveil_crypto::envelope::SizeClass;
 use serde::{Deserialize, Serialize};
 
 use super::member::{NameError, check_name};
@@ -49,6 +50,19 @@ pub struct Deadlines {
     pub log_ms: u64,
     /// For the confirmations.
     pub confirm_ms: u64,
+}
+
+/// What bundles cost, who has deposited, and who gets what is paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accounting {
+    /// The digest of the deposits: every sequencer must have the document
+    /// ([`crate::deposits`]).
+    pub deposits: Digest,
+    /// What a bundle costs for each plaintext byte of its size class.
+    pub fee_per_byte: u64,
+    /// How much of a released bundle's fee its rollups get; the sequencers get the rest.
+    pub rollup_share_percent: u8,
 }
 
 /// A rollup of the initial registry.
@@ -130,6 +144,9 @@ const DEFAULT_GAS_LIMIT: u64 = 30_000_000;
 /// The byte limit of a rollup's blocks, unless the definition has another.
 const DEFAULT_BYTE_LIMIT: u64 = 1 << 20;
 
+/// The largest fee per byte: the fee of the largest class stays below 2^63.
+const MAX_FEE_PER_BYTE: u64 = (i64::MAX as u64) / SizeClass::MAX.plaintext_bytes() as u64;
+
 /// Heights for which a log head counts as fresh.
 const FRESHNESS_WINDOW: u64 = 32;
 
@@ -190,6 +207,13 @@ impl Blocks {
         let least = u64::from(self.minimum_interval_ms);
         in_range("minimum_interval_ms", least, 1, 60_000)?;
         in_range("idle_interval_ms", u64::from(self.idle_interval_ms), least, 3_600_000)
+    }
+}
+
+impl Accounting {
+    pub(super) fn check(&self) -> Result<(), ParameterError> {
+        in_range("fee_per_byte", self.fee_per_byte, 1, MAX_FEE_PER_BYTE)?;
+        in_range("rollup_share_percent", self.rollup_share_percent.into(), 0, 100)
     }
 }
 

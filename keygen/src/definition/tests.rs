@@ -96,6 +96,24 @@ fn parameters_are_limited() {
     assert_eq!(named(|p| p.ordering.freshness_window_heights = 31), "freshness_window_heights");
     assert_eq!(named(|p| p.ordering.freshness_window_heights = 33), "freshness_window_heights");
     assert_eq!(named(|p| p.rollups[0].chain_id = 0), "chain_id");
+    let accounting = |fee_per_byte, rollup_share_percent| {
+        let deposits = Digest::from_bytes([7; 32]);
+        Some(Accounting { deposits, fee_per_byte, rollup_share_percent })
+    };
+    let refused_accounting = |given| match refused(|p| p.accounting = given) {
+        DefinitionError::Parameter(ParameterError::Range { parameter, .. }) => parameter,
+        other => panic!("{other}"),
+    };
+    let most = i64::MAX as u64 >> 16;
+    assert_eq!(refused_accounting(accounting(0, 50)), "fee_per_byte");
+    assert_eq!(refused_accounting(accounting(most + 1, 50)), "fee_per_byte");
+    assert_eq!(refused_accounting(accounting(1, 101)), "rollup_share_percent");
+    let mut charging = proposal(5);
+    charging.accounting = accounting(most, 100);
+    let charging = Definition::new(charging).unwrap();
+    assert_eq!(Definition::from_toml(&charging.to_toml()).unwrap(), charging);
+    assert_eq!(Definition::from_bytes(&charging.to_bytes()).unwrap(), charging);
+    assert_ne!(charging.digest(), Definition::new(proposal(5)).unwrap().digest());
     assert!(matches!(
         refused(|p| p.rollups[0].chain_id = 901),
         DefinitionError::Parameter(ParameterError::DuplicateRollup { chain_id: 901 })

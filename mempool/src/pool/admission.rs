@@ -402,7 +402,9 @@ impl Pool {
             let code = RejectionCode::PoolFull;
             return Err(Rejection::numbers(code, actual as u64, limit as u64));
         }
-        Ok(())
+        let Some(balances) = &self.balances else { return Ok(()) };
+        let held = self.ids.plaintext_bytes(&header.payer, id);
+        balances.check(&header.payer, header.class, held)
     }
 
     /// The first final height at which a bundle can be reported: now, or when its window opens.

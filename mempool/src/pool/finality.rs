@@ -18,6 +18,9 @@ impl Pool {
         self.height = block.height;
         self.below_edge = block.below_edge;
         self.commit(block.committed);
+        if let Some(balances) = &mut self.balances {
+            balances.change(&block.balances);
+        }
         for id in &block.duty {
             self.take_duty(step, id);
         }

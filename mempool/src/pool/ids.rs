@@ -36,6 +36,13 @@ pub(crate) struct Held {
     pub(crate) charged: Option<Source>,
 }
 
+impl Held {
+    /// What its payer pays for.
+    fn plaintext_bytes(&self) -> u64 {
+        self.bundle.header().class.plaintext_bytes() as u64
+    }
+}
+
 /// Whether an id stands in the own order log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Report {
@@ -70,6 +77,8 @@ pub(crate) struct Ids {
     entries: BTreeMap<BundleId, Entry>,
     held: BTreeMap<u64, BundleId>,
     held_bytes: u64,
+    /// Plaintext bytes of the bundles in memory, by payer.
+    plaintext_bytes: BTreeMap<Payer, u64>,
     by_nonce: BTreeSet<(Payer, u64, BundleId)>,
     checks: BTreeSet<(Height, BundleId)>,
 }
@@ -108,11 +117,19 @@ impl Ids {
         self.held_bytes
     }
 
+    /// Plaintext bytes of this payer's bundles in memory, `id` not counted.
+    pub(crate) fn plaintext_bytes(&self, payer: &Payer, id: &BundleId) -> u64 {
+        let all = self.plaintext_bytes.get(payer).copied().unwrap_or(0);
+        let own = self.held(id).filter(|held| held.bundle.header().payer == *payer);
+        all.saturating_sub(own.map_or(0, Held::plaintext_bytes))
+    }
+
     /// Adds an entry; an existing one, of a bundle that is not in memory, is replaced.
     pub(crate) fn insert(&mut self, id: BundleId, entry: Entry) {
         if let Some(held) = &entry.held {
             self.held.insert(held.acceptance, id);
             self.held_bytes += entry.stored_bytes.unwrap_or(0);
+            *self.plaintext_bytes.entry(entry.payer).or_default() += held.plaintext_bytes();
             self.by_nonce.insert((entry.payer, entry.payer_nonce, id));
         }
         self.checks.insert((entry.expires_at.next(), id));
@@ -140,6 +157,12 @@ impl Ids {
         self.held.remove(&held.acceptance);
         self.by_nonce.remove(&(entry.payer, entry.payer_nonce, *id));
         self.held_bytes -= entry.stored_bytes.unwrap_or(0);
+        if let Some(bytes) = self.plaintext_bytes.get_mut(&entry.payer) {
+            *bytes -= held.plaintext_bytes();
+            if *bytes == 0 {
+                self.plaintext_bytes.remove(&entry.payer);
+            }
+        }
         Some(Demoted { held, payer: entry.payer, bytes: entry.stored_bytes.unwrap_or(0) })
     }
 

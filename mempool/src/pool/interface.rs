@@ -7,6 +7,7 @@ use fairveil_crypto::envelope::{Payer, VerifiedBundle};
 use fairveil_crypto::{BundleId, Epoch, Height, NetworkId, SequencerIndex};
 use serde::{Deserialize, Serialize};
 
+use super::funds::Funds;
 use super::quota::Source;
 use super::verification::{VerificationJob, VerificationResult};
 use crate::limits::Limits;
@@ -31,6 +32,8 @@ pub struct PoolConfig {
     pub older_key: Option<CommitteeKey>,
     /// The bounds.
     pub limits: Limits,
+    /// What bundles cost; none if nothing is charged.
+    pub funds: Option<Funds>,
 }
 
 /// A caller's name for a trader's request.
@@ -99,6 +102,8 @@ pub struct FinalizedBlock {
     pub committed: u64,
     /// Of these, live ids that stand in fewer than T logs.
     pub below_edge: u32,
+    /// The balances that it changed, where bundles are charged.
+    pub balances: Vec<(Payer, u128)>,
 }
 
 /// A bundle at its final place.

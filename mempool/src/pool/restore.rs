@@ -34,6 +34,8 @@ pub struct Restored {
     pub emitted: Vec<(EmittedBundle, Height)>,
     /// All ids that must be reported.
     pub duty: Vec<BundleId>,
+    /// The balances that blocks have changed so far, where bundles are charged.
+    pub balances: Vec<(Payer, u128)>,
 }
 
 /// A bundle from the store.
@@ -108,8 +110,11 @@ impl Pool {
     ) -> Result<(Self, Vec<Output>), RestoreError> {
         check_log(&restored)?;
         let mut pool = Self::new(config)?;
-        let Restored { height, bundles, log, log_length, committed, below_edge, emitted, duty } =
-            restored;
+        let Restored { height, bundles, log, log_length, committed, .. } = restored;
+        let Restored { below_edge, emitted, duty, balances, .. } = restored;
+        if let Some(known) = &mut pool.balances {
+            known.change(&balances);
+        }
         (pool.height, pool.below_edge, pool.next_position) = (height, below_edge, log_length);
         for (bundle, at) in &emitted {
             pool.restore_emitted(bundle, *at);

@@ -2,6 +2,7 @@
 
 mod admission;
 mod duty;
+mod funds;
 mod random;
 mod restart;
 
@@ -45,6 +46,7 @@ fn config(limits: Limits) -> PoolConfig {
         key: KEY.clone(),
         older_key: None,
         limits,
+        funds: None,
     }
 }
 

@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 
 use fairveil_crypto::{ConsensusSecret, Digest, Epoch};
 use fairveil_keygen::{
-    Approval, DealingSecret, Definition, Member, NetworkPublicKey, Proposal, Transcript,
-    definition::{self, Address, Blocks, Deadlines, MAX_BYTES, Ordering, VERSION, short_digest},
+    Approval, DealingSecret, Definition, Deposits, Member, NetworkPublicKey, Proposal, Transcript,
+    definition::{
+        self, Accounting, Address, Blocks, Deadlines, MAX_BYTES, Ordering, VERSION, short_digest,
+    },
+    deposits::MAX_DEPOSITS_BYTES,
     keystore::{self, KeystoreRandomness, ScryptCost, SequencerKeys},
     transcript::MAX_BYTES as MAX_TRANSCRIPT_BYTES,
 };
@@ -38,8 +41,10 @@ pub(crate) fn run(args: &cli::Keygen, json: bool) -> Result<u8, CommandError> {
             let addresses = [address, trader_address, rpc_address].map(Clone::clone);
             identity(name, addresses, out, password_file.as_deref(), cost, json)
         }
-        cli::Keygen::Propose { members, f, g, rollups, step_seconds, out } => {
-            let numbers = Numbers { f: *f, g: *g, step_ms: step_seconds.saturating_mul(1_000) };
+        cli::Keygen::Propose { members, f, g, rollups, step_seconds, out, .. } => {
+            let accounting = accounting(args)?;
+            let step_ms = step_seconds.saturating_mul(1_000);
+            let numbers = Numbers { f: *f, g: *g, step_ms, accounting };
             propose(members, &numbers, rollups, out, json)
         }
         cli::Keygen::Approve { definition, digest, keystore, password_file, out } => {
@@ -98,6 +103,22 @@ struct Numbers {
     f: u16,
     g: u16,
     step_ms: u64,
+    accounting: Option<Accounting>,
+}
+
+/// What bundles cost by the definition that is proposed.
+fn accounting(args: &cli::Keygen) -> Result<Option<Accounting>, CommandError> {
+    let cli::Keygen::Propose { deposits: Some(path), fee_per_byte, rollup_share, .. } = args else {
+        return Ok(None);
+    };
+    let document = disk::read(path, MAX_DEPOSITS_BYTES)?;
+    let deposits = Deposits::from_json(&document)
+        .map_err(|error| CommandError::Usage(format!("{}: {error}", path.display())))?;
+    Ok(Some(Accounting {
+        deposits: deposits.digest(),
+        fee_per_byte: fee_per_byte.unwrap_or(0),
+        rollup_share_percent: *rollup_share,
+    }))
 }
 
 fn propose(
@@ -109,7 +130,7 @@ fn propose(
 ) -> Result<u8, CommandError> {
     let members = members.iter().map(|path| member(path)).collect::<Result<Vec<_>, _>>()?;
     let rollups = named(rollups, now_ms())?.into_iter().map(|named| named.rollup).collect();
-    let &Numbers { f, g, step_ms } = numbers;
+    let &Numbers { f, g, step_ms, accounting } = numbers;
     let n =
         u16::try_from(members.len()).map_err(|_| CommandError::Usage("too many members".into()))?;
     let definition = Definition::new(Proposal {
@@ -127,6 +148,7 @@ fn propose(
             log_ms: step_ms,
             confirm_ms: step_ms,
         },
+        accounting,
         rollups,
         members,
     })

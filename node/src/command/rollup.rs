@@ -6,7 +6,7 @@ use fairveil_client::{Endpoint, rpc::AccountInfo};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use super::{error::CommandError, network as reach};
+use super::{error::CommandError, network as reach, revenue};
 use crate::cli::{self, exit};
 
 /// How long one call to one sequencer may take.
@@ -14,7 +14,21 @@ const CALL: Duration = Duration::from_secs(5);
 
 /// Runs a command about rollups; the exit code.
 pub(crate) fn run(args: &cli::Rollup, json: bool) -> Result<u8, CommandError> {
-    let cli::Rollup::Account { sequencers, chain, address, slots } = args;
+    match args {
+        cli::Rollup::Account { sequencers, chain, address, slots } => {
+            account(sequencers, *chain, address, slots, json)
+        }
+        cli::Rollup::Revenue { sequencers } => revenue::run(sequencers, json),
+    }
+}
+
+fn account(
+    sequencers: &[String],
+    chain: u64,
+    address: &str,
+    slots: &[String],
+    json: bool,
+) -> Result<u8, CommandError> {
     let endpoints = sequencers.iter().map(|url| Endpoint::new(url, CALL));
     let endpoints = endpoints.collect::<Result<Vec<_>, _>>();
     let endpoints = endpoints.map_err(|error| CommandError::Usage(error.to_string()))?;

@@ -138,7 +138,10 @@ async fn adversary(State(shared): State<Arc<Shared>>) -> Response {
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], (shared.metrics)()).into_response()
+    match tokio::task::spawn_blocking(move || (shared.metrics)()).await {
+        Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
+        Err(error) => failed(&error.to_string()),
+    }
 }
 
 /// Runs a database read off the runtime's threads and answers its result as JSON; none is 404.

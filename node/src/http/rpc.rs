@@ -1,5 +1,7 @@
 //! JSON-RPC 2.0: one POST, one call. Batches of calls are refused.
 
+mod accounts;
+
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
@@ -77,6 +79,8 @@ async fn call(
         "fairveil_receipts" => receipts(shared, id(&request.params[0])?).await,
         "fairveil_release" => release(shared, id(&request.params[0])?).await,
         "fairveil_account" => account(shared, &request.params).await,
+        "fairveil_revenue" => accounts::revenue(shared).await,
+        "fairveil_balance" => accounts::balance(shared, &request.params[0]).await,
         _ => Err(failure(code::METHOD, "this method is not served")),
     }
 }

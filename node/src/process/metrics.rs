@@ -43,9 +43,39 @@ pub(super) fn text(handle: &Handle, observer: &Observer, engine: &str) -> String
     for (name, value) in &overview.counters {
         let _ = writeln!(text, "# TYPE fairveil_{name} counter\nfairveil_{name}_total {value}");
     }
+    accounts(&mut text, handle);
     peers(&mut text, observer);
     text.push_str(engine);
     text
+}
+
+/// Where all fees stand, where bundles are charged.
+fn accounts(text: &mut String, handle: &Handle) {
+    let accounts = match handle.accounts() {
+        Ok(Some(accounts)) => accounts,
+        Ok(None) => return,
+        Err(error) => {
+            tracing::error!(%error, "the accounts can't be read");
+            return;
+        }
+    };
+    for (name, help, value) in [
+        ("deposits", "what all payers deposited", accounts.deposits),
+        ("balances", "what all payers have left", accounts.balances),
+        ("fees_in_flight", "charged for bundles that have not ended", accounts.in_flight),
+    ] {
+        let _ = writeln!(text, "# HELP fairveil_{name} {help}\n# TYPE fairveil_{name} gauge");
+        let _ = writeln!(text, "fairveil_{name} {value}");
+    }
+    let _ = writeln!(text, "# TYPE fairveil_revenue_rollup counter");
+    for (chain_id, revenue) in &accounts.rollups {
+        let _ = writeln!(text, "fairveil_revenue_rollup_total{{rollup=\"{chain_id}\"}} {revenue}");
+    }
+    let _ = writeln!(text, "# TYPE fairveil_revenue_sequencer counter");
+    for (index, revenue) in (1..).zip(&accounts.sequencers) {
+        let index: u32 = index;
+        let _ = writeln!(text, "fairveil_revenue_sequencer_total{{index=\"{index}\"}} {revenue}");
+    }
 }
 
 fn peers(text: &mut String, observer: &Observer) {

@@ -330,6 +330,7 @@ impl Node {
             },
             registry,
             genesis,
+            accounting: settings::accounting(&self.config, definition)?,
             transcript: verified.digest(),
             limits: settings::limits(&self.config)?,
             kept_share_heights: fairveil_release::opener::KEPT_HEIGHTS,

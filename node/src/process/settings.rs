@@ -8,12 +8,13 @@ use std::{
 };
 
 use fairveil_consensus::timing::Timing;
-use fairveil_keygen::{Definition, definition::Address};
+use fairveil_keygen::{Definition, Deposits, definition::Address, deposits::MAX_DEPOSITS_BYTES};
 use fairveil_mempool::Limits;
 use fairveil_release::{
     registry::{Registry, Rollup},
     states::{MAX_GENESIS_BYTES, MemoryState, parse_genesis},
 };
+use fairveil_sequencer::Accounting;
 use fairveil_transport::{SegmentationOffload, SocketOptions};
 
 use super::NodeError;
@@ -93,6 +94,43 @@ pub(super) fn genesis(
         states.insert(*chain_id, state);
     }
     Ok(states)
+}
+
+/// What bundles cost, with the deposits from their document: exactly those that the definition names.
+pub(super) fn accounting(
+    config: &Config,
+    definition: &Definition,
+) -> Result<Option<Accounting>, NodeError> {
+    let refused = |why: String| NodeError::Start { what: "deposits", why };
+    let (defined, path) = match (definition.proposal().accounting, config.path("deposits")) {
+        (None, None) => return Ok(None),
+        (None, Some(path)) => {
+            let path = path.display();
+            return Err(refused(format!(
+                "`deposits` is {path}, but the definition charges nothing"
+            )));
+        }
+        (Some(_), None) => {
+            let why = "the definition charges for bundles: set `deposits` to its document";
+            return Err(refused(why.into()));
+        }
+        (Some(defined), Some(path)) => (defined, path),
+    };
+    let document =
+        disk::read(&path, MAX_DEPOSITS_BYTES).map_err(|error| refused(error.to_string()))?;
+    let shown = path.display();
+    let deposits =
+        Deposits::from_json(&document).map_err(|error| refused(format!("{shown}: {error}")))?;
+    let (actual, expected) = (deposits.digest(), defined.deposits);
+    if actual != expected {
+        let why = format!("{shown} has digest {actual}, the definition names {expected}");
+        return Err(refused(why));
+    }
+    Ok(Some(Accounting {
+        deposits: deposits.amounts().clone(),
+        fee_per_byte: defined.fee_per_byte,
+        rollup_share_percent: defined.rollup_share_percent,
+    }))
 }
 
 /// The ceremony's chain has no traffic but the ceremony's: fast blocks, short timeouts.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![allow(clippy::disallowed_methods, reason = "tests of processes use the disk and the clock")]
 
+mod accounting;
 mod bad_input;
 mod dry_run;
 mod examples;

@@ -161,11 +161,15 @@ impl Dev {
         self.runtime.block_on(endpoint.get(path)).ok().map(|bytes| bytes.to_vec())
     }
 
+    /// What a sequencer answers to a call.
+    pub(crate) fn call(&self, sequencer: &Sequencer, method: &str, params: Vec<Value>) -> Value {
+        let endpoint = Endpoint::new(&sequencer.http, Duration::from_secs(5)).unwrap();
+        self.runtime.block_on(endpoint.call::<Value>(method, params)).unwrap()
+    }
+
     /// The final height at a sequencer.
     pub(crate) fn height(&self, sequencer: &Sequencer) -> u64 {
-        let endpoint = Endpoint::new(&sequencer.http, Duration::from_secs(5)).unwrap();
-        let call = endpoint.call::<Value>("fairveil_committee", Vec::new());
-        self.runtime.block_on(call).unwrap()["height"].as_u64().unwrap()
+        self.call(sequencer, "fairveil_committee", Vec::new())["height"].as_u64().unwrap()
     }
 
     /// Kills a sequencer.

@@ -47,6 +47,11 @@ where
                 let _ = reply.send(self.pending_state(&id));
                 Ok(())
             }
+            Call::Balance { payer, reply } => {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.balance(&payer));
+                Ok(())
+            }
         }
     }
 

@@ -59,6 +59,7 @@ where
         let value = encoding::encode(&certificate);
         self.outbox.write(Write::put(Table::Orders, height_key(height), value));
         let emitted = self.place(&block, &output);
+        self.charge(height, &output)?;
         self.share_progress();
         self.open(order)?;
         self.tell_pool(height, &output, emitted)?;
@@ -210,6 +211,7 @@ where
             emitted: emitted.iter().map(|(id, facts)| emitted_bundle(*id, facts)).collect(),
             committed: self.own_committed(),
             below_edge: order.below_edge(own),
+            balances: output.charges.iter().map(|paid| (paid.payer, paid.balance)).collect(),
         };
         self.admit(Input::Finalized(block))
     }

@@ -229,6 +229,7 @@ where
         for write in released_writes(&released, summary) {
             self.outbox.write(write);
         }
+        self.pay_out(height, &release.leaves)?;
         let time_ms = self.now_ms();
         let mut places = leg_ends(&released);
         let mut outcomes = Vec::with_capacity(release.leaves.len());

@@ -9,7 +9,9 @@
 //! | 5 | the state goes through its snapshot |
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use fairveil_consensus::balances::Accounting;
 use fairveil_consensus::chain::{Slot, Tip};
 use fairveil_consensus::state::ExtendError;
 use fairveil_consensus::{
@@ -17,7 +19,7 @@ use fairveil_consensus::{
 };
 use fairveil_crypto::certificate::Placement;
 use fairveil_crypto::encoding::decode;
-use fairveil_crypto::envelope::Payer;
+use fairveil_crypto::envelope::{Payer, SizeClass};
 use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex, View};
 use fairveil_ordering::{Equivocation, Evidence, Fragment, LogName, Mode, OrderLog};
 
@@ -38,7 +40,15 @@ pub(super) fn parameters() -> Parameters {
         mode: Mode::Strict,
         active_keys: vec![WORLD.dealt.committee.key_id()],
         transcript: Digest::from_bytes([5; 32]),
+        accounting: Some(accounting()),
     }
+}
+
+/// One payer has enough for two bundles, one for many, one for none.
+fn accounting() -> Accounting {
+    let payer = |number: u8| Payer::from_bytes([number; 20]);
+    let deposits = BTreeMap::from([(payer(0), 1_050), (payer(1), 1 << 20)]);
+    Accounting { fee_per_byte: 1, deposits: Arc::new(deposits) }
 }
 
 fn id(number: u8) -> BundleId {
@@ -57,6 +67,7 @@ fn facts() -> BTreeMap<BundleId, BundleFacts> {
         expires_at: Height::new(4 * u64::from(number) + 3),
         payer: Payer::from_bytes([number % 3; 20]),
         payer_nonce: u64::from(number % 4),
+        class: SizeClass::MIN,
     };
     // The facts of the last but one are missing: its bundle is not held.
     (0..IDS).filter(|number| *number != IDS - 2).map(|number| (id(number), fact(number))).collect()
@@ -197,6 +208,10 @@ impl Run {
         assert_eq!(state.digest(), extended.digest());
         assert_eq!(state.snapshot(), extended.snapshot());
         assert_eq!(state.tip(), Tip::of(block.header()));
+        let balances = state.balances().expect("bundles are charged");
+        assert_eq!(balances.left() + balances.charged(), balances.deposited());
+        let open = output.emission.to_open();
+        assert_eq!(open, output.charges.iter().map(|charge| charge.id).collect::<Vec<_>>());
         assert!(state.apply(&block, &self.facts).is_err(), "a block is applied once");
         for emitted in output.emission.ids() {
             let facts = &self.facts[&emitted.id];

@@ -82,6 +82,7 @@ fn config() -> PoolConfig {
         key: WORLD.dealt.committee.key().clone(),
         older_key: None,
         limits: limits(),
+        funds: None,
     }
 }
 
@@ -226,6 +227,7 @@ impl Run {
             emitted,
             committed,
             below_edge,
+            balances: Vec::new(),
         }));
     }
 
@@ -257,6 +259,7 @@ impl Run {
             below_edge: 0,
             emitted: self.emitted.clone(),
             duty: Vec::new(),
+            balances: Vec::new(),
         };
         let (pool, outputs) =
             Pool::restore(config(), restored, self.now_ms, &POOL).expect("its own store");

@@ -103,6 +103,7 @@ fn proposal() -> Proposal {
         ordering: Ordering::default(),
         blocks: Blocks::default(),
         deadlines: Deadlines::default(),
+        accounting: None,
         rollups: CHAINS.map(rollup).to_vec(),
         members: members.collect(),
     }

@@ -291,8 +291,8 @@ impl Run {
         self.required.extend(&duty);
         self.required.extend(out.iter().map(|bundle| bundle.id));
         let height = Height::new(self.bench.height);
-        let block =
-            FinalizedBlock { height, duty, emitted: out, committed: self.committed, below_edge };
+        let (emitted, committed, balances) = (out, self.committed, Vec::new());
+        let block = FinalizedBlock { height, duty, emitted, committed, below_edge, balances };
         self.give(Input::Finalized(block));
     }
 
@@ -323,6 +323,7 @@ impl Run {
                 .filter(|(bundle, _)| bundle.expires_at.get() + 2_000 >= bench.height)
                 .map(|(bundle, at)| (*bundle, Height::new(*at)))
                 .collect(),
+            balances: Vec::new(),
             duty: Vec::new(),
         };
         let threads = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();

@@ -26,6 +26,7 @@ fn stored(bench: &Bench, final_order: &[(EmittedBundle, u64)], committed: u64) -
         below_edge: 0,
         emitted: final_order.iter().map(|(bundle, at)| (*bundle, Height::new(*at))).collect(),
         duty: Vec::new(),
+        balances: Vec::new(),
     }
 }
 

@@ -35,11 +35,18 @@ impl Office {
     }
 
     fn propose(&self, rollups: &[&str]) -> Result<u8, CommandError> {
+        self.propose_charging(rollups, None)
+    }
+
+    fn propose_charging(&self, rollups: &[&str], fee: Option<u64>) -> Result<u8, CommandError> {
         let args = cli::Keygen::Propose {
             members: ["a", "b", "c", "d", "e"].map(|m| self.path(m).join("member.json")).to_vec(),
             f: 1,
             g: 0,
             rollups: rollups.iter().map(ToString::to_string).collect(),
+            deposits: fee.map(|_| self.path("deposits.json")),
+            fee_per_byte: fee,
+            rollup_share: 40,
             step_seconds: 60,
             out: self.path("definition.toml"),
         };
@@ -64,6 +71,27 @@ impl Office {
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn a_definition_that_charges_names_its_deposits() {
+    let office = Office::new();
+    for (place, name) in (0..).zip(["a", "b", "c", "d", "e"]) {
+        office.identity(name, 4_000 + 10 * place).unwrap();
+    }
+    let rollups = ["alpha:901"];
+    assert!(office.propose_charging(&rollups, Some(7)).is_err(), "there is no document");
+    let document = r#"{"0x1111111111111111111111111111111111111111":"5"}"#;
+    std::fs::write(office.path("deposits.json"), document).unwrap();
+    assert_eq!(office.propose_charging(&rollups, Some(7)).unwrap(), exit::OK);
+    let deposits = Deposits::from_json(document.as_bytes()).unwrap().digest();
+    let expected = Accounting { deposits, fee_per_byte: 7, rollup_share_percent: 40 };
+    assert_eq!(office.definition().proposal().accounting, Some(expected));
+    let refused = office.propose_charging(&rollups, Some(0)).unwrap_err().to_string();
+    assert!(refused.contains("fee_per_byte is 0, it must be 1 to"), "{refused}");
+    std::fs::write(office.path("deposits.json"), "{\"0x11\":\"5\"}").unwrap();
+    let refused = office.propose_charging(&rollups, Some(7)).unwrap_err().to_string();
+    assert!(refused.contains("is not 0x and 40 hex digits"), "{refused}");
 }
 
 #[test]

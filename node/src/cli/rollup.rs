@@ -1,0 +1,40 @@
+//! `fairveil rollup`.
+
+use clap::Subcommand;
+
+/// What the rollups of a network hold.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Rollup {
+    /// An account of a simulated rollup, as the sequencers say.
+    Account {
+        /// A sequencer, as http://HOST:PORT; once per sequencer, or comma-separated.
+        #[arg(
+            long = "sequencer",
+            env = "FAIRVEIL_SEQUENCERS",
+            value_delimiter = ',',
+            value_name = "URL",
+            required = true
+        )]
+        sequencers: Vec<String>,
+        /// The rollup.
+        #[arg(long, value_name = "CHAIN_ID")]
+        chain: u64,
+        /// The account.
+        address: String,
+        /// A storage slot, as a number, decimal or 0x; may be repeated.
+        #[arg(long = "slot", value_name = "SLOT")]
+        slots: Vec<String>,
+    },
+    /// What rollups and sequencers got of the fees of bundles, as the sequencers say.
+    Revenue {
+        /// A sequencer, as http://HOST:PORT; once per sequencer, or comma-separated.
+        #[arg(
+            long = "sequencer",
+            env = "FAIRVEIL_SEQUENCERS",
+            value_delimiter = ',',
+            value_name = "URL",
+            required = true
+        )]
+        sequencers: Vec<String>,
+    },
+}
