@@ -36,6 +36,7 @@
 //!     legs have equal timestamps, blocks ascend and hold no more than they may.
 //! 13. **Execution**: what the rollups hold is what the released transactions make of their genesis,
 //!     by arithmetic, and a bundle with a known fate has it.
+//! 14. **Ledger**: what payers deposited is conserved, and the same everywhere.
 //!
 //! # Crashes
 //!

@@ -183,7 +183,7 @@ fn config(world: &World, position: usize) -> Config {
         mode: Mode::Strict,
         registry: plan.rollups.registry.clone(),
         genesis: plan.rollups.genesis.clone(),
-        accounting: None,
+        accounting: plan.rollups.accounting.clone(),
         transcript: Digest::from_bytes([1; 32]),
         limits: plan.limits.clone(),
         kept_share_heights: plan.kept_share_heights,

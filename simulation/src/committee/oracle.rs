@@ -17,6 +17,7 @@ use fairveil_crypto::encoding::decode;
 use fairveil_crypto::{BlockDigest, BundleId, SequencerIndex};
 use fairveil_mempool::pool::LogEntry;
 use fairveil_release::evidence::Evidence as Proof;
+use fairveil_release::ledger::Accounts;
 use fairveil_release::release::Release;
 use fairveil_release::tree::Outcome;
 use fairveil_sequencer::store::{Store, Table};
@@ -44,6 +45,8 @@ pub(super) struct Evidence<'a> {
     pub(super) trace: Vec<(usize, Sent)>,
     pub(super) submissions: Vec<Submission>,
     pub(super) stores: Vec<Option<Store>>,
+    /// Where the fees stand at each sequencer.
+    pub(super) accounts: Vec<Option<Accounts>>,
     pub(super) overviews: Vec<Option<Overview>>,
 }
 

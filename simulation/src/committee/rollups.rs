@@ -5,14 +5,17 @@
 //! must become of it follows from what it holds and from nothing else.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, Bytes, TxKind, U256, keccak256};
+use fairveil_crypto::envelope::PayerSecret;
 use fairveil_mempool::{Bundle, Leg, Policy};
 use fairveil_release::registry::{EmbeddedState, Registry, Rollup};
 use fairveil_release::slot::BlockTimes;
 use fairveil_release::states::{MemoryState, parse_genesis};
+use fairveil_sequencer::config::Accounting;
 use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha20Rng;
@@ -37,14 +40,19 @@ const INTERVALS_MS: [u64; 4] = [250, 500, 1_000, 2_000];
 /// Gas of a block: room for three to twelve transactions.
 const BLOCK_GAS: std::ops::Range<u64> = 100_000..400_000;
 const GAS_LIMIT: u64 = 30_000;
+/// What a bundle costs per byte, what its payer has, and what of it the rollups get.
+const FEE_PER_BYTE: u64 = 3;
+const DEPOSIT: u128 = 1_000_003;
+const ROLLUP_SHARE_PERCENT: u8 = 37;
 /// The most legs of a bundle.
 const MAX_LEGS: usize = 4;
 
-/// The rollups of a network with what they begin with.
+/// The rollups of a network with what they begin with, and what payers have deposited.
 #[derive(Clone, Debug)]
 pub(crate) struct Rollups {
     pub(crate) registry: Registry,
     pub(crate) genesis: BTreeMap<u64, MemoryState>,
+    pub(crate) accounting: Option<Accounting>,
 }
 
 /// What must become of a bundle.
@@ -70,7 +78,7 @@ impl Rollups {
         if kind != Kind::Rollups {
             let rollup = |id| Rollup::recorder(id, &format!("rollup-{id}"));
             let registry = Registry::new(RECORDERS.map(rollup).to_vec()).expect("three rollups");
-            return Self { registry, genesis: BTreeMap::new() };
+            return Self { registry, genesis: BTreeMap::new(), accounting: None };
         }
         let mut rng = stream(seed, 5);
         let genesis = genesis((0..bundles as u64).map(|number| address(&secret(seed, number))));
@@ -87,8 +95,20 @@ impl Rollups {
         });
         let registry = Registry::new(rollups.collect()).expect("2 to 8 rollups that meet");
         let ids = registry.chain_ids();
-        Self { registry, genesis: ids.into_iter().map(|id| (id, genesis.clone())).collect() }
+        let payers = (0..bundles as u64).map(|number| (payer(seed, number).payer(), DEPOSIT));
+        let accounting = Accounting {
+            deposits: Arc::new(payers.collect()),
+            fee_per_byte: FEE_PER_BYTE,
+            rollup_share_percent: ROLLUP_SHARE_PERCENT,
+        };
+        let genesis = ids.into_iter().map(|id| (id, genesis.clone())).collect();
+        Self { registry, genesis, accounting: Some(accounting) }
     }
+}
+
+/// Who pays for a bundle.
+pub(crate) fn payer(seed: u64, number: u64) -> PayerSecret {
+    super::traders::payer(&mut stream(seed, 9_000 + number))
 }
 
 /// The account of a bundle.

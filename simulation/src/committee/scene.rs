@@ -173,7 +173,10 @@ impl Scene {
             let wish = Wish {
                 bundle,
                 purpose,
-                payer: payer(&mut rng),
+                payer: match self.world.plan.kind {
+                    Kind::Rollups => rollups::payer(seed, number),
+                    _ => payer(&mut rng),
+                },
                 payer_nonce: rng.random_range(0..1_000),
                 window: WINDOW,
                 to: order.to.clone(),
@@ -309,6 +312,11 @@ impl Scene {
                 .members
                 .iter()
                 .map(|member| member.live.as_ref().map(|live| live.store.clone()))
+                .collect(),
+            accounts: self
+                .members
+                .iter()
+                .map(|member| member.live.as_ref()?.handle.accounts().ok()?)
                 .collect(),
             overviews: self
                 .members

@@ -34,6 +34,7 @@ impl Case<'_> {
         let Some(view) = longest else { return };
         let mut wrong = self.slots(view);
         wrong.extend(self.balances(view));
+        wrong.extend(self.ledgers());
         let partial = self.partial(view);
         self.counts.extend(partial.into_iter().map(|(name, count)| (name.to_owned(), count)));
         wrong.into_iter().for_each(|what| self.wrong(what));
@@ -140,6 +141,28 @@ impl Case<'_> {
             let paid = fees.get(chain_id).copied().unwrap_or_default();
             if vaults != paid {
                 wrong.push(format!("{chain_id}: fees of {paid}, the vaults have {vaults}"));
+            }
+        }
+        wrong
+    }
+
+    /// Rule 14: what payers deposited is with them, in flight, or somebody's revenue, and sequencers
+    /// that have ordered and released as much say the same.
+    fn ledgers(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let mut same = BTreeMap::new();
+        for view in &self.honest {
+            let who = view.position + 1;
+            let Some(accounts) = &self.given.accounts[view.position] else {
+                wrong.push(format!("sequencer {who} has no ledger"));
+                continue;
+            };
+            if !accounts.is_conserved() {
+                wrong.push(format!("the ledger of sequencer {who} is not conserved: {accounts:?}"));
+            }
+            let at = (accounts.height, accounts.released);
+            if same.entry(at).or_insert(accounts) != &accounts {
+                wrong.push(format!("sequencer {who} has another ledger at {at:?}"));
             }
         }
         wrong

@@ -20,95 +20,148 @@ pub struct Tamper {
     pub name: &'static str,
     /// What the oracle must say.
     pub says: &'static str,
+    /// The run that is shown.
+    kind: Kind,
     change: fn(&mut Evidence<'_>),
 }
 
 /// At least one change for every rule that a change can break.
 pub const TAMPERS: &[Tamper] = &[
     Tamper {
+        kind: Kind::Honest,
         name: "rule_1_another_block",
         says: "certificate of height",
         change: rule_1_another_block,
     },
     Tamper {
+        kind: Kind::Honest,
         name: "rule_2_another_release",
         says: "another release at height",
         change: rule_2_another_release,
     },
     Tamper {
+        kind: Kind::Honest,
         name: "rule_3_a_lost_bundle",
         says: "receipts ended None",
         change: rule_3_a_lost_bundle,
     },
     Tamper {
+        kind: Kind::Honest,
         name: "rule_3_a_forged_receipt",
         says: "does not verify",
         change: rule_3_a_forged_receipt,
     },
-    Tamper { name: "rule_4_a_missing_leg", says: "half released", change: rule_4_a_missing_leg },
     Tamper {
+        kind: Kind::Honest,
+        name: "rule_4_a_missing_leg",
+        says: "half released",
+        change: rule_4_a_missing_leg,
+    },
+    Tamper {
+        kind: Kind::Honest,
         name: "rule_4_other_transactions",
         says: "other transactions",
         change: rule_4_other_transactions,
     },
     Tamper {
+        kind: Kind::Honest,
         name: "rule_5_another_order",
         says: "is not released in the fair order",
         change: rule_5_another_order,
     },
     Tamper {
+        kind: Kind::Honest,
         name: "rule_6_a_share_before_its_order_was_final",
         says: "was final",
         change: rule_6_a_share_before_its_order_was_final,
     },
     Tamper {
+        kind: Kind::Honest,
         name: "rule_6_a_hint_before_its_order_was_final",
         says: "hint",
         change: rule_6_a_hint_before_its_order_was_final,
     },
     Tamper {
+        kind: Kind::Honest,
         name: "rule_6_a_bundle_read_before_its_order",
         says: "before its order",
         change: rule_6_a_bundle_read_before_its_order,
     },
     Tamper {
+        kind: Kind::Honest,
         name: "rule_6_a_share_of_another_order",
         says: "of another order",
         change: rule_6_a_share_of_another_order,
     },
     Tamper {
+        kind: Kind::Honest,
         name: "rule_7_an_inversion",
         says: "against all honest logs",
         change: rule_7_an_inversion,
     },
     Tamper {
+        kind: Kind::Honest,
         name: "rule_8_an_open_bundle_after_its_window",
         says: "is Open, not Expired",
         change: rule_8_an_open_bundle_after_its_window,
     },
     Tamper {
+        kind: Kind::Honest,
         name: "rule_8_a_nonce_used_twice",
         says: "is Open, not NonceUsed",
         change: rule_8_a_nonce_used_twice,
     },
     Tamper {
+        kind: Kind::Honest,
         name: "rule_9_evidence_that_proves_nothing",
         says: "evidence proves nothing",
         change: rule_9_evidence_that_proves_nothing,
     },
     Tamper {
+        kind: Kind::Honest,
         name: "rule_10_a_run_that_does_not_end",
         says: "not quiet in time",
         change: rule_10_a_run_that_does_not_end,
+    },
+    Tamper {
+        kind: Kind::Rollups,
+        name: "rule_12_a_block_of_another_slot",
+        says: "at height",
+        change: rule_12_a_block_of_another_slot,
+    },
+    Tamper {
+        kind: Kind::Rollups,
+        name: "rule_12_legs_at_different_times",
+        says: "stands at",
+        change: rule_12_legs_at_different_times,
+    },
+    Tamper {
+        kind: Kind::Rollups,
+        name: "rule_13_another_balance",
+        says: ", expected",
+        change: rule_13_another_balance,
+    },
+    Tamper {
+        kind: Kind::Rollups,
+        name: "rule_13_another_fate",
+        says: "receipts ended Some(Released",
+        change: rule_13_another_fate,
+    },
+    Tamper {
+        kind: Kind::Rollups,
+        name: "rule_14_a_fee_is_lost",
+        says: "is not conserved",
+        change: rule_14_a_fee_is_lost,
     },
 ];
 
 /// What the oracle says to a good run of five: as it was, or with one thing changed.
 #[must_use]
 pub fn violations(tamper: Option<&Tamper>) -> Vec<String> {
-    let seed = (0..).find(|seed| Plan::new(Kind::Honest, *seed).n == 5).unwrap();
+    let kind = tamper.map_or(Kind::Honest, |tamper| tamper.kind);
+    let seed = (0..).find(|seed| Plan::new(kind, *seed).n == 5).unwrap();
     let runner = deterministic::Runner::new(deterministic::Config::new().with_seed(seed));
-    let plan = Plan::new(Kind::Honest, seed);
+    let plan = Plan::new(kind, seed);
     let change = tamper.map_or(nothing as fn(&mut Evidence<'_>), |tamper| tamper.change);
     runner.start(|context| play_with(context, plan, seed, change)).violations
 }
@@ -276,4 +329,49 @@ fn rule_9_evidence_that_proves_nothing(given: &mut Evidence<'_>) {
 
 fn rule_10_a_run_that_does_not_end(given: &mut Evidence<'_>) {
     given.finished = false;
+}
+
+/// Changes the first release of every sequencer that has a block.
+fn change_blocks(given: &mut Evidence<'_>, change: impl Fn(&mut Release)) {
+    for member in 0..5 {
+        rewrite(given, member, Table::Releases, |bytes| change_release(bytes, &change));
+    }
+}
+
+fn rule_12_a_block_of_another_slot(given: &mut Evidence<'_>) {
+    change_blocks(given, |release| {
+        let batch = release.batches.iter_mut().find(|batch| !batch.is_empty()).unwrap();
+        batch.blocks[0].number += 1_000;
+    });
+}
+
+fn rule_12_legs_at_different_times(given: &mut Evidence<'_>) {
+    change_blocks(given, |release| {
+        for leaf in &mut release.leaves {
+            if let Outcome::Released { legs, .. } = &mut leaf.outcome {
+                legs[0].block.time_ms = 0;
+            }
+        }
+    });
+}
+
+fn rule_13_another_balance(given: &mut Evidence<'_>) {
+    for member in 0..5 {
+        rewrite(given, member, Table::States, |bytes| {
+            // An account: nonce, balance, hash of its code. One that sent something.
+            let sent = bytes.len() == 72 && bytes[7] > 0;
+            bytes[39] ^= u8::from(sent);
+            sent
+        });
+    }
+}
+
+fn rule_13_another_fate(given: &mut Evidence<'_>) {
+    for submission in &mut given.submissions {
+        submission.purpose = Purpose::Known(Fate::Failed("leg_failed"));
+    }
+}
+
+fn rule_14_a_fee_is_lost(given: &mut Evidence<'_>) {
+    given.accounts[0].as_mut().unwrap().balances -= 1;
 }
