@@ -9,7 +9,7 @@ use crate::network::{Desk, Dev, wait_for};
 use crate::trader::seal;
 
 /// The key of the second development account, which everybody knows.
-const KEY: &str = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+const KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
 const PAYER: &str = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8";
 const DEPOSIT: u128 = 100_000;
 
