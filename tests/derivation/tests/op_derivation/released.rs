@@ -36,6 +36,7 @@ fn runs() -> Vec<(PathBuf, Released)> {
     files.sort();
     assert!(!files.is_empty(), "{} has no runs", folder.display());
     let read = |path: PathBuf| {
+        #[expect(clippy::disallowed_methods, reason = "a test reads its runs")]
         let text = fs::read(&path).expect("a readable file");
         let run = serde_json::from_slice(&text);
         let run = run.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
