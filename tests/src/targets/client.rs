@@ -148,11 +148,11 @@ pub(super) fn client_answer_seeds() -> Vec<Vec<u8>> {
         (3, r#"{"code":"pool_full","actual":"7","limit":"6","cure":"wait"}"#),
         (
             4,
-            r#"{"network_id":"0x","epoch":1,"key_id":"0x","committee_key":"0x","n":5,"f":1,"g":0,"t":4,"index":1,"height":9,"time_ms":1,"block_interval_ms":500,"members":[{"index":1,"name":"a","consensus_key":"0x","connected":true}],"rollups":[{"chain_id":901,"name":"r"}]}"#,
+            r#"{"network_id":"0x","epoch":1,"key_id":"0x","committee_key":"0x","n":5,"f":1,"g":0,"t":4,"index":1,"height":9,"time_ms":1,"block_interval_ms":500,"members":[{"index":1,"name":"a","consensus_key":"0x","connected":true}],"rollups":[{"chain_id":901,"name":"r","block_time_ms":250,"simulated":true}]}"#,
         ),
         (
             5,
-            r#"{"id":"0x","state":"released","place":{"height":1,"position":2,"cohort":0},"legs":[{"chain_id":901,"batch_height":1}],"height":3}"#,
+            r#"{"id":"0x","state":"released","policy":"execute","place":{"height":1,"position":2,"cohort":0},"legs":[{"chain_id":901,"batch_height":1,"block":4,"block_time_ms":5,"first":0,"receipts":[{"gas_used":6,"logs":0}]}],"height":3}"#,
         ),
         (6, r#"{"code":"rate","what":"submissions","value":7,"unit":"per second"}"#),
         (7, r#"{"event":"ordered","height":1,"time_ms":2,"cohorts":[["0x01"],[]]}"#),
