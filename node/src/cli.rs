@@ -5,6 +5,8 @@
 mod bench;
 mod dry_run;
 mod rollup;
+#[cfg(feature = "simulate")]
+mod simulate;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -16,6 +18,8 @@ use fairveil_sequencer::Behaviour;
 pub(crate) use self::bench::{Bench, BenchGrid, EndToEnd};
 pub(crate) use self::dry_run::DryRun;
 pub(crate) use self::rollup::Rollup;
+#[cfg(feature = "simulate")]
+pub(crate) use self::simulate::Simulate;
 use crate::config::{self, SETTINGS};
 
 /// Exit codes, the same for every command.
@@ -439,32 +443,6 @@ pub(crate) struct Verify {
     /// Receipts, order certificates, releases, batches or evidence; kinds are recognised.
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
-}
-
-#[cfg(feature = "simulate")]
-#[derive(Debug, Clone, Subcommand)]
-pub(crate) enum Simulate {
-    /// One ordering scenario: logs in, cohorts out.
-    Ordering {
-        /// The scenario, JSON.
-        #[arg(long, value_name = "FILE")]
-        input: PathBuf,
-    },
-    /// A whole committee on a simulated network from one seed.
-    Committee {
-        /// Which suite; all unless given.
-        #[arg(long)]
-        suite: Option<String>,
-        /// First seed.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// Number of seeds.
-        #[arg(long, default_value_t = 1)]
-        seeds: u64,
-        /// Of suite `rollups`: writes what each seed released to SEED.json in this folder.
-        #[arg(long, value_name = "DIR")]
-        batches: Option<PathBuf>,
-    },
 }
 
 /// The settings of a node as flags, derived from the table in [`config`].

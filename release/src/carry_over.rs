@@ -92,11 +92,6 @@ impl CarryOver {
         self.rollups.get(&chain_id).copied().unwrap_or_default()
     }
 
-    /// Whether so much waits that no new ids should be taken in.
-    pub fn is_half_full(&self) -> bool {
-        self.waiting.len() >= MAX_WAITING / 2 || self.bytes >= MAX_WAITING_BYTES / 2
-    }
-
     /// Takes a bundle in, if it has room.
     pub(crate) fn push(&mut self, waiting: Waiting) -> Result<(), Failed> {
         let bytes: u64 = waiting.bundle.legs().iter().map(ValidLeg::length_bytes).sum();

@@ -143,7 +143,8 @@ impl RollupStates {
             Some(Lane { chain_id: *chain_id, view: Some(view), digest: state.digest(), block })
         };
         let lanes: Vec<_> = self.0.iter().filter_map(lane).collect();
-        let simulator = Simulator::new(lanes, Limits::default()).ok()?;
+        let simulator = Simulator::new(lanes, Limits::default());
+        let simulator = simulator.expect("the states are by chain id, each once");
         Some(Simulation { registry, simulator })
     }
 

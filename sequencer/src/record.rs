@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 /// Longest stored place, in bytes.
 pub const MAX_PLACE_BYTES: usize = 8 << 20;
-/// Longest stored event, in bytes.
-pub const MAX_EVENT_BYTES: usize = 8 << 20;
+/// Longest stored event, in bytes: a slot may end all that waits, with up to 56 bytes a leg.
+pub const MAX_EVENT_BYTES: usize = 64 << 20;
 
 /// The final place of a bundle and what became of it there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

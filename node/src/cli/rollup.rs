@@ -1,21 +1,28 @@
 //! `fairveil rollup`.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+
+/// Who is asked.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Asked {
+    /// A sequencer, as http://HOST:PORT; once per sequencer, or comma-separated.
+    #[arg(
+        long = "sequencer",
+        env = "FAIRVEIL_SEQUENCERS",
+        value_delimiter = ',',
+        value_name = "URL",
+        required = true
+    )]
+    pub(crate) sequencers: Vec<String>,
+}
 
 /// What the rollups of a network hold.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Rollup {
     /// An account of a simulated rollup, as the sequencers say.
     Account {
-        /// A sequencer, as http://HOST:PORT; once per sequencer, or comma-separated.
-        #[arg(
-            long = "sequencer",
-            env = "FAIRVEIL_SEQUENCERS",
-            value_delimiter = ',',
-            value_name = "URL",
-            required = true
-        )]
-        sequencers: Vec<String>,
+        #[command(flatten)]
+        asked: Asked,
         /// The rollup.
         #[arg(long, value_name = "CHAIN_ID")]
         chain: u64,
@@ -27,14 +34,7 @@ pub(crate) enum Rollup {
     },
     /// What rollups and sequencers got of the fees of bundles, as the sequencers say.
     Revenue {
-        /// A sequencer, as http://HOST:PORT; once per sequencer, or comma-separated.
-        #[arg(
-            long = "sequencer",
-            env = "FAIRVEIL_SEQUENCERS",
-            value_delimiter = ',',
-            value_name = "URL",
-            required = true
-        )]
-        sequencers: Vec<String>,
+        #[command(flatten)]
+        asked: Asked,
     },
 }

@@ -1,24 +1,22 @@
 //! `fairveil rollup`: what the rollups of a network hold.
 
-use std::{collections::BTreeMap, time::Duration};
+use fairveil_client::rpc::AccountInfo;
+use serde_json::json;
 
-use fairveil_client::{Endpoint, rpc::AccountInfo};
-use futures::future::join_all;
-use serde_json::{Value, json};
-
-use super::{error::CommandError, network as reach, revenue};
+use super::{
+    error::CommandError,
+    network::{self as reach, Said},
+    revenue,
+};
 use crate::cli::{self, exit};
-
-/// How long one call to one sequencer may take.
-const CALL: Duration = Duration::from_secs(5);
 
 /// Runs a command about rollups; the exit code.
 pub(crate) fn run(args: &cli::Rollup, json: bool) -> Result<u8, CommandError> {
     match args {
-        cli::Rollup::Account { sequencers, chain, address, slots } => {
-            account(sequencers, *chain, address, slots, json)
+        cli::Rollup::Account { asked, chain, address, slots } => {
+            account(&asked.sequencers, *chain, address, slots, json)
         }
-        cli::Rollup::Revenue { sequencers } => revenue::run(sequencers, json),
+        cli::Rollup::Revenue { asked } => revenue::run(&asked.sequencers, json),
     }
 }
 
@@ -29,41 +27,21 @@ fn account(
     slots: &[String],
     json: bool,
 ) -> Result<u8, CommandError> {
-    let endpoints = sequencers.iter().map(|url| Endpoint::new(url, CALL));
-    let endpoints = endpoints.collect::<Result<Vec<_>, _>>();
-    let endpoints = endpoints.map_err(|error| CommandError::Usage(error.to_string()))?;
-    let params = vec![json!(chain), json!(address), json!(slots)];
-    let asked = endpoints.iter().map(|endpoint| {
-        let params = params.clone();
-        async move { endpoint.call::<AccountInfo>("fairveil_account", params).await }
-    });
-    let mut answers: BTreeMap<String, (AccountInfo, usize)> = BTreeMap::new();
-    let mut failure = None;
-    for answer in reach::run(join_all(asked))? {
-        match answer {
-            Ok(info) => {
-                let said = json!([info.nonce, info.balance, info.code_hash, info.slots]);
-                answers.entry(said.to_string()).or_insert((info, 0)).1 += 1;
-            }
-            Err(error) => failure = Some(error.to_string()),
-        }
-    }
-    let Some((info, agree)) = answers.into_values().max_by_key(|(_, count)| *count) else {
-        let why = failure.unwrap_or_else(|| "no sequencer is named".into());
-        return Err(CommandError::Unreachable(why));
-    };
+    let params = [json!(chain), json!(address), json!(slots)];
+    let compared =
+        |info: &AccountInfo| json!([info.nonce, info.balance, info.code_hash, info.slots]);
+    let height = |info: &AccountInfo| info.released;
+    let said = reach::most_say(sequencers, "fairveil_account", &params, compared, height)?;
     if json {
-        let mut value = serde_json::to_value(&info).unwrap_or(Value::Null);
-        value["agree"] = json!(agree);
-        value["asked"] = json!(endpoints.len());
-        println!("{value}");
+        println!("{}", said.to_value());
     } else {
-        print(&info, slots, agree, endpoints.len());
+        print(&said, slots);
     }
     Ok(exit::OK)
 }
 
-fn print(info: &AccountInfo, slots: &[String], agree: usize, asked: usize) {
+fn print(said: &Said<AccountInfo>, slots: &[String]) {
+    let Said { answer: info, agree, asked } = said;
     println!("{} on rollup {}", info.address, info.chain_id);
     println!("  nonce    {}", info.nonce);
     println!("  balance  {} wei", info.balance);

@@ -97,7 +97,7 @@ pub(crate) struct Payment {
 }
 
 /// One trader's bundle and its plan.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Planned {
     /// The bundle in plaintext; it never leaves this process unsealed.
     pub(crate) bundle: Bundle,
