@@ -6,6 +6,7 @@
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256};
+#[cfg(any(feature = "bench", test))]
 use fairveil_crypto::envelope::SizeClass;
 use fairveil_mempool::bundle::{Bundle, Leg, Policy};
 use rand::{Rng, SeedableRng, seq::IndexedRandom};
@@ -125,10 +126,12 @@ pub(crate) fn plan(seed: u64, count: usize, per_second: u64) -> Vec<Planned> {
 
 /// What [`bundle_of`] leaves of the bytes for the length before a bundle, and for the headers of
 /// longer inputs.
+#[cfg(any(feature = "bench", test))]
 const SLACK_BYTES: usize = 32;
 
 /// A bundle of two legs with one transaction each that fills the plaintext of `bytes` of its size
 /// class but for up to [`SLACK_BYTES`].
+#[cfg(any(feature = "bench", test))]
 pub(crate) fn bundle_of(rng: &mut impl Rng, bytes: usize) -> Result<Bundle, LocalError> {
     let mut account = Account::fresh(rng);
     let to = Address::from(rng.random::<[u8; 20]>());
