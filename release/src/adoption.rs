@@ -22,6 +22,7 @@
 //!    only costs that time: the next peer is asked from the beginning.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use fairveil_crypto::{Digest, Height, SequencerIndex};
 use serde::{Deserialize, Serialize};
@@ -88,6 +89,8 @@ pub enum Input {
         height: Height,
         /// The certified root.
         root: Digest,
+        /// The registry of that height.
+        registry: Arc<Registry>,
     },
     /// A peer answered.
     Message {
@@ -125,7 +128,6 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Adoption {
     peers: Vec<SequencerIndex>,
-    registry: Registry,
     wanted: BTreeMap<Height, Transfer>,
     refused: u64,
 }
@@ -134,6 +136,7 @@ pub struct Adoption {
 #[derive(Debug)]
 struct Transfer {
     root: Digest,
+    registry: Arc<Registry>,
     /// Position of the asked peer among all peers.
     asked: usize,
     ask_again_at_ms: u64,
@@ -144,14 +147,14 @@ struct Transfer {
 
 impl Adoption {
     /// For the member that has these peers.
-    pub fn new(peers: Vec<SequencerIndex>, registry: Registry) -> Self {
-        Self { peers, registry, wanted: BTreeMap::new(), refused: 0 }
+    pub fn new(peers: Vec<SequencerIndex>) -> Self {
+        Self { peers, wanted: BTreeMap::new(), refused: 0 }
     }
 
     /// Takes what happened; returns what to do, in order.
     pub fn handle(&mut self, now_ms: u64, input: Input) -> Vec<Output> {
         match input {
-            Input::Wanted { height, root } => self.want(now_ms, height, root),
+            Input::Wanted { height, root, registry } => self.want(now_ms, height, root, registry),
             Input::Message { from, message: ReleaseMessage::Part(part) } => {
                 self.part(now_ms, from, part)
             }
@@ -215,7 +218,7 @@ impl Adoption {
         if transfer.parts != Some(transfer.next_part) {
             return self.ask(now_ms, height).into_iter().collect();
         }
-        match whole(transfer, height, &self.registry) {
+        match whole(transfer, height) {
             Some(release) => {
                 let root = transfer.root;
                 self.wanted.remove(&height);
@@ -273,10 +276,10 @@ impl Transfer {
 }
 
 /// The release that a transfer brought, if it is the certified one.
-fn whole(transfer: &Transfer, height: Height, registry: &Registry) -> Option<Release> {
+fn whole(transfer: &Transfer, height: Height) -> Option<Release> {
     let release = Release::decode(&transfer.bytes).ok()?;
     let certified = release.header.height == height && release.header.root() == transfer.root;
-    (certified && release.check(registry).is_ok()).then_some(release)
+    (certified && release.check(&transfer.registry).is_ok()).then_some(release)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use fairveil_crypto::{ConsensusPublicKey, Digest, KeyId};
 use fairveil_ordering as ordering;
+use fairveil_registry::registry::{Registry, RegistryError};
 
 use crate::block::BlockError;
 use crate::committee::{CommitteeError, Members};
@@ -23,6 +24,8 @@ pub struct Parameters {
     pub active_keys: Vec<KeyId>,
     /// Digest of the transcript that the chain begins with.
     pub transcript: Digest,
+    /// The rollups with which the network begins.
+    pub registry: Registry,
 }
 
 /// Why a chain can't begin.
@@ -39,6 +42,9 @@ pub enum ParametersError {
         /// n.
         expected: u16,
     },
+    /// The rollups have no slots in common.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The first key is no key.
     #[error(transparent)]
     Block(#[from] BlockError),

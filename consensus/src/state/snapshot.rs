@@ -10,6 +10,7 @@ use std::sync::Arc;
 use fairveil_crypto::encoding::{self, DecodeError};
 use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex};
 use fairveil_ordering as ordering;
+use fairveil_registry::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 
 use super::{ChainState, Checked, Pair, Parameters, ParametersError};
@@ -32,8 +33,8 @@ pub enum RestoreError {
     /// The order's part is no state.
     #[error(transparent)]
     Ordering(#[from] ordering::RestoreError),
-    /// The order stands at another height, or is of another network, epoch or committee.
-    #[error("the order's part is not of this chain's state")]
+    /// The order or the rollups stand at another height, or are of another network, epoch or committee.
+    #[error("a part is not of this chain's state")]
     Foreign,
     /// Pairs out of order or twice.
     #[error("consumed nonces are not strictly ascending")]
@@ -50,6 +51,7 @@ struct Snapshot {
     emitting: BTreeSet<Height>,
     convicted: BTreeSet<SequencerIndex>,
     history: Digest,
+    schedule: Schedule,
 }
 
 impl ChainState {
@@ -65,6 +67,7 @@ impl ChainState {
             emitting: BTreeSet::clone(&self.emitting),
             convicted: self.convicted.clone(),
             history: self.history,
+            schedule: Schedule::clone(&self.schedule),
         })
     }
 
@@ -84,6 +87,8 @@ impl ChainState {
             || order.committee() != *committee
             || order.mode() != *mode
             || order.height() != snapshot.tip.height
+            || *snapshot.schedule.network_id() != id.network_id
+            || snapshot.schedule.height() != snapshot.tip.height
         {
             return Err(RestoreError::Foreign);
         }
@@ -102,6 +107,7 @@ impl ChainState {
             emitting: Arc::new(snapshot.emitting),
             convicted: snapshot.convicted,
             history: snapshot.history,
+            schedule: Arc::new(snapshot.schedule),
         })
     }
 }

@@ -67,6 +67,7 @@ pub fn parameters(n: u16, f: u16) -> Parameters {
         mode: Mode::Strict,
         active_keys: vec![key_id()],
         transcript: Digest::from_bytes([5; 32]),
+        registry: Registry::new(vec![Rollup::recorder(901, "alpha")]).expect("a registry"),
     }
 }
 
@@ -325,6 +326,10 @@ impl Host for TestHost {
             (inner.opened[self.member] >= height.get()).then(|| release_root(height))
         })
         .await
+    }
+
+    fn registry_changes(&self) -> Vec<ApprovedChange> {
+        Vec::new()
     }
 
     fn equivocations(&self) -> Vec<SystemEntry> {

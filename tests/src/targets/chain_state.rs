@@ -38,6 +38,7 @@ pub(super) fn parameters() -> Parameters {
         mode: Mode::Strict,
         active_keys: vec![WORLD.dealt.committee.key_id()],
         transcript: Digest::from_bytes([5; 32]),
+        registry: Registry::new(vec![Rollup::recorder(901, "alpha")]).expect("a registry"),
     }
 }
 
