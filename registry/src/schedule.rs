@@ -393,6 +393,11 @@ impl Registries {
         found.map_or(&self.schedule.registry, |(_, registry)| registry)
     }
 
+    /// Whether any height has this rollup.
+    pub fn ever(&self, chain_id: u64) -> bool {
+        self.from.values().any(|registry| registry.rollup(chain_id).is_some())
+    }
+
     /// The schedule at the last block that was told.
     pub fn schedule(&self) -> &Schedule {
         &self.schedule

@@ -193,13 +193,19 @@ impl Adoption {
         self.refused
     }
 
-    fn want(&mut self, now_ms: u64, height: Height, root: Digest) -> Vec<Output> {
+    fn want(
+        &mut self,
+        now_ms: u64,
+        height: Height,
+        root: Digest,
+        registry: Arc<Registry>,
+    ) -> Vec<Output> {
         if self.peers.is_empty() || self.wants(height) || !self.has_room() {
             return Vec::new();
         }
         // Different heights begin with different peers.
         let asked = usize::try_from(height.get()).unwrap_or(0) % self.peers.len();
-        self.wanted.insert(height, Transfer::new(root, asked));
+        self.wanted.insert(height, Transfer::new(root, registry, asked));
         self.ask(now_ms, height).into_iter().collect()
     }
 
@@ -240,7 +246,8 @@ impl Adoption {
     /// Asks the next peer, from the first part.
     fn ask_next(&mut self, now_ms: u64, height: Height) -> Option<Output> {
         let transfer = self.wanted.get_mut(&height)?;
-        *transfer = Transfer::new(transfer.root, (transfer.asked + 1) % self.peers.len());
+        let next = (transfer.asked + 1) % self.peers.len();
+        *transfer = Transfer::new(transfer.root, Arc::clone(&transfer.registry), next);
         self.ask(now_ms, height)
     }
 
@@ -254,9 +261,9 @@ impl Adoption {
 }
 
 impl Transfer {
-    fn new(root: Digest, asked: usize) -> Self {
+    fn new(root: Digest, registry: Arc<Registry>, asked: usize) -> Self {
         let (bytes, next_part, parts) = (Vec::new(), 0, None);
-        Self { root, asked, ask_again_at_ms: 0, bytes, next_part, parts }
+        Self { root, registry, asked, ask_again_at_ms: 0, bytes, next_part, parts }
     }
 
     /// Appends the next part; false if it contradicts those before it, or the bounds.

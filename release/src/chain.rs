@@ -207,6 +207,9 @@ pub enum ChainError {
         /// The release's.
         expected: Digest,
     },
+    /// A change of the registry that is not the next one.
+    #[error("a change of the registry: {0}")]
+    Schedule(#[from] ScheduleError),
     /// A rollup joins, and its genesis is not at hand.
     #[error("height {height}, at which a rollup joins, can't be released: {why}")]
     Genesis {

@@ -45,6 +45,7 @@ use fairveil_mempool::{
     pool::{Input, LogEntry, RequestId, VerificationResult},
 };
 use fairveil_ordering::OrderLog;
+use fairveil_release::states::StatesError;
 use futures::{
     FutureExt, StreamExt, channel::oneshot, future::BoxFuture, stream::FuturesUnordered,
 };
@@ -60,6 +61,7 @@ use crate::{
     opening::{OpeningDone, Openings},
     outbox::{Effect, Outbox},
     record::Place,
+    rollups::Rollups,
     shared::Shared,
     store::{Store, StoreError},
 };
@@ -102,6 +104,18 @@ pub enum StopReason {
     /// All handles are gone.
     #[error("nobody holds a handle any more")]
     Unused,
+    /// A rollup joins, and its genesis document is not here: started again with it, the sequencer
+    /// goes on at that height.
+    #[error(
+        "height {height} can't be released: {why}; put the rollup's genesis document into the folder \
+         `genesis` and start again"
+    )]
+    Genesis {
+        /// The height at which the rollup joins.
+        height: Height,
+        /// What is missing.
+        why: StatesError,
+    },
     /// What is final contradicts what this sequencer knows: more members cheat than are tolerated,
     /// or its database is damaged.
     #[error("inconsistent: {0}")]
@@ -151,6 +165,7 @@ pub(crate) struct Actor<E, S> {
     pub(crate) chain: ChainState,
     pub(crate) snapshot: Height,
     pub(crate) progress: Progress,
+    pub(crate) rollups: Rollups,
     pub(crate) openings: Openings,
     pub(crate) served: Served,
     /// Final places whose bundles have not ended yet.

@@ -13,6 +13,7 @@
 //! | `shared` | what the consensus asks for and the task supplies |
 //! | [`logs`] | what is known of everybody's order log |
 //! | `opening` | from a final order to its release |
+//! | [`rollups`] | the rollups of every height, and changes of them |
 //! | `outbox` | writes, and what may happen only after them |
 //! | [`recovery`] | the state after a start |
 //! | [`store`], [`record`] | the database and what stands in it |
@@ -34,6 +35,7 @@ mod outbox;
 pub mod record;
 pub mod recovery;
 mod release_store;
+pub mod rollups;
 mod shared;
 mod start;
 pub mod store;

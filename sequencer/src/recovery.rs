@@ -29,7 +29,7 @@ use fairveil_mempool::{
     pool::{EmittedBundle, LogEntry, Restored, RestoredBundle, StoredBundle},
 };
 use fairveil_ordering::{AlreadyLogged, LogName, OrderLog, Tip};
-use fairveil_release::chain::ReleaseChain;
+use fairveil_release::{chain::ReleaseChain, registry::RegistryError, states::StatesError};
 
 use crate::{
     handle::decoded,
@@ -52,6 +52,12 @@ pub enum RecoveryError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The genesis states are not those that the registry names.
+    #[error(transparent)]
+    States(#[from] StatesError),
+    /// The rollups have no slots in common.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The committee's parameters contradict each other.
     #[error(transparent)]
     Parameters(#[from] ParametersError),
@@ -123,7 +129,7 @@ pub(crate) fn recover(
     store: &Store,
     parameters: Parameters,
     own: SequencerIndex,
-    first_releases: ReleaseChain,
+    first_releases: impl FnOnce() -> Result<ReleaseChain, RecoveryError>,
 ) -> Result<Recovered, RecoveryError> {
     let epoch = parameters.id.epoch;
     let name = LogName { network_id: parameters.id.network_id, epoch, sequencer: own };

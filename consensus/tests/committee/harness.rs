@@ -29,6 +29,8 @@ use fairveil_crypto::{
     NetworkId, SequencerIndex,
 };
 use fairveil_ordering::{self as ordering, Evidence, Fragment, LogHead, LogName, Mode, OrderLog};
+use fairveil_registry::change::ApprovedChange;
+use fairveil_registry::registry::{Registry, Rollup};
 
 use crate::member::Member;
 

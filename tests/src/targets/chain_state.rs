@@ -20,6 +20,7 @@ use fairveil_crypto::encoding::decode;
 use fairveil_crypto::envelope::Payer;
 use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex, View};
 use fairveil_ordering::{Equivocation, Evidence, Fragment, LogName, Mode, OrderLog};
+use fairveil_release::registry::{Registry, Rollup};
 
 use super::choices::Choices;
 use super::ordering::committee;
