@@ -298,8 +298,8 @@ impl Schedule {
             let registry = change.action.applied(&self.registry, self.slots.as_ref());
             self.registry = Arc::new(registry.expect("an announced change can be made"));
             match &change.action {
-                Action::Join(rollup) => drop(self.joined.insert(rollup.chain_id, change.at)),
-                Action::Leave { chain_id } => drop(self.joined.remove(chain_id)),
+                Action::Join(rollup) => self.joined.extend([(rollup.chain_id, change.at)]),
+                Action::Leave { chain_id } => self.joined.retain(|joined, _| joined != chain_id),
                 Action::Pause { .. } | Action::Resume { .. } => {}
             }
             made.push(change);
