@@ -55,16 +55,22 @@ pub const METHODS: &[Method] = &[
         help: "the released legs of a bundle with certificates and Merkle proofs",
     },
     Method {
-        name: "fairveil_limits",
-        params: &[],
-        optional: &[],
-        help: "every limit that can reject a submission, with its value now",
-    },
-    Method {
         name: "fairveil_account",
         params: &["chain_id", "address"],
         optional: &["slots"],
         help: "an account of a simulated rollup, after everything that is released here",
+    },
+    Method {
+        name: "fairveil_change_registry",
+        params: &["change"],
+        optional: &[],
+        help: "takes a change of the rollups that a quorum approved, until a block announces it",
+    },
+    Method {
+        name: "fairveil_limits",
+        params: &[],
+        optional: &[],
+        help: "every limit that can reject a submission, with its value now",
     },
 ];
 
@@ -88,6 +94,8 @@ pub mod code {
     pub const NOT_RELEASED: i64 = -32003;
     /// The rollup isn't registered, or it isn't simulated.
     pub const NO_STATE: i64 = -32004;
+    /// The change of the rollups can't be announced; the message says why.
+    pub const REFUSED: i64 = -32005;
 }
 
 /// A JSON-RPC call.
@@ -174,8 +182,14 @@ pub struct CommitteeInfo {
     pub block_interval_ms: u64,
     /// Members in order of index.
     pub members: Vec<MemberInfo>,
-    /// Rollups that bundles may name.
+    /// Rollups that bundles may name at that height.
     pub rollups: Vec<RollupInfo>,
+    /// Changes of the rollups that are announced for later heights, in the order in which they come.
+    #[serde(default)]
+    pub changes: Vec<ChangeInfo>,
+    /// The number that the next change of the rollups has.
+    #[serde(default)]
+    pub next_change: u64,
 }
 
 /// A sequencer as `fairveil_committee` shows it.
@@ -203,6 +217,36 @@ pub struct RollupInfo {
     pub block_time_ms: Option<u64>,
     /// Whether bundles are simulated over its state: only then one may have policy `execute`.
     pub simulated: bool,
+    /// Whether bundles that name it fail now.
+    #[serde(default)]
+    pub paused: bool,
+}
+
+/// A change of the rollups that is announced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeInfo {
+    /// Its number, from 1.
+    pub number: u64,
+    /// The first height at which it holds.
+    pub at: u64,
+    /// `join`, `pause`, `resume` or `leave`.
+    pub action: String,
+    /// The rollup.
+    pub chain_id: u64,
+    /// The rollup's name, of one that joins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// Answer of `fairveil_change_registry`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeVerdict {
+    /// The digest of the change.
+    pub change: String,
+    /// `waits` for a block, or `announced` by one.
+    pub state: String,
+    /// Height of this sequencer when it answered.
+    pub height: u64,
 }
 
 /// Answer of `fairveil_submit`, and of `fairveil_receipts`.

@@ -4,6 +4,7 @@
 #[cfg(feature = "bench")]
 mod bench;
 mod dry_run;
+mod rollup;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -14,6 +15,7 @@ use fairveil_sequencer::Behaviour;
 #[cfg(feature = "bench")]
 pub(crate) use self::bench::{Bench, BenchGrid, EndToEnd};
 pub(crate) use self::dry_run::DryRun;
+pub(crate) use self::rollup::{Proposal, Propose, Rollup};
 use crate::config::{self, SETTINGS};
 
 /// Exit codes, the same for every command.
@@ -63,7 +65,7 @@ pub(crate) enum Top {
     Bundle(Bundle),
     /// Judges receipts, certificates, releases, transcripts and evidence, offline.
     Verify(Verify),
-    /// What the rollups of a network hold.
+    /// The rollups of a network: what they hold, and how the committee changes them.
     #[command(subcommand)]
     Rollup(Rollup),
     /// Measures: the encryption beside a baseline in the same run, or a whole network.
@@ -286,30 +288,6 @@ pub(crate) struct Network {
         value_name = "URL"
     )]
     pub(crate) sequencers: Vec<String>,
-}
-
-#[derive(Debug, Clone, Subcommand)]
-pub(crate) enum Rollup {
-    /// An account of a simulated rollup, as the sequencers say.
-    Account {
-        /// A sequencer, as http://HOST:PORT; once per sequencer, or comma-separated.
-        #[arg(
-            long = "sequencer",
-            env = "FAIRVEIL_SEQUENCERS",
-            value_delimiter = ',',
-            value_name = "URL",
-            required = true
-        )]
-        sequencers: Vec<String>,
-        /// The rollup.
-        #[arg(long, value_name = "CHAIN_ID")]
-        chain: u64,
-        /// The account.
-        address: String,
-        /// A storage slot, as a number, decimal or 0x; may be repeated.
-        #[arg(long = "slot", value_name = "SLOT")]
-        slots: Vec<String>,
-    },
 }
 
 #[derive(Debug, Clone, Subcommand)]

@@ -27,8 +27,9 @@ impl ChainState {
     pub fn announces(&self, change: &ApprovedChange) -> Result<(), BlockFault> {
         let mut schedule = Schedule::clone(&self.schedule);
         schedule.advance(self.tip.height.next());
-        self.approved(change)?;
-        Ok(schedule.check(&change.change, self.announcement())?)
+        // Signatures last: they cost most.
+        schedule.check(&change.change, self.announcement())?;
+        self.approved(change)
     }
 
     /// Those of these changes that the next block can announce, one after the other.
@@ -38,7 +39,9 @@ impl ChainState {
         schedule.advance(self.tip.height.next());
         let block = self.announcement();
         let admits = |change: &ApprovedChange| {
-            self.approved(change).is_ok() && schedule.announce(&change.change, block).is_ok()
+            schedule.check(&change.change, block).is_ok()
+                && self.approved(change).is_ok()
+                && schedule.announce(&change.change, block).is_ok()
         };
         changes.into_iter().filter(admits).take(most).collect()
     }
@@ -54,6 +57,7 @@ impl ChainState {
         let mut announced = Vec::new();
         for entry in system {
             let SystemEntry::RegistryChange(change) = entry else { continue };
+            schedule.check(&change.change, block)?;
             self.approved(change)?;
             schedule.announce(&change.change, block)?;
             announced.push(change.change.clone());

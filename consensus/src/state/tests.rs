@@ -10,6 +10,8 @@ use super::*;
 use crate::committee::CommitteeError;
 use crate::header::ChainId;
 
+mod rollups;
+
 const EPOCH: Epoch = Epoch::new(1);
 
 /// n sequencers with their logs, and the state of their chain.

@@ -1,4 +1,7 @@
-//! `fairveil rollup`: what the rollups of a network hold.
+//! `fairveil rollup`: what the rollups of a network hold, and how its committee changes them.
+
+mod change;
+mod list;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,7 +9,7 @@ use fairveil_client::{Endpoint, rpc::AccountInfo};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use super::{error::CommandError, network as reach};
+use super::{error::CommandError, keygen::Keys, network as reach};
 use crate::cli::{self, exit};
 
 /// How long one call to one sequencer may take.
@@ -14,10 +17,37 @@ const CALL: Duration = Duration::from_secs(5);
 
 /// Runs a command about rollups; the exit code.
 pub(crate) fn run(args: &cli::Rollup, json: bool) -> Result<u8, CommandError> {
-    let cli::Rollup::Account { sequencers, chain, address, slots } = args;
+    match args {
+        cli::Rollup::Account { sequencers, chain, address, slots } => {
+            account(&sequencers.sequencers, *chain, address, slots, json)
+        }
+        cli::Rollup::List { sequencers } => list::run(&sequencers.sequencers, json),
+        cli::Rollup::Propose(propose) => change::propose(propose, json),
+        cli::Rollup::Approve { change, digest, keystore, password_file, out } => {
+            let keys = Keys { keystore, password_file: password_file.as_deref() };
+            change::approve(change, digest, &keys, out, json)
+        }
+        cli::Rollup::Submit { network, change, approvals } => {
+            change::submit(network, change, approvals, json)
+        }
+    }
+}
+
+/// The sequencers that are named.
+fn endpoints(sequencers: &[String]) -> Result<Vec<Endpoint>, CommandError> {
     let endpoints = sequencers.iter().map(|url| Endpoint::new(url, CALL));
     let endpoints = endpoints.collect::<Result<Vec<_>, _>>();
-    let endpoints = endpoints.map_err(|error| CommandError::Usage(error.to_string()))?;
+    endpoints.map_err(|error| CommandError::Usage(error.to_string()))
+}
+
+fn account(
+    sequencers: &[String],
+    chain: u64,
+    address: &str,
+    slots: &[String],
+    json: bool,
+) -> Result<u8, CommandError> {
+    let endpoints = endpoints(sequencers)?;
     let params = vec![json!(chain), json!(address), json!(slots)];
     let asked = endpoints.iter().map(|endpoint| {
         let params = params.clone();
