@@ -61,8 +61,18 @@ impl<'a> Operators<'a> {
         let (change, digest) = (self.change(number), self.digest(number));
         let (keystore, pass) = (keystore.to_str().unwrap(), pass.to_str().unwrap());
         let said = self.dev.done(&[
-            "rollup", "approve", "--change", &change, "--digest", &digest, "--keystore", keystore,
-            "--password-file", pass, "--out", &out,
+            "rollup",
+            "approve",
+            "--change",
+            &change,
+            "--digest",
+            &digest,
+            "--keystore",
+            keystore,
+            "--password-file",
+            pass,
+            "--out",
+            &out,
         ]);
         assert!(said.contains("approved by"), "{said}");
         out
@@ -85,9 +95,7 @@ impl<'a> Operators<'a> {
             members[1..].iter().map(|member| self.approve(number, &member.name)).collect();
         let (code, said) = self.submit(number, &approvals);
         assert_eq!(code, 0, "{said}");
-        wait_for("the height of a change", || {
-            (self.list()["height"].as_u64()? > at).then_some(())
-        });
+        wait_for("the height of a change", || (self.list()["height"].as_u64()? > at).then_some(()));
         at
     }
 
