@@ -126,8 +126,8 @@ pub enum ScheduleError {
     },
     /// A rollup that has no block yet.
     #[error(
-        "rollup {chain_id}: its block 0 is at {genesis_ms} ms, it can join once that is a slot ago, at \
-         {actual_ms} ms the last block is not later than {needed_ms} ms"
+        "rollup {chain_id}: its block 0 is at {genesis_ms} ms, so it can join after {needed_ms} ms; the \
+         last block is of {actual_ms} ms"
     )]
     Young {
         /// The rollup.

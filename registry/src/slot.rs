@@ -4,8 +4,8 @@
 //! multiple of all intervals, and ends at an instant at which every rollup makes a block: there the
 //! legs of a bundle can stand side by side with equal timestamps. The blocks of slot k are those
 //! with timestamps in `(start(k), start(k + 1)]`, where `start(k) = anchor + k · length` and the
-//! anchor is the latest genesis of the rollups that a network begins with: its slots stay the same when
-//! rollups join or leave ([`crate::change`]).
+//! anchor is the latest genesis of the rollups that a network begins with: its slots stay the same
+//! when rollups join or leave ([`crate::change`]).
 //!
 //! ```text
 //! 250 ms  . . . . . . . .|. . . . . . . .|       length 2 s

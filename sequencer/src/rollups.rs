@@ -178,3 +178,56 @@ where
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use fairveil_crypto::{ConsensusSecret, NetworkId};
+    use fairveil_release::registry::Rollup;
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+
+    fn change(network_id: NetworkId, number: u64, at: u64, action: Action) -> RegistryChange {
+        RegistryChange { network_id, number, at: Height::new(at), action }
+    }
+
+    #[test]
+    fn what_final_blocks_announced_is_read_back_invariant_1() {
+        let network_id = NetworkId::from_bytes([7; 32]);
+        let key = ConsensusSecret::from_seed([1; 32]).public_key();
+        let store = Store::open(InMemoryBackend::new(), &network_id, &key).unwrap();
+        let registry = Registry::new(vec![Rollup::recorder(901, "alpha")]).unwrap();
+        let first = Schedule::new(network_id, registry).unwrap();
+        let join = |chain_id| Action::Join(Rollup::recorder(chain_id, "beta"));
+        let changes = [
+            (10, change(network_id, 1, 60, join(902))),
+            (12, change(network_id, 2, 40, join(903))),
+            (70, change(network_id, 3, 90, Action::Leave { chain_id: 902 })),
+        ];
+        for (height, change) in &changes {
+            let value = encoding::encode(&(Height::new(*height), change));
+            let key = change.number.to_be_bytes();
+            store.commit(&[Write::put(Table::Changes, key, value)]).unwrap();
+        }
+        let rollups = Rollups::restored(&store, first.clone()).unwrap();
+        for (height, ids) in [
+            (0, &[901][..]),
+            (39, &[901]),
+            (40, &[901, 903]),
+            (60, &[901, 902, 903]),
+            (89, &[901, 902, 903]),
+            (90, &[901, 903]),
+            (1_000, &[901, 903]),
+        ] {
+            assert_eq!(rollups.at(Height::new(height)).chain_ids(), ids, "height {height}");
+        }
+        assert!(rollups.ever(902) && !rollups.ever(904));
+        assert_eq!(rollups.schedule().next_number(), 4);
+        // A change that can't follow is damage.
+        let wrong = encoding::encode(&(Height::new(80), change(network_id, 9, 99, join(904))));
+        store.commit(&[Write::put(Table::Changes, 9u64.to_be_bytes(), wrong)]).unwrap();
+        assert!(matches!(Rollups::restored(&store, first), Err(StoreError::Damaged { .. })));
+    }
+}
