@@ -321,7 +321,7 @@ fn joins(rollup: &Rollup, actual: usize, slots: Option<&SlotClock>) -> Result<()
 }
 
 /// Whether blocks at these times fill the network's slots.
-fn fits(chain_id: u64, times: BlockTimes, slots: &SlotClock) -> Result<(), ActionError> {
+pub(crate) fn fits(chain_id: u64, times: BlockTimes, slots: &SlotClock) -> Result<(), ActionError> {
     let BlockTimes { genesis_ms, interval_ms } = times;
     let slot_ms = slots.length_ms();
     if interval_ms == 0 || !slot_ms.is_multiple_of(interval_ms) {

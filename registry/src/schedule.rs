@@ -30,7 +30,7 @@ use fairveil_crypto::{Digest, Height, NetworkId};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::change::{Action, ActionError, RegistryChange};
+use crate::change::{Action, ActionError, RegistryChange, fits};
 use crate::registry::{Registry, RegistryError, Rollup};
 use crate::slot::SlotClock;
 
@@ -398,6 +398,15 @@ impl Registries {
         self.from.values().any(|registry| registry.rollup(chain_id).is_some())
     }
 
+    /// The first height from this one on that has the rollup.
+    pub fn next_of(&self, chain_id: u64, height: Height) -> Option<Height> {
+        let has = |registry: &Arc<Registry>| registry.rollup(chain_id).is_some();
+        if has(self.at(height)) {
+            return Some(height);
+        }
+        self.from.range(height..).find(|(_, registry)| has(registry)).map(|(from, _)| *from)
+    }
+
     /// The schedule at the last block that was told.
     pub fn schedule(&self) -> &Schedule {
         &self.schedule
@@ -446,6 +455,11 @@ impl TryFrom<Stored> for Schedule {
             registry.rollups().iter().all(|rollup| rollup.blocks.is_some() == slots.is_some());
         if !timed || slots.is_some_and(|slots| slots.length_ms() == 0) {
             return Err(StoredError::Slots);
+        }
+        for rollup in registry.rollups() {
+            if let (Some(slots), Some(times)) = (&slots, rollup.blocks) {
+                fits(rollup.chain_id, times, slots).map_err(ScheduleError::Action)?;
+            }
         }
         if let Some(chain_id) = joined.keys().find(|chain_id| registry.rollup(**chain_id).is_none())
         {

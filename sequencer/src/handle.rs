@@ -275,13 +275,14 @@ impl Handle {
         let (mut documents, mut skipped) = (Vec::new(), Vec::new());
         let mut height = Height::new(from.max(1));
         while documents.len() < limit && skipped.len() < MAX_SKIPPED {
+            let Some(registered) = self.rollups.next_of(chain_id, height) else { break };
+            if registered != height {
+                skipped.clear();
+                height = registered;
+            }
             let Some((release, certificate)) = self.certified_release(height)? else { break };
             let registry = self.rollups.at(height);
             height = height.next();
-            if registry.rollup(chain_id).is_none() {
-                skipped.clear();
-                continue;
-            }
             let Some(batch) = release.batch(chain_id).cloned() else {
                 skipped.push(release.header);
                 continue;

@@ -2,7 +2,7 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `meta` | `releases` | [`Summary`]: height, root, last slot, rollups and changes to come, how many wait, digests of the states |
+//! | `meta` | `releases` | [`Summary`]: height, root, last slot, schedule, how many wait, digests of the states |
 //! | `releases` | height | the release: outcomes, batches, what began to wait |
 //! | `waiting` | position (12) | a bundle that waits for a slot |
 //! | `states` | see [`fairveil_release::states`] | the states of the rollups that are simulated |

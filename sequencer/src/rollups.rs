@@ -86,6 +86,11 @@ impl Rollups {
         self.read().ever(chain_id)
     }
 
+    /// The first height from this one on that has the rollup.
+    pub(crate) fn next_of(&self, chain_id: u64, height: Height) -> Option<Height> {
+        self.read().next_of(chain_id, height)
+    }
+
     /// What holds and is announced at the last final height.
     pub(crate) fn schedule(&self) -> Schedule {
         self.read().schedule().clone()
@@ -223,6 +228,9 @@ mod tests {
         ] {
             assert_eq!(rollups.at(Height::new(height)).chain_ids(), ids, "height {height}");
         }
+        let next = |chain_id, height| rollups.next_of(chain_id, Height::new(height));
+        assert_eq!((next(902, 1), next(902, 61)), (Some(Height::new(60)), Some(Height::new(61))));
+        assert_eq!((next(902, 90), next(901, 7)), (None, Some(Height::new(7))));
         assert!(rollups.ever(902) && !rollups.ever(904));
         assert_eq!(rollups.schedule().next_number(), 4);
         // A change that can't follow is damage.
