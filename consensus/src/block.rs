@@ -68,7 +68,6 @@ const _: () = assert!(MAX_REGISTRY_CHANGES * MAX_CHANGE_BYTES <= MAX_BLOCK_BYTES
 const _: () = assert!(MAX_CEREMONY_ENTRY_BYTES <= MAX_BLOCK_BYTES / 4);
 
 /// What a block carries besides evidence and releases. New kinds go to the end.
-#[expect(clippy::large_enum_variant, reason = "a block has few, and a list of 280 bytes each")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SystemEntry {
     /// A sequencer signed two different order logs of one length.

@@ -49,7 +49,7 @@ use crate::registry::{Registry, RegistryError, Rollup};
 use crate::release::{Release, ReleaseError, ReleaseHeader};
 use crate::schedule::{Schedule, ScheduleError};
 use crate::slot::{BlockTime, SlotNumber};
-use crate::states::{Moved, RollupStates, StatesError};
+use crate::states::{Moved, RollupStates};
 use crate::tree::{Leaf, Namespaces, Outcome, Position, Tree};
 use crate::validity::ValidBundle;
 

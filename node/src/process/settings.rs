@@ -1,7 +1,7 @@
 //! What a node is set to: values of its configuration in the types that take them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     net::{SocketAddr, ToSocketAddrs as _},
     ops::RangeInclusive,
     path::{Path, PathBuf},
@@ -93,8 +93,8 @@ pub(super) fn genesis(
     for path in genesis_files(&folder)? {
         let stem = path.file_stem().and_then(|stem| stem.to_str());
         let Some(chain_id) = stem.and_then(|stem| stem.parse().ok()) else { continue };
-        if !states.contains_key(&chain_id) {
-            states.insert(chain_id, genesis_state(&path)?);
+        if let Entry::Vacant(entry) = states.entry(chain_id) {
+            entry.insert(genesis_state(&path)?);
         }
     }
     Ok(states)

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::change::Action;
+use crate::states::StatesError;
 
 fn change(chain: &ReleaseChain, at: u64, action: Action) -> RegistryChange {
     let number = chain.schedule().next_number();
