@@ -1,9 +1,11 @@
-//! The rollups of a network, as its definition registers them.
+//! The rollups of a network, as its definition registers them, and changes of them.
 
 use fairveil_keygen::Definition;
 use fairveil_keygen::definition::Rollup as Defined;
 use fairveil_release::registry::{EmbeddedState, Registry, RegistryError, Rollup};
 use fairveil_release::slot::BlockTimes;
+
+pub use fairveil_release::change;
 
 /// The registry with which a network begins.
 ///
@@ -14,7 +16,9 @@ pub fn registry(definition: &Definition) -> Result<Registry, RegistryError> {
     Registry::new(definition.proposal().rollups.iter().map(rollup).collect())
 }
 
-fn rollup(defined: &Defined) -> Rollup {
+/// A rollup as a registry lists it.
+#[must_use]
+pub fn rollup(defined: &Defined) -> Rollup {
     let blocks = defined.blocks.map(|blocks| BlockTimes {
         genesis_ms: blocks.genesis_ms,
         interval_ms: blocks.interval_ms,

@@ -73,6 +73,12 @@ pub const METHODS: &[Method] = &[
         help: "what a payer has left, and what bundles cost",
     },
     Method {
+        name: "fairveil_change_registry",
+        params: &["change"],
+        optional: &[],
+        help: "takes a change of the rollups that a quorum approved, until a block announces it",
+    },
+    Method {
         name: "fairveil_limits",
         params: &[],
         optional: &[],
@@ -102,6 +108,8 @@ pub mod code {
     pub const NO_STATE: i64 = -32004;
     /// The network charges nothing.
     pub const NO_ACCOUNTING: i64 = -32005;
+    /// The change of the rollups can't be announced; the message says why.
+    pub const REFUSED: i64 = -32006;
 }
 
 /// A JSON-RPC call.
@@ -188,8 +196,14 @@ pub struct CommitteeInfo {
     pub block_interval_ms: u64,
     /// Members in order of index.
     pub members: Vec<MemberInfo>,
-    /// Rollups that bundles may name.
+    /// Rollups that bundles may name at that height.
     pub rollups: Vec<RollupInfo>,
+    /// Changes of the rollups that are announced for later heights, in the order in which they come.
+    #[serde(default)]
+    pub changes: Vec<ChangeInfo>,
+    /// The number that the next change of the rollups has.
+    #[serde(default)]
+    pub next_change: u64,
 }
 
 /// A sequencer as `fairveil_committee` shows it.
@@ -217,6 +231,36 @@ pub struct RollupInfo {
     pub block_time_ms: Option<u64>,
     /// Whether bundles are simulated over its state: only then one may have policy `execute`.
     pub simulated: bool,
+    /// Whether bundles that name it fail now.
+    #[serde(default)]
+    pub paused: bool,
+}
+
+/// A change of the rollups that is announced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeInfo {
+    /// Its number, from 1.
+    pub number: u64,
+    /// The first height at which it holds.
+    pub at: u64,
+    /// `join`, `pause`, `resume` or `leave`.
+    pub action: String,
+    /// The rollup.
+    pub chain_id: u64,
+    /// The rollup's name, of one that joins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// Answer of `fairveil_change_registry`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeVerdict {
+    /// The digest of the change.
+    pub change: String,
+    /// `waits` for a block, or `announced` by one.
+    pub state: String,
+    /// Height of this sequencer when it answered.
+    pub height: u64,
 }
 
 /// Answer of `fairveil_submit`, and of `fairveil_receipts`.

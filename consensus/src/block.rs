@@ -33,6 +33,7 @@ use fairveil_crypto::domain::{Tag, hash};
 use fairveil_crypto::encoding::{self, DecodeError};
 use fairveil_crypto::{BlockDigest, Height as BlockHeight};
 use fairveil_ordering::{Equivocation, Evidence, MAX_IDS_PER_BLOCK};
+use fairveil_registry::change::{ApprovedChange, MAX_CHANGE_BYTES};
 use serde::{Deserialize, Serialize};
 
 use crate::chain::Slot;
@@ -54,6 +55,8 @@ pub const MAX_EQUIVOCATION_BYTES: usize = 1 << 10;
 pub const MAX_CEREMONY_ENTRIES: usize = 64;
 /// Bytes of one entry of a ceremony.
 pub const MAX_CEREMONY_ENTRY_BYTES: usize = 64 << 10;
+/// Changes of the registry in a block.
+pub const MAX_REGISTRY_CHANGES: usize = 4;
 /// Ids in the evidence of one block, over all logs: leaves a quarter of it for the rest.
 pub const MAX_EVIDENCE_IDS: usize = 24_576;
 
@@ -61,10 +64,10 @@ const LENGTH_BYTES: usize = 4;
 const _: () = assert!(MAX_EVIDENCE_IDS <= MAX_IDS_PER_BLOCK);
 const _: () = assert!(MAX_EVIDENCE_IDS * 32 <= MAX_BLOCK_BYTES * 3 / 4);
 const _: () = assert!(MAX_EQUIVOCATIONS * MAX_EQUIVOCATION_BYTES <= MAX_BLOCK_BYTES / 16);
+const _: () = assert!(MAX_REGISTRY_CHANGES * MAX_CHANGE_BYTES <= MAX_BLOCK_BYTES / 16);
 const _: () = assert!(MAX_CEREMONY_ENTRY_BYTES <= MAX_BLOCK_BYTES / 4);
 
 /// What a block carries besides evidence and releases. New kinds go to the end.
-#[expect(clippy::large_enum_variant, reason = "a block has few, and a list of 280 bytes each")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SystemEntry {
     /// A sequencer signed two different order logs of one length.
@@ -73,6 +76,8 @@ pub enum SystemEntry {
     ConflictingVotes(ConflictingVotes),
     /// An entry of a ceremony, opaque here; on a ceremony's chain alone.
     CeremonyEntry(Vec<u8>),
+    /// A change of the rollups that a quorum of the committee approved.
+    RegistryChange(ApprovedChange),
 }
 
 /// Everything of a block but its header.
@@ -150,7 +155,7 @@ impl Body {
     fn check(&self) -> Result<(), BlockError> {
         within("release roots", self.releases.len(), MAX_RELEASES)?;
         within("evidence ids", self.evidence_ids(), MAX_EVIDENCE_IDS)?;
-        let (mut proofs, mut entries) = (0, 0);
+        let (mut proofs, mut entries, mut changes) = (0, 0, 0);
         for entry in &self.system {
             match entry {
                 SystemEntry::ForkedLog(_) | SystemEntry::ConflictingVotes(_) => {
@@ -162,9 +167,14 @@ impl Body {
                     entries += 1;
                     within("bytes of an entry", bytes.len(), MAX_CEREMONY_ENTRY_BYTES)?;
                 }
+                SystemEntry::RegistryChange(change) => {
+                    changes += 1;
+                    within("bytes of a registry change", change.encode().len(), MAX_CHANGE_BYTES)?;
+                }
             }
         }
         within("proofs of equivocation", proofs, MAX_EQUIVOCATIONS)?;
+        within("registry changes", changes, MAX_REGISTRY_CHANGES)?;
         within("ceremony entries", entries, MAX_CEREMONY_ENTRIES)
     }
 }

@@ -8,6 +8,7 @@ use std::future::Future;
 use fairveil_crypto::envelope::{Header, Payer, SizeClass};
 use fairveil_crypto::{BundleId, Digest, Height, KeyId, SequencerIndex};
 use fairveil_ordering::{Evidence, Tip};
+use fairveil_registry::change::ApprovedChange;
 use serde::{Deserialize, Serialize};
 
 use crate::block::SystemEntry;
@@ -99,6 +100,9 @@ pub trait Host: Clone + Send + Sync + 'static {
 
     /// Proofs of equivocation that are recorded and on no final block yet.
     fn equivocations(&self) -> Vec<SystemEntry>;
+
+    /// Approved changes of the rollups that wait for a block, in the order of their numbers.
+    fn registry_changes(&self) -> Vec<ApprovedChange>;
 
     /// Records a verified proof of equivocation.
     fn record(&self, culprit: SequencerIndex, proof: SystemEntry);

@@ -17,7 +17,9 @@ use fairveil_crypto::certificate::OrderCertificate;
 use fairveil_crypto::{BundleId, SequencerIndex};
 use tracing::warn;
 
-use crate::block::{Block, Body, MAX_EQUIVOCATIONS, MAX_RELEASES, SystemEntry};
+use crate::block::{
+    Block, Body, MAX_EQUIVOCATIONS, MAX_REGISTRY_CHANGES, MAX_RELEASES, SystemEntry,
+};
 use crate::chain::{Chain, Executed, Slot, Tip};
 use crate::delivery::Finalized;
 use crate::equivocation::ConflictingVotes;
@@ -61,6 +63,8 @@ impl<H: Host, T: Strategy> OrderChain<H, T> {
             }
             _ => false,
         });
+        let changes = parent.announceable(self.host.registry_changes(), MAX_REGISTRY_CHANGES);
+        system.extend(changes.into_iter().map(SystemEntry::RegistryChange));
         Body { evidence, releases, system }
     }
 

@@ -8,7 +8,8 @@
 //! intake      more than 64 unreleased heights: heads only, no ids
 //! time        max(parent + 1 ms, lower median of the fresh heads' clocks)
 //! releases    the unreleased heights in order, from the oldest, at most 64
-//! system      proofs of equivocation, each of a sequencer not yet convicted
+//! system      proofs of equivocation, each of a sequencer not yet convicted; changes of the
+//!             rollups, approved by a quorum, each of which the schedule admits
 //! new ids     every id that reaches T: sealed to an active key, valid_from <= height,
 //!             expires_at <= height + 2^16; its facts come from the held bundle
 //! order       APPLY of ordering.md 3
@@ -19,7 +20,7 @@
 //! ```
 //!
 //! ```text
-//! state digest = H(CHAIN-STATE, ordering digest, history, released(8), convicted, balances)
+//! state digest = H(CHAIN-STATE, ordering digest, history, released(8), convicted, schedule digest, balances)
 //! history_h    = H(CHAIN-HISTORY, history_{h-1}, for each emitted id: id ‖ payer ‖ nonce(8))
 //! ```
 //!
@@ -47,6 +48,8 @@ use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex};
 use fairveil_ordering::{
     self as ordering, MAX_WINDOW_HEIGHTS, Output, Phase, VerifiedEvidence, median_time_ms,
 };
+use fairveil_registry::change::RegistryChange;
+use fairveil_registry::schedule::Schedule;
 
 use crate::balances::{Balances, Charge};
 use crate::block::{Block, Body, MAX_EVIDENCE_IDS, MAX_RELEASES, SystemEntry};
@@ -61,6 +64,7 @@ use crate::timing::Load;
 mod fault;
 mod parameters;
 mod placement;
+mod rollups;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -96,6 +100,8 @@ pub struct BlockOutput {
     pub convicted: Vec<SequencerIndex>,
     /// What the ids that are to be opened paid, in their order.
     pub charges: Vec<Charge>,
+    /// Changes of the rollups that the block announces.
+    pub announced: Vec<RegistryChange>,
 }
 
 /// The state after a block.
@@ -115,6 +121,8 @@ pub struct ChainState {
     history: Digest,
     /// None if nothing is charged.
     balances: Option<Balances>,
+    /// The rollups at the tip, and the changes that are announced.
+    schedule: Arc<Schedule>,
 }
 
 /// A block's effect before it is a block: what does not depend on its result root.
@@ -140,6 +148,7 @@ impl ChainState {
             time_ms: 0,
         };
         let first_member = checked.given.keys[0];
+        let schedule = Schedule::new(id.network_id, checked.given.registry.clone())?;
         let mut state = Self {
             balances: checked.balances.clone(),
             parameters: Arc::new(checked),
@@ -151,6 +160,7 @@ impl ChainState {
             emitting: Arc::default(),
             convicted: BTreeSet::new(),
             history: hash(Tag::ChainHistory, &[]),
+            schedule: Arc::new(schedule),
         };
         let nothing = Emission { height: Height::ZERO, cohorts: Vec::new() };
         let root = result_root(&nothing, &state.digest());
@@ -262,6 +272,7 @@ impl ChainState {
         digest.item(self.history.as_bytes());
         digest.item(&self.released.get().to_be_bytes());
         digest.item(&convicted);
+        digest.item(self.schedule.digest().as_bytes());
         if let Some(balances) = &self.balances {
             digest.item(balances.digest().as_bytes());
         }
@@ -346,6 +357,7 @@ impl ChainState {
                 logs.verify(&id.network_id, key)?;
                 sequencer
             }
+            SystemEntry::RegistryChange(_) => return Err(BlockFault::NoProof),
             SystemEntry::CeremonyEntry(_) => return Err(BlockFault::Foreign),
         };
         if self.convicted.contains(&culprit) {
@@ -374,6 +386,7 @@ impl ChainState {
         self.ordering.validate(height, &evidence)?;
         let expiries = self.expiries(&evidence, facts)?;
         let convicted = state.convict(&body.system)?;
+        let announced = state.announce(&body.system)?;
         state.release(&body.releases)?;
         let output = state.ordering.apply(&ordering::Block {
             height,
@@ -392,6 +405,7 @@ impl ChainState {
             reached_edge: output.reached_edge,
             convicted,
             charges,
+            announced,
         };
         let time_ms = median.max(self.tip.time_ms.saturating_add(1));
         Ok(Effect { state, output, time_ms })
@@ -426,7 +440,8 @@ impl ChainState {
 
     fn convict(&mut self, system: &[SystemEntry]) -> Result<Vec<SequencerIndex>, BlockFault> {
         let mut convicted = Vec::new();
-        for entry in system {
+        let proof = |entry: &&SystemEntry| !matches!(entry, SystemEntry::RegistryChange(_));
+        for entry in system.iter().filter(proof) {
             let culprit = self.convicts(entry)?;
             self.convicted.insert(culprit);
             convicted.push(culprit);

@@ -109,6 +109,12 @@ tags! {
     // Release.
     /// The registry of rollups that a network's definition carries.
     Registry = "REGISTRY",
+    /// Digest of a change of the registry while its network runs.
+    RegistryChange = "REGISTRY-CHANGE",
+    /// A member's approval of such a change.
+    RegistryApproval = "REGISTRY-APPROVAL",
+    /// The registry that holds and the changes that are announced.
+    RegistrySchedule = "REGISTRY-SCHEDULE",
     /// The transactions of one leg.
     ReleaseLeg = "RELEASE-LEG",
     /// A leaf of a release's tree: one id, its place, its outcome and its legs.

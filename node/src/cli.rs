@@ -17,7 +17,7 @@ use fairveil_sequencer::Behaviour;
 #[cfg(feature = "bench")]
 pub(crate) use self::bench::{Bench, BenchGrid, EndToEnd};
 pub(crate) use self::dry_run::DryRun;
-pub(crate) use self::rollup::Rollup;
+pub(crate) use self::rollup::{Proposal, Propose, Rollup};
 #[cfg(feature = "simulate")]
 pub(crate) use self::simulate::Simulate;
 use crate::config::{self, SETTINGS};
@@ -69,7 +69,7 @@ pub(crate) enum Top {
     Bundle(Bundle),
     /// Judges receipts, certificates, releases, transcripts and evidence, offline.
     Verify(Verify),
-    /// What the rollups of a network hold.
+    /// The rollups of a network: what they hold, and how the committee changes them.
     #[command(subcommand)]
     Rollup(Rollup),
     /// Measures: the encryption beside a baseline in the same run, or a whole network.

@@ -51,7 +51,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     optional(
         "genesis",
         "",
-        "folder with CHAIN_ID.json, the genesis document of every rollup that is simulated",
+        "folder with CHAIN_ID.json, the genesis document of every rollup that is simulated or will join",
     ),
     optional("deposits", "", "document of deposits, where the definition charges for bundles"),
     optional(

@@ -32,10 +32,15 @@ pub(crate) struct Named {
 /// What the arguments say, sorted by chain id. Blocks without a genesis time begin at `now_ms`, all
 /// at once.
 pub(crate) fn named(arguments: &[String], now_ms: u64) -> Result<Vec<Named>, CommandError> {
-    let named = arguments.iter().map(|argument| one(argument, now_ms));
+    let named = arguments.iter().map(|argument| one(argument, Some(now_ms)));
     let mut named = named.collect::<Result<Vec<_>, _>>()?;
     named.sort_by_key(|named| named.rollup.chain_id);
     Ok(named)
+}
+
+/// What the argument says of a rollup that joins a network: its blocks have a genesis time.
+pub(crate) fn joining(argument: &str) -> Result<Named, CommandError> {
+    one(argument, None)
 }
 
 /// The time of this machine in milliseconds since 1970.
@@ -50,7 +55,7 @@ pub(crate) fn genesis_file(folder: &Path, chain_id: u64) -> PathBuf {
     folder.join(format!("{chain_id}.json"))
 }
 
-fn one(argument: &str, now_ms: u64) -> Result<Named, CommandError> {
+fn one(argument: &str, now_ms: Option<u64>) -> Result<Named, CommandError> {
     let usage = |why: &str| {
         CommandError::Usage(format!(
             "--rollup {argument}: {why}; give NAME:CHAIN_ID[,OPTION=VALUE...], e.g. \
@@ -88,7 +93,10 @@ fn one(argument: &str, now_ms: u64) -> Result<Named, CommandError> {
     }
     rollup.blocks = match (interval_ms, genesis_ms) {
         (Some(interval_ms), genesis_ms) => {
-            Some(RollupBlocks { genesis_ms: genesis_ms.unwrap_or(now_ms), interval_ms })
+            let genesis_ms = genesis_ms.or(now_ms).ok_or_else(|| {
+                usage("block-time needs genesis-ms, the timestamp of the rollup's block 0")
+            })?;
+            Some(RollupBlocks { genesis_ms, interval_ms })
         }
         (None, Some(_)) => return Err(usage("genesis-ms needs block-time")),
         (None, None) => None,

@@ -22,6 +22,7 @@
 //!    only costs that time: the next peer is asked from the beginning.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use fairveil_crypto::{Digest, Height, SequencerIndex};
 use serde::{Deserialize, Serialize};
@@ -88,6 +89,8 @@ pub enum Input {
         height: Height,
         /// The certified root.
         root: Digest,
+        /// The registry of that height.
+        registry: Arc<Registry>,
     },
     /// A peer answered.
     Message {
@@ -125,7 +128,6 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Adoption {
     peers: Vec<SequencerIndex>,
-    registry: Registry,
     wanted: BTreeMap<Height, Transfer>,
     refused: u64,
 }
@@ -134,6 +136,7 @@ pub struct Adoption {
 #[derive(Debug)]
 struct Transfer {
     root: Digest,
+    registry: Arc<Registry>,
     /// Position of the asked peer among all peers.
     asked: usize,
     ask_again_at_ms: u64,
@@ -144,14 +147,14 @@ struct Transfer {
 
 impl Adoption {
     /// For the member that has these peers.
-    pub fn new(peers: Vec<SequencerIndex>, registry: Registry) -> Self {
-        Self { peers, registry, wanted: BTreeMap::new(), refused: 0 }
+    pub fn new(peers: Vec<SequencerIndex>) -> Self {
+        Self { peers, wanted: BTreeMap::new(), refused: 0 }
     }
 
     /// Takes what happened; returns what to do, in order.
     pub fn handle(&mut self, now_ms: u64, input: Input) -> Vec<Output> {
         match input {
-            Input::Wanted { height, root } => self.want(now_ms, height, root),
+            Input::Wanted { height, root, registry } => self.want(now_ms, height, root, registry),
             Input::Message { from, message: ReleaseMessage::Part(part) } => {
                 self.part(now_ms, from, part)
             }
@@ -190,13 +193,19 @@ impl Adoption {
         self.refused
     }
 
-    fn want(&mut self, now_ms: u64, height: Height, root: Digest) -> Vec<Output> {
+    fn want(
+        &mut self,
+        now_ms: u64,
+        height: Height,
+        root: Digest,
+        registry: Arc<Registry>,
+    ) -> Vec<Output> {
         if self.peers.is_empty() || self.wants(height) || !self.has_room() {
             return Vec::new();
         }
         // Different heights begin with different peers.
         let asked = usize::try_from(height.get()).unwrap_or(0) % self.peers.len();
-        self.wanted.insert(height, Transfer::new(root, asked));
+        self.wanted.insert(height, Transfer::new(root, registry, asked));
         self.ask(now_ms, height).into_iter().collect()
     }
 
@@ -215,7 +224,7 @@ impl Adoption {
         if transfer.parts != Some(transfer.next_part) {
             return self.ask(now_ms, height).into_iter().collect();
         }
-        match whole(transfer, height, &self.registry) {
+        match whole(transfer, height) {
             Some(release) => {
                 let root = transfer.root;
                 self.wanted.remove(&height);
@@ -237,7 +246,8 @@ impl Adoption {
     /// Asks the next peer, from the first part.
     fn ask_next(&mut self, now_ms: u64, height: Height) -> Option<Output> {
         let transfer = self.wanted.get_mut(&height)?;
-        *transfer = Transfer::new(transfer.root, (transfer.asked + 1) % self.peers.len());
+        let next = (transfer.asked + 1) % self.peers.len();
+        *transfer = Transfer::new(transfer.root, Arc::clone(&transfer.registry), next);
         self.ask(now_ms, height)
     }
 
@@ -251,9 +261,9 @@ impl Adoption {
 }
 
 impl Transfer {
-    fn new(root: Digest, asked: usize) -> Self {
+    fn new(root: Digest, registry: Arc<Registry>, asked: usize) -> Self {
         let (bytes, next_part, parts) = (Vec::new(), 0, None);
-        Self { root, asked, ask_again_at_ms: 0, bytes, next_part, parts }
+        Self { root, registry, asked, ask_again_at_ms: 0, bytes, next_part, parts }
     }
 
     /// Appends the next part; false if it contradicts those before it, or the bounds.
@@ -273,10 +283,10 @@ impl Transfer {
 }
 
 /// The release that a transfer brought, if it is the certified one.
-fn whole(transfer: &Transfer, height: Height, registry: &Registry) -> Option<Release> {
+fn whole(transfer: &Transfer, height: Height) -> Option<Release> {
     let release = Release::decode(&transfer.bytes).ok()?;
     let certified = release.header.height == height && release.header.root() == transfer.root;
-    (certified && release.check(registry).is_ok()).then_some(release)
+    (certified && release.check(&transfer.registry).is_ok()).then_some(release)
 }
 
 #[cfg(test)]

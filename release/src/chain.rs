@@ -13,16 +13,26 @@
 //!
 //! Where rollups have no block times every height is a slot of its own, and always cut.
 //!
+//! # Changes of the registry
+//!
+//! Changes are announced by final blocks long before they hold ([`crate::schedule`]) and are told to
+//! the chain by [`ReleaseChain::announce`]. Releasing a height goes by the registry of that height,
+//! which the release's header names. A rollup that leaves loses its state; one that joins begins as
+//! its genesis, without which its height can't be released here.
+//!
 //! # Invariants
 //!
 //! 1. Heights are released in order, each once; the state after a height is a function of the
-//!    registry, the genesis states, the orders and what they opened to.
+//!    first registry and its changes, the genesis states, the orders and what they opened to.
 //! 2. A certified release of another sequencer has the same effect as cutting it here
 //!    ([`ReleaseChain::adopt`]): a sequencer that was away need not open what others have opened.
 //!    What was released is simulated again, and the states must be the committed ones.
 //! 3. Slots are cut in ascending order, each once, and none before its intake is closed.
+//! 4. What a height does not release is not changed by a refusal: neither registry nor states.
 
 use std::collections::BTreeMap;
+use std::mem::replace;
+use std::sync::Arc;
 
 use fairveil_crypto::encoding::{self, DecodeError};
 use fairveil_crypto::{BlockDigest, BundleId, Digest, Height, NetworkId};
@@ -30,19 +40,23 @@ use fairveil_execution::outcome::LegReceipts;
 use fairveil_execution::simulator::Finished;
 use fairveil_execution::state::MemoryState;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use crate::carry_over::{CarryOver, Waiting};
+use crate::change::RegistryChange;
 use crate::cut::{Cut, Slot, cut};
 use crate::failed::Failed;
 use crate::registry::{Registry, RegistryError, Rollup};
 use crate::release::{Release, ReleaseError, ReleaseHeader};
-use crate::slot::{BlockTime, SlotClock, SlotNumber};
-use crate::states::RollupStates;
+use crate::schedule::{Schedule, ScheduleError};
+use crate::slot::{BlockTime, SlotNumber};
+use crate::states::{Moved, RollupStates};
 use crate::tree::{Leaf, Namespaces, Outcome, Position, Tree};
 use crate::validity::ValidBundle;
 
 mod adopt;
+mod error;
+
+pub use error::{ChainError, RestoreError};
 
 /// The longest encoding of a [`Summary`].
 const MAX_SUMMARY_BYTES: usize = 64 << 10;
@@ -75,8 +89,10 @@ pub struct JudgedOrder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReleaseChain {
     network_id: NetworkId,
-    registry: Registry,
-    slots: Option<SlotClock>,
+    /// At the last height that was released.
+    schedule: Schedule,
+    /// The genesis states of rollups that may join.
+    genesis: BTreeMap<u64, Arc<MemoryState>>,
     next: Height,
     previous: Digest,
     last_slot: Option<SlotNumber>,
@@ -88,7 +104,7 @@ pub struct ReleaseChain {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     network_id: NetworkId,
-    registry: Registry,
+    schedule: Schedule,
     next: Height,
     previous: Digest,
     last_slot: Option<SlotNumber>,
@@ -107,111 +123,19 @@ pub struct Released {
     pub tree: Tree,
     /// The positions of earlier heights whose bundles wait no longer.
     pub ended: Vec<Position>,
-    /// What changed of the simulated states, by chain id.
+    /// The states of rollups that left and joined at this height.
+    pub moved: Moved,
+    /// What changed of the simulated states after that, by chain id.
     pub finished: Vec<Finished>,
     /// What the released legs did on the rollups that are simulated.
     pub receipts: BTreeMap<BundleId, Vec<LegReceipts>>,
 }
 
-/// Why a height can't be released now.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum ChainError {
-    /// Another height is next.
-    #[error("height {actual} is not next, {expected} is")]
-    Height {
-        /// The height that came.
-        actual: Height,
-        /// The next one.
-        expected: Height,
-    },
-    /// Of another network.
-    #[error("a release of network {actual}, expected {expected}")]
-    Network {
-        /// The release's network.
-        actual: NetworkId,
-        /// This one.
-        expected: NetworkId,
-    },
-    /// Built on another release.
-    #[error("a release on {actual}, the last one has root {expected}")]
-    Previous {
-        /// The root that it names.
-        actual: Digest,
-        /// The last release's root.
-        expected: Digest,
-    },
-    /// Not the certified release.
-    #[error("a release with root {actual}, certified is {expected}")]
-    Root {
-        /// The release's root.
-        actual: Digest,
-        /// The certified one.
-        expected: Digest,
-    },
-    /// A slot that was cut before.
-    #[error("a release of slot {actual}, the last one that was cut is {last}")]
-    Slot {
-        /// The release's slot.
-        actual: SlotNumber,
-        /// The last one that was cut.
-        last: SlotNumber,
-    },
-    /// A bundle of an earlier height that does not wait.
-    #[error("bundle {id} does not wait, so it can't end at this height")]
-    NotWaiting {
-        /// The bundle.
-        id: BundleId,
-    },
-    /// A waiting bundle that judging its transactions does not give.
-    #[error("what is said of the waiting bundle {id} is not what its transactions give")]
-    Forged {
-        /// The bundle.
-        id: BundleId,
-    },
-    /// A released bundle that can't be released here.
-    #[error("bundle {id} is released, but simulating it gives {failed}")]
-    Dropped {
-        /// The bundle.
-        id: BundleId,
-        /// What it gives.
-        failed: Failed,
-    },
-    /// Other states.
-    #[error("the states after it have digest {actual}, the release has {expected}")]
-    States {
-        /// The digest of the states here.
-        actual: Digest,
-        /// The release's.
-        expected: Digest,
-    },
-    /// A rollup's state can't be read.
-    #[error("the state of rollup {chain_id} can't be read")]
-    Unreadable {
-        /// The rollup.
-        chain_id: u64,
-    },
-    /// Not what its header commits to.
-    #[error(transparent)]
-    Release(#[from] ReleaseError),
-}
-
-/// Why what was stored is no chain.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum RestoreError {
-    /// The rollups have no slots.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-    /// Another number of bundles waits.
-    #[error("{actual} waiting bundles are stored, expected {expected}")]
-    Waiting {
-        /// How many are stored.
-        actual: u64,
-        /// How many waited.
-        expected: u64,
-    },
-    /// Other states.
-    #[error("the stored states are not those of the chain")]
-    States,
+/// What holds at a height, and whose states came and went with it.
+struct Turn {
+    schedule: Schedule,
+    states: RollupStates,
+    moved: Moved,
 }
 
 impl ReleaseChain {
@@ -222,10 +146,11 @@ impl ReleaseChain {
         registry: Registry,
         states: RollupStates,
     ) -> Result<Self, RegistryError> {
-        let slots = registry.slots()?;
+        let schedule = Schedule::new(network_id, registry)?;
         let previous = ReleaseHeader::genesis(&network_id);
         let (next, waiting, last_slot) = (Height::ZERO.next(), CarryOver::default(), None);
-        Ok(Self { network_id, registry, slots, next, previous, last_slot, waiting, states })
+        let genesis = BTreeMap::new();
+        Ok(Self { network_id, schedule, genesis, next, previous, last_slot, waiting, states })
     }
 
     /// A chain as it was stored.
@@ -234,7 +159,11 @@ impl ReleaseChain {
         waiting: Vec<Waiting>,
         states: BTreeMap<u64, MemoryState>,
     ) -> Result<Self, RestoreError> {
-        let Summary { network_id, registry, next, previous, last_slot, .. } = summary;
+        let Summary { network_id, schedule, next, previous, last_slot, .. } = summary;
+        let (actual, expected) = (schedule.height(), next.previous().unwrap_or(Height::ZERO));
+        if actual != expected {
+            return Err(RestoreError::Schedule { actual, expected });
+        }
         let (actual, expected) = (waiting.len() as u64, summary.waiting);
         if actual != expected {
             return Err(RestoreError::Waiting { actual, expected });
@@ -243,15 +172,15 @@ impl ReleaseChain {
         if states.digests() != summary.states {
             return Err(RestoreError::States);
         }
-        let slots = registry.slots()?;
-        Ok(Self { network_id, registry, slots, next, previous, last_slot, waiting, states })
+        let genesis = BTreeMap::new();
+        Ok(Self { network_id, schedule, genesis, next, previous, last_slot, waiting, states })
     }
 
     /// What is stored of it besides the waiting bundles and the states.
     pub fn summary(&self) -> Summary {
         Summary {
             network_id: self.network_id,
-            registry: self.registry.clone(),
+            schedule: self.schedule.clone(),
             next: self.next,
             previous: self.previous,
             last_slot: self.last_slot,
@@ -270,9 +199,29 @@ impl ReleaseChain {
         self.previous
     }
 
-    /// The rollups.
+    /// The rollups at the last height that was released.
     pub fn registry(&self) -> &Registry {
-        &self.registry
+        self.schedule.registry()
+    }
+
+    /// The changes of the registry that are known here and hold at no released height.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// Keeps the genesis states of rollups that may join, by chain id.
+    pub fn provide(&mut self, genesis: BTreeMap<u64, MemoryState>) {
+        let shared = |(chain_id, state)| (chain_id, Arc::new(state));
+        self.genesis.extend(genesis.into_iter().map(shared));
+    }
+
+    /// Learns of a change of the registry that a final block announced.
+    ///
+    /// # Errors
+    ///
+    /// If it is not the next one or holds at a height that is released; then nothing is changed.
+    pub fn announce(&mut self, change: &RegistryChange) -> Result<(), ScheduleError> {
+        self.schedule.follow(change)
     }
 
     /// What waits for a slot.
@@ -289,9 +238,17 @@ impl ReleaseChain {
     pub fn extend(&mut self, order: JudgedOrder) -> Result<Released, ChainError> {
         let JudgedOrder { height, block, time_ms, ids } = order;
         self.check_next(height)?;
+        let Turn { schedule, states, moved } = self.turn()?;
+        let before = (replace(&mut self.schedule, schedule), replace(&mut self.states, states));
         let (closed, open) = self.due(height, time_ms);
         let mut slot = closed;
-        let mut cut = closed.map(|slot| self.cut(slot, height, time_ms)).transpose()?;
+        let mut cut = match closed.map(|slot| self.cut(slot, height, time_ms)).transpose() {
+            Ok(cut) => cut,
+            Err(error) => {
+                (self.schedule, self.states) = before;
+                return Err(error);
+            }
+        };
         let mut leaves = self.take_in(height, ids);
         if cut.is_none() && self.closes_early(open) {
             slot = Some(open);
@@ -306,7 +263,7 @@ impl ReleaseChain {
         waiting.reverse();
         self.states.apply(&cut.finished);
         let namespaces =
-            Namespaces::new(self.registry.chain_ids()).map_err(ReleaseError::Namespaces)?;
+            Namespaces::new(self.registry().chain_ids()).map_err(ReleaseError::Namespaces)?;
         let tree = Tree::new(namespaces, leaves.clone()).map_err(ReleaseError::Tree)?;
         let header = ReleaseHeader {
             network_id: self.network_id,
@@ -316,19 +273,31 @@ impl ReleaseChain {
             previous: self.previous,
             slot,
             tree_root: tree.root(),
-            registry: self.registry.digest(),
+            registry: self.registry().digest(),
             state_digest: self.states.digest(),
         };
         let release = Release { header, leaves, batches: cut.batches, waiting };
         self.advance(&header);
         let ended = ended(&release);
-        Ok(Released { release, tree, ended, finished: cut.finished, receipts: cut.receipts })
+        let (finished, receipts) = (cut.finished, cut.receipts);
+        Ok(Released { release, tree, ended, moved, finished, receipts })
+    }
+
+    /// What holds at the next height.
+    fn turn(&self) -> Result<Turn, ChainError> {
+        let (height, mut schedule) = (self.next, self.schedule.clone());
+        let made = schedule.advance(height);
+        let moved = self.states.after(&made, &self.genesis);
+        let (states, moved) = moved.map_err(|why| ChainError::Genesis { height, why })?;
+        Ok(Turn { schedule, states, moved })
     }
 
     /// The latest slot whose intake closed before a height and that is not cut yet; and the slot to
     /// which the height belongs.
     fn due(&self, height: Height, time_ms: u64) -> (Option<SlotNumber>, SlotNumber) {
-        let Some(slots) = &self.slots else { return (None, SlotNumber::new(height.get())) };
+        let Some(slots) = self.schedule.slots() else {
+            return (None, SlotNumber::new(height.get()));
+        };
         let open = slots.slot_at(time_ms);
         let closed = open.previous().filter(|closed| Some(*closed) > self.last_slot);
         (closed, open)
@@ -336,14 +305,14 @@ impl ReleaseChain {
 
     /// Whether the open slot is cut although its intake could go on.
     fn closes_early(&self, open: SlotNumber) -> bool {
-        let Some(slots) = &self.slots else { return true };
+        let Some(slots) = self.schedule.slots() else { return true };
         let overfull = |rollup: &Rollup| {
             let blocks = rollup.blocks.map_or(1, |times| slots.blocks(times, open).count() as u64);
             let load = self.waiting.load(rollup.chain_id);
             load.gas > rollup.gas_limit.saturating_mul(blocks)
                 || load.bytes > rollup.byte_limit.saturating_mul(blocks)
         };
-        Some(open) > self.last_slot && self.registry.rollups().iter().any(overfull)
+        Some(open) > self.last_slot && self.registry().rollups().iter().any(overfull)
     }
 
     /// The outcomes of a height's ids as far as no slot is needed for them. The valid ones wait.
@@ -375,12 +344,13 @@ impl ReleaseChain {
     fn cut(&mut self, number: SlotNumber, height: Height, time_ms: u64) -> Result<Cut, ChainError> {
         let slot = Slot { network_id: self.network_id, height, number };
         let only = BlockTime { number: height.get(), time_ms };
-        let blocks = |rollup: &Rollup| match (&self.slots, rollup.blocks) {
+        let (registry, slots) = (self.schedule.registry(), self.schedule.slots());
+        let blocks = |rollup: &Rollup| match (slots, rollup.blocks) {
             (Some(slots), Some(times)) => slots.blocks(times, number).collect(),
             _ => vec![only],
         };
-        let simulation = self.states.simulation(&self.registry);
-        cut(&self.registry, slot, blocks, simulation, &mut self.waiting)
+        let simulation = self.states.simulation(registry);
+        cut(registry, self.schedule.joined(), slot, blocks, simulation, &mut self.waiting)
             .map_err(|chain_id| ChainError::Unreadable { chain_id })
     }
 

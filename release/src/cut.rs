@@ -3,7 +3,8 @@
 //! The bundles that wait ([`crate::carry_over`]) are taken one after the other, in the fair order:
 //!
 //! 1. One with a leg on a chain that is not registered, or paused, or with a leg over the gas or
-//!    byte limit of an *empty* block, fails (`unknown_rollup`, `rollup_paused`, `capacity`).
+//!    byte limit of an *empty* block, fails (`unknown_rollup`, `rollup_paused`, `capacity`). A rollup
+//!    that joined after the bundle was ordered is not the one that it names: that one has left.
 //! 2. If a rollup that it names is closed or has no room for its leg, it waits on, and every rollup
 //!    that it names is closed for the rest of the slot ([`crate::slot::placement`]).
 //! 3. Its legs on rollups with a state are simulated, each in the block that it would stand in, on
@@ -66,6 +67,7 @@ pub(crate) struct Cut {
 /// rollup whose state could not be read; then nothing is changed.
 pub(crate) fn cut(
     registry: &Registry,
+    joined: &BTreeMap<u64, Height>,
     slot: Slot,
     blocks: impl Fn(&Rollup) -> Vec<BlockTime>,
     simulation: Option<Simulation<'_>>,
@@ -77,7 +79,7 @@ pub(crate) fn cut(
     let placement = Placement::new(lanes);
     let batches = rollups.map(|rollup| empty_batch(rollup, slot)).collect();
     let cut = Cut { batches, ..Cut::default() };
-    let mut knife = Knife { registry, placement, simulation, cut };
+    let mut knife = Knife { registry, joined, placement, simulation, cut };
     for Waiting { id, position, bundle } in waiting.waiting() {
         if knife.placement.is_closed() {
             break;
@@ -94,6 +96,8 @@ pub(crate) fn cut(
 
 struct Knife<'a> {
     registry: &'a Registry,
+    /// When rollups joined that the network did not begin with.
+    joined: &'a BTreeMap<u64, Height>,
     placement: Placement,
     simulation: Option<Simulation<'a>>,
     cut: Cut,
@@ -101,7 +105,7 @@ struct Knife<'a> {
 
 impl Knife<'_> {
     fn take(&mut self, id: BundleId, position: Position, bundle: &ValidBundle) {
-        let sizes = match self.sizes(bundle) {
+        let sizes = match self.sizes(position.height, bundle) {
             Ok(sizes) => sizes,
             Err(failed) => return self.end(id, position, Outcome::Failed(failed)),
         };
@@ -124,10 +128,11 @@ impl Knife<'_> {
     }
 
     /// The sizes of a bundle's legs, if an empty block of every rollup would hold them.
-    fn sizes(&self, bundle: &ValidBundle) -> Result<Vec<LegSize>, Failed> {
+    fn sizes(&self, ordered: Height, bundle: &ValidBundle) -> Result<Vec<LegSize>, Failed> {
         let sizes = bundle.legs().iter().map(|leg| {
             let rollup = leg.chain_id();
-            let namespace = self.registry.namespace(rollup);
+            let meant = self.joined.get(&rollup).is_none_or(|joined| *joined <= ordered);
+            let namespace = self.registry.namespace(rollup).filter(|_| meant);
             let rollup = namespace.ok_or(Failed::UnknownRollup { rollup })?;
             Ok::<_, Failed>(LegSize { rollup, gas: leg.gas(), bytes: leg.length_bytes() })
         });

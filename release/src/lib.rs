@@ -24,12 +24,18 @@ pub mod message;
 pub mod op;
 pub mod opener;
 pub mod proof;
-pub mod registry;
 pub mod release;
-pub mod slot;
+/// Slots, and which block of a slot a leg goes into.
+pub mod slot {
+    pub use fairveil_registry::slot::*;
+
+    pub mod placement;
+}
 pub mod states;
 pub mod transaction;
 pub mod tree;
 pub mod validity;
 #[cfg(test)]
 mod world;
+
+pub use fairveil_registry::{change, registry, schedule};

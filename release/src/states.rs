@@ -9,7 +9,7 @@
 //! # Invariants
 //!
 //! 1. There is a state for every registered rollup that has one, and for no other; each began as
-//!    the genesis that the registry names.
+//!    the genesis that the registry names, at the height at which its rollup joined.
 //! 2. States change by whole slots: what a slot changed is applied at its end, or nothing is.
 
 use std::collections::BTreeMap;
@@ -36,6 +36,7 @@ pub use fairveil_execution::records::{
 };
 pub use fairveil_execution::state::{Account, MemoryState};
 
+use crate::change::{Action, RegistryChange};
 use crate::failed::{Failed, Fault, Invalid};
 use crate::registry::{EmbeddedState, Registry, Rollup};
 use crate::slot::BlockTime;
@@ -74,6 +75,15 @@ pub enum StatesError {
     },
 }
 
+/// The states of the rollups that left and joined at a height.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// The last states of those that left, by chain id.
+    pub left: BTreeMap<u64, Arc<MemoryState>>,
+    /// The first states of those that joined, by chain id; a chain id may stand in both.
+    pub joined: BTreeMap<u64, Arc<MemoryState>>,
+}
+
 /// A slot that is being simulated.
 pub(crate) struct Simulation<'a> {
     registry: &'a Registry,
@@ -107,6 +117,34 @@ impl RollupStates {
     /// States that were stored by their sequencer.
     pub fn restore(states: BTreeMap<u64, MemoryState>) -> Self {
         Self(states.into_iter().map(|(chain_id, state)| (chain_id, Arc::new(state))).collect())
+    }
+
+    /// The states once these changes are made, and what became of whose.
+    pub(crate) fn after(
+        &self,
+        made: &[RegistryChange],
+        genesis: &BTreeMap<u64, Arc<MemoryState>>,
+    ) -> Result<(Self, Moved), StatesError> {
+        let (mut states, mut moved) = (self.clone(), Moved::default());
+        for change in made {
+            match &change.action {
+                Action::Join(Rollup { chain_id, state: Some(state), .. }) => {
+                    let genesis = begun(*chain_id, state.genesis, genesis)?;
+                    states.0.insert(*chain_id, Arc::clone(&genesis));
+                    moved.joined.insert(*chain_id, genesis);
+                }
+                Action::Leave { chain_id } => {
+                    let state = states.0.remove(chain_id);
+                    if moved.joined.remove(chain_id).is_none()
+                        && let Some(state) = state
+                    {
+                        moved.left.insert(*chain_id, state);
+                    }
+                }
+                Action::Join(_) | Action::Pause { .. } | Action::Resume { .. } => {}
+            }
+        }
+        Ok((states, moved))
     }
 
     /// The state of a rollup.
@@ -195,6 +233,20 @@ impl Simulation<'_> {
     pub(crate) fn finish(self) -> Result<Vec<Finished>, u64> {
         self.simulator.finish().map_err(|unavailable| unavailable.chain_id)
     }
+}
+
+/// The genesis of a rollup that joins.
+pub(crate) fn begun(
+    chain_id: u64,
+    expected: Digest,
+    genesis: &BTreeMap<u64, Arc<MemoryState>>,
+) -> Result<Arc<MemoryState>, StatesError> {
+    let state = genesis.get(&chain_id).ok_or(StatesError::Missing { chain_id, expected })?;
+    let actual = state.digest();
+    if actual != expected {
+        return Err(StatesError::Genesis { chain_id, actual, expected });
+    }
+    Ok(Arc::clone(state))
 }
 
 /// What a release root commits to of these states, by chain id.

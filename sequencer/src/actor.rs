@@ -47,6 +47,7 @@ use fairveil_mempool::{
 };
 use fairveil_ordering::OrderLog;
 use fairveil_release::ledger::Ledger;
+use fairveil_release::states::StatesError;
 use futures::{
     FutureExt, StreamExt, channel::oneshot, future::BoxFuture, stream::FuturesUnordered,
 };
@@ -62,6 +63,7 @@ use crate::{
     opening::{OpeningDone, Openings},
     outbox::{Effect, Outbox},
     record::Place,
+    rollups::Rollups,
     shared::Shared,
     store::{Store, StoreError},
 };
@@ -104,6 +106,18 @@ pub enum StopReason {
     /// All handles are gone.
     #[error("nobody holds a handle any more")]
     Unused,
+    /// A rollup joins, and its genesis document is not here: started again with it, the sequencer
+    /// goes on at that height.
+    #[error(
+        "height {height} can't be released: {why}; put the rollup's genesis document into the folder \
+         `genesis` and start again"
+    )]
+    Genesis {
+        /// The height at which the rollup joins.
+        height: Height,
+        /// What is missing.
+        why: StatesError,
+    },
     /// What is final contradicts what this sequencer knows: more members cheat than are tolerated,
     /// or its database is damaged.
     #[error("inconsistent: {0}")]
@@ -153,6 +167,7 @@ pub(crate) struct Actor<E, S> {
     pub(crate) chain: ChainState,
     pub(crate) snapshot: Height,
     pub(crate) progress: Progress,
+    pub(crate) rollups: Rollups,
     pub(crate) openings: Openings,
     /// None if nothing is charged.
     pub(crate) ledger: Option<Ledger>,

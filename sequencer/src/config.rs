@@ -28,9 +28,9 @@ pub struct Config {
     pub fairness: ordering::Committee,
     /// Who decides the order.
     pub mode: ordering::Mode,
-    /// The rollups.
+    /// The rollups with which the network began.
     pub registry: Registry,
-    /// The genesis state of every rollup that is simulated, by chain id.
+    /// The genesis state of every rollup that is simulated, and of those that may join, by chain id.
     pub genesis: BTreeMap<u64, MemoryState>,
     /// What bundles cost; none if nothing is charged.
     pub accounting: Option<Accounting>,

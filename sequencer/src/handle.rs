@@ -4,6 +4,7 @@
 //! database. Handles are cheap to clone and outlive the sequencer: calls fail then.
 
 use std::{
+    collections::BTreeMap,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -21,11 +22,13 @@ use fairveil_mempool::{
 };
 use fairveil_release::{
     certificate::ReleaseCertificate,
+    change::ApprovedChange,
     document::{BatchDocument, BundleDocument, DocumentLeg},
     evidence::Evidence,
     ledger::{Accounts, Ledger},
     proof::{BatchProof, BundleProof},
     release::{Release, ReleaseError},
+    schedule::Schedule,
     states::{Account, Address, U256, account_key, account_of, storage_key, value_of},
 };
 use futures::channel::oneshot;
@@ -36,6 +39,7 @@ use crate::{
     config::Config,
     ledger_store::accounts,
     record::{BundleState, Event, MAX_EVENT_BYTES, MAX_PLACE_BYTES, Place},
+    rollups::{ChangeRefused, ChangeState, Rollups},
     store::{Store, StoreError, Table},
 };
 
@@ -60,6 +64,13 @@ pub(crate) enum Call {
         addressed: Vec<SequencerIndex>,
         /// Where the answer goes.
         reply: oneshot::Sender<Result<Receipt, Rejection>>,
+    },
+    /// Keep this change of the rollups for a block.
+    ChangeRegistry {
+        /// The change.
+        change: Box<ApprovedChange>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<ChangeState, ChangeRefused>>,
     },
     /// Where a bundle stands that isn't ordered.
     Pending {
@@ -155,6 +166,7 @@ pub struct Handle {
     pub(crate) calls: mpsc::Sender<Call>,
     pub(crate) config: Arc<Config>,
     pub(crate) store: Store,
+    pub(crate) rollups: Rollups,
     pub(crate) overview: Arc<Mutex<Overview>>,
     pub(crate) events: watch::Receiver<u64>,
 }
@@ -181,6 +193,30 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         self.call(Call::Submit { sealed, address, addressed, reply })?;
         answer.await.map_err(|_| CallError::Stopped)
+    }
+
+    /// Submits an approved change of the rollups: this sequencer proposes it when it leads.
+    ///
+    /// # Errors
+    ///
+    /// If the sequencer has stopped or too many calls wait. A refusal is an answer.
+    pub async fn change_registry(
+        &self,
+        change: ApprovedChange,
+    ) -> Result<Result<ChangeState, ChangeRefused>, CallError> {
+        let (reply, answer) = oneshot::channel();
+        self.call(Call::ChangeRegistry { change: Box::new(change), reply })?;
+        answer.await.map_err(|_| CallError::Stopped)
+    }
+
+    /// The rollups at the last final height, and the changes that are announced.
+    pub fn schedule(&self) -> Schedule {
+        self.rollups.schedule()
+    }
+
+    /// The names of all rollups that any height has, by chain id.
+    pub fn rollup_names(&self) -> BTreeMap<u64, String> {
+        self.rollups.names()
     }
 
     /// Where a bundle stands.
@@ -263,7 +299,7 @@ impl Handle {
             return Ok(None);
         };
         let damaged = |error: ReleaseError| self.damaged(error);
-        let tree = release.tree(&self.config.registry).map_err(damaged)?;
+        let tree = release.tree(&self.rollups.at(end.height)).map_err(damaged)?;
         let at = release.leaves.iter().position(|leaf| leaf.id == id);
         let proof = at.and_then(|at| BundleProof::new(&tree, u32::try_from(at).ok()?));
         let Some(proof) = proof else { return Ok(None) };
@@ -277,8 +313,8 @@ impl Handle {
     }
 
     /// Certified batches of a rollup, at most `limit`: one for each slot that a release from height
-    /// `from` on cuts, with the headers of the releases between, from that height on. None if the
-    /// rollup isn't registered.
+    /// `from` on cuts, with the headers of the releases between, from that height on. Heights at which
+    /// the rollup isn't registered are left out. None if it never is.
     ///
     /// # Errors
     ///
@@ -289,19 +325,25 @@ impl Handle {
         from: u64,
         limit: usize,
     ) -> Result<Option<Vec<BatchDocument>>, StoreError> {
-        if self.config.registry.rollup(chain_id).is_none() {
+        if !self.rollups.ever(chain_id) {
             return Ok(None);
         }
         let (mut documents, mut skipped) = (Vec::new(), Vec::new());
         let mut height = Height::new(from.max(1));
         while documents.len() < limit && skipped.len() < MAX_SKIPPED {
+            let Some(registered) = self.rollups.next_of(chain_id, height) else { break };
+            if registered != height {
+                skipped.clear();
+                height = registered;
+            }
             let Some((release, certificate)) = self.certified_release(height)? else { break };
+            let registry = self.rollups.at(height);
             height = height.next();
             let Some(batch) = release.batch(chain_id).cloned() else {
                 skipped.push(release.header);
                 continue;
             };
-            let tree = release.tree(&self.config.registry).map_err(|error| self.damaged(error))?;
+            let tree = release.tree(&registry).map_err(|error| self.damaged(error))?;
             let Some(proof) = BatchProof::new(&tree, chain_id) else { break };
             let (release, skipped) = (release.header, std::mem::take(&mut skipped));
             documents.push(BatchDocument { skipped, release, certificate, proof, batch });
@@ -321,7 +363,8 @@ impl Handle {
         address: &Address,
         slots: &[U256],
     ) -> Result<Option<(Account, Vec<U256>)>, StoreError> {
-        let rollup = self.config.registry.rollup(chain_id);
+        let registry = self.rollups.at(Height::new(self.overview().released));
+        let rollup = registry.rollup(chain_id);
         if rollup.is_none_or(|rollup| rollup.state.is_none()) {
             return Ok(None);
         }

@@ -14,6 +14,7 @@
 //! | [`logs`] | what is known of everybody's order log |
 //! | `opening` | from a final order to its release |
 //! | `ledger_store` | what bundles paid and who got it, in the database |
+//! | [`rollups`] | the rollups of every height, and changes of them |
 //! | `outbox` | writes, and what may happen only after them |
 //! | [`recovery`] | the state after a start |
 //! | [`store`], [`record`] | the database and what stands in it |
@@ -36,6 +37,7 @@ mod outbox;
 pub mod record;
 pub mod recovery;
 mod release_store;
+pub mod rollups;
 mod shared;
 mod start;
 pub mod store;

@@ -29,13 +29,13 @@ use fairveil_crypto::{
 use fairveil_release::{
     adoption::{Adoption, MAX_WANTED},
     chain::{ChainError, JudgedOrder, ReleaseChain, Released, Summary},
+    change::RegistryChange,
     opener::{FinalBatch, Input, OpenJob, OpenedOrder, Opener, OwnShare, Worked},
-    registry::Registry,
     release::Release,
 };
 use rayon::ThreadPool;
 
-use crate::{actor::Done, config::Secrets};
+use crate::{actor::Done, config::Secrets, rollups::Rollups};
 
 /// How long a final height may stay closed here before the certified release of others is asked for.
 pub(crate) const ADOPT_AFTER_MS: u64 = 2_000;
@@ -66,7 +66,9 @@ pub(crate) struct Openings {
     releases: Option<ReleaseChain>,
     /// The height that is released next.
     next: Height,
-    registry: Registry,
+    rollups: Rollups,
+    /// Changes of the rollups that the chain of releases does not know of yet.
+    announced: Vec<RegistryChange>,
     prepared: Arc<Mutex<PreparedShares>>,
     secrets: Arc<Secrets>,
     /// Final orders whose bundles aren't all here yet.
@@ -109,19 +111,21 @@ impl Openings {
         peers: Vec<SequencerIndex>,
         kept_heights: u64,
         releases: ReleaseChain,
+        rollups: Rollups,
         secrets: Arc<Secrets>,
     ) -> Self {
-        let (next, registry) = (releases.next(), releases.registry().clone());
+        let next = releases.next();
         let released = next.previous().unwrap_or(Height::ZERO);
         let prepared = PreparedShares::new(&secrets.key_share);
         Self {
             opener: Opener::new(own, released).keeping(kept_heights),
-            adoption: Adoption::new(peers, registry.clone()),
+            adoption: Adoption::new(peers),
             adopted: BTreeMap::new(),
             final_since_ms: BTreeMap::new(),
             releases: Some(releases),
             next,
-            registry,
+            rollups,
+            announced: Vec::new(),
             prepared: Arc::new(Mutex::new(prepared)),
             secrets,
             waiting: BTreeMap::new(),
@@ -133,6 +137,11 @@ impl Openings {
     /// The height that is released next.
     pub(crate) fn next(&self) -> Height {
         self.next
+    }
+
+    /// A final block announced a change of the rollups.
+    pub(crate) fn announced(&mut self, change: RegistryChange) {
+        self.announced.push(change);
     }
 
     /// The job that prepares own shares of these bundles, at home.
@@ -238,7 +247,7 @@ impl Openings {
         &self,
         opened: Box<OpenedOrder>,
     ) -> impl FnOnce(&ThreadPool) -> OpeningDone + Send + 'static {
-        let registry = self.registry.clone();
+        let registry = self.rollups.at(opened.height());
         move |pool| OpeningDone::Judged(opened.judge(&registry, pool))
     }
 
@@ -293,14 +302,19 @@ impl Openings {
             }
         };
         let mut chain = self.releases.take()?;
+        let announced = std::mem::take(&mut self.announced);
         self.adopted.remove(&height);
         self.final_since_ms.remove(&height);
         self.waiting.remove(&height);
         self.postponed.remove(&height);
         Some(move |_: &ThreadPool| {
+            let known = announced.iter().try_for_each(|change| chain.announce(change));
+            let known = known.map_err(ChainError::Schedule);
             let (source, released) = match turn {
-                Turn::Order(order) => (Source::Opened, chain.extend(order)),
-                Turn::Release(release, root) => (Source::Adopted, chain.adopt(*release, &root)),
+                Turn::Order(order) => (Source::Opened, known.and_then(|()| chain.extend(order))),
+                Turn::Release(release, root) => {
+                    (Source::Adopted, known.and_then(|()| chain.adopt(*release, &root)))
+                }
             };
             OpeningDone::Cut(Box::new(CutDone { chain, source, released }))
         })

@@ -30,7 +30,9 @@ use fairveil_mempool::{
     pool::{EmittedBundle, LogEntry, Restored, RestoredBundle, StoredBundle},
 };
 use fairveil_ordering::{AlreadyLogged, LogName, OrderLog, Tip};
-use fairveil_release::{chain::ReleaseChain, ledger::Ledger};
+use fairveil_release::{
+    chain::ReleaseChain, ledger::Ledger, registry::RegistryError, states::StatesError,
+};
 
 use crate::{
     config::Accounting,
@@ -55,6 +57,12 @@ pub enum RecoveryError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The genesis states are not those that the registry names.
+    #[error(transparent)]
+    States(#[from] StatesError),
+    /// The rollups have no slots in common.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The committee's parameters contradict each other.
     #[error(transparent)]
     Parameters(#[from] ParametersError),
@@ -127,7 +135,7 @@ pub(crate) fn recover(
     store: &Store,
     parameters: Parameters,
     own: SequencerIndex,
-    first_releases: ReleaseChain,
+    first_releases: impl FnOnce() -> Result<ReleaseChain, RecoveryError>,
     accounting: Option<&Accounting>,
 ) -> Result<Recovered, RecoveryError> {
     let epoch = parameters.id.epoch;

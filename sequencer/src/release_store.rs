@@ -2,7 +2,7 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `meta` | `releases` | [`Summary`]: height, root, last slot, how many wait, digests of the states |
+//! | `meta` | `releases` | [`Summary`]: height, root, last slot, schedule, how many wait, digests of the states |
 //! | `releases` | height | the release: outcomes, batches, what began to wait |
 //! | `waiting` | position (12) | a bundle that waits for a slot |
 //! | `states` | see [`fairveil_release::states`] | the states of the rollups that are simulated |
@@ -25,15 +25,19 @@ use fairveil_release::{
 use crate::{
     handle::decoded,
     record::height_key,
-    recovery::entries,
+    recovery::{RecoveryError, entries},
     store::{Store, StoreError, Table, Write},
 };
 
 const SUMMARY: &[u8] = b"releases";
 
 /// The chain as it is stored, or the first one, whose states are stored then.
-pub(crate) fn restored(store: &Store, first: ReleaseChain) -> Result<ReleaseChain, StoreError> {
+pub(crate) fn restored(
+    store: &Store,
+    first: impl FnOnce() -> Result<ReleaseChain, RecoveryError>,
+) -> Result<ReleaseChain, RecoveryError> {
     let Some(bytes) = store.get(Table::Meta, SUMMARY)? else {
+        let first = first()?;
         store.commit(&first_writes(&first))?;
         return Ok(first);
     };
@@ -46,8 +50,8 @@ pub(crate) fn restored(store: &Store, first: ReleaseChain) -> Result<ReleaseChai
         .map(|(_, value)| decoded::<Waiting>(Table::Waiting, value, MAX_RELEASE_BYTES));
     let waiting = waiting.collect::<Result<Vec<_>, _>>()?;
     let states = states(store, &summary)?;
-    ReleaseChain::restore(summary, waiting, states)
-        .map_err(|error| damaged(Table::States, error.to_string()))
+    let chain = ReleaseChain::restore(summary, waiting, states);
+    Ok(chain.map_err(|error| damaged(Table::States, error.to_string()))?)
 }
 
 /// What is written with a released height, where the chain stands at `summary` afterwards.
@@ -61,6 +65,14 @@ pub(crate) fn released_writes(released: &Released, summary: &Summary) -> Vec<Wri
     for waiting in &release.waiting {
         let value = fairveil_crypto::encoding::encode(waiting);
         writes.push(Write::put(Table::Waiting, waiting.position.to_bytes(), value));
+    }
+    for (chain_id, state) in &released.moved.left {
+        let last = state.to_changes();
+        let gone = state_writes(*chain_id, &last);
+        writes.extend(gone.map(|write| Write::remove(Table::States, write.key)));
+    }
+    for (chain_id, state) in &released.moved.joined {
+        writes.extend(state_writes(*chain_id, &state.to_changes()));
     }
     for finished in &released.finished {
         writes.extend(state_writes(finished.chain_id, &finished.changes));

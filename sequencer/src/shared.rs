@@ -17,6 +17,7 @@ use fairveil_consensus::{
 };
 use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex};
 use fairveil_ordering::{Evidence, FRESH_HEIGHTS, Fragment};
+use fairveil_release::change::ApprovedChange;
 use tokio::sync::watch;
 
 use crate::{behaviour::Behaviour, logs::KnownLogs};
@@ -43,6 +44,8 @@ pub(crate) struct Contents {
     pub(crate) needed: BTreeSet<BundleId>,
     pub(crate) roots: BTreeMap<Height, Digest>,
     pub(crate) proofs: Vec<(SequencerIndex, SystemEntry)>,
+    /// Approved changes of the rollups that wait for a block, by number.
+    pub(crate) changes: BTreeMap<u64, ApprovedChange>,
 }
 
 impl Shared {
@@ -54,6 +57,7 @@ impl Shared {
             needed: BTreeSet::new(),
             roots: BTreeMap::new(),
             proofs: Vec::new(),
+            changes: BTreeMap::new(),
         };
         let contents = Arc::new(Mutex::new(contents));
         Self { contents, signal: Arc::default(), wanted: watch::Sender::new(()), own, behaviour }
@@ -165,6 +169,10 @@ impl Host for Shared {
 
     fn equivocations(&self) -> Vec<SystemEntry> {
         self.read().proofs.iter().map(|(_, proof)| proof.clone()).collect()
+    }
+
+    fn registry_changes(&self) -> Vec<ApprovedChange> {
+        self.read().changes.values().cloned().collect()
     }
 
     fn record(&self, culprit: SequencerIndex, proof: SystemEntry) {

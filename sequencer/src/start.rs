@@ -30,10 +30,11 @@ use fairveil_mempool::{
 };
 use fairveil_release::{
     chain::ReleaseChain,
+    change::RegistryChange,
     opener::{MAX_SHARE_MESSAGE_BYTES, OwnShare},
-    registry::RegistryError,
     release::Release,
-    states::{RollupStates, StatesError},
+    schedule::Schedule,
+    states::{MemoryState, RollupStates},
 };
 use futures::stream::FuturesUnordered;
 use rand_core_10::CryptoRng;
@@ -51,6 +52,7 @@ use crate::{
     outbox::Outbox,
     record::height_key,
     recovery::{Recovered, RecoveryError, recover},
+    rollups::{self, Rollups},
     shared::Shared,
     store::{Store, StoreError, Table},
 };
@@ -79,12 +81,6 @@ pub enum StartError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The genesis states are not those that the registry names.
-    #[error(transparent)]
-    States(#[from] StatesError),
-    /// The rollups have no slots in common.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
     /// The pool can't be continued from.
     #[error(transparent)]
     Pool(#[from] RestoreError),
@@ -147,12 +143,15 @@ where
         return Err(StartError::NoAdversaries(config.behaviour));
     }
     let (config, secrets) = (Arc::new(config), Arc::new(secrets));
-    let states = RollupStates::new(&config.registry, config.genesis.clone())?;
-    let first = ReleaseChain::new(config.network_id, config.registry.clone(), states)?;
+    let first = || first_releases(&config);
     let accounting = config.accounting.as_ref();
     let recovered = recover(&store, parameters(&config), config.index, first, accounting)?;
-    let Recovered { genesis, chain, releases, ledger, log, pool, .. } = recovered;
+    let Recovered { genesis, chain, mut releases, ledger, log, pool, .. } = recovered;
     let Recovered { facts, next_event, snapshot, .. } = recovered;
+    releases.provide(config.genesis.clone());
+    let first = Schedule::new(config.network_id, config.registry.clone());
+    let rollups = Rollups::restored(&store, first.map_err(RecoveryError::Registry)?)?;
+    let announced = unknown_changes(&store, &releases)?;
     let shared = shared(&config, &store, &chain, &releases, facts)?;
     let consensus_config = consensus::Config {
         namespace: consensus::namespace(&config.network_id),
@@ -207,9 +206,11 @@ where
             config.committee.indices().filter(|index| *index != config.index).collect(),
             config.kept_share_heights,
             releases,
+            rollups.clone(),
             Arc::clone(&secrets),
         ),
         ledger,
+        rollups: rollups.clone(),
         served: Served::default(),
         places: BTreeMap::new(),
         certified: certified(&store)?,
@@ -228,6 +229,7 @@ where
         config: Arc::clone(&config),
         secrets,
     };
+    announced.into_iter().for_each(|change| actor.openings.announced(change));
     let resumed = actor.resume(outputs);
     resumed.map_err(|reason| StartError::Inconsistent(reason.to_string()))?;
     let task = context.spawn(move |_| async move {
@@ -244,7 +246,7 @@ where
             }
         }
     });
-    let handle = Handle { calls, config, store, overview, events: events_seen };
+    let handle = Handle { calls, config, store, rollups, overview, events: events_seen };
     Ok(Running { handle, task })
 }
 
@@ -260,7 +262,31 @@ fn parameters(config: &Config) -> Parameters {
             fee_per_byte: accounting.fee_per_byte,
             deposits: Arc::clone(&accounting.deposits),
         }),
+        registry: config.registry.clone(),
     }
+}
+
+/// The chain of releases of a network that begins: documents of rollups that may join later are not
+/// for it.
+fn first_releases(config: &Config) -> Result<ReleaseChain, RecoveryError> {
+    let registry = &config.registry;
+    let simulated =
+        |chain_id: &u64| registry.rollup(*chain_id).is_some_and(|rollup| rollup.state.is_some());
+    let genesis = config.genesis.iter().filter(|(chain_id, _)| simulated(chain_id));
+    let genesis: BTreeMap<u64, MemoryState> =
+        genesis.map(|(chain_id, state)| (*chain_id, state.clone())).collect();
+    let states = RollupStates::new(registry, genesis)?;
+    Ok(ReleaseChain::new(config.network_id, registry.clone(), states)?)
+}
+
+/// Changes of the rollups that final blocks announced after the last one that releases know of.
+fn unknown_changes(
+    store: &Store,
+    releases: &ReleaseChain,
+) -> Result<Vec<RegistryChange>, StoreError> {
+    let next = releases.schedule().next_number();
+    let changes = rollups::stored(store)?.into_iter().map(|(_, change)| change);
+    Ok(changes.filter(|change| change.number >= next).collect())
 }
 
 fn pool_config(config: &Config) -> PoolConfig {

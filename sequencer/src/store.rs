@@ -21,7 +21,7 @@ use redb::{
 };
 
 /// Version of the layout; a database of another version is refused.
-const LAYOUT: &[u8] = b"fairveil-3";
+const LAYOUT: &[u8] = b"fairveil-4";
 
 /// Page cache of the database, in bytes.
 const CACHE_BYTES: usize = 32 << 20;
@@ -65,10 +65,12 @@ pub enum Table {
     Events,
     /// Evidence of provable faults, by digest.
     Evidence,
+    /// Changes of the rollups that final blocks announced, by number.
+    Changes,
 }
 
 impl Table {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::Meta,
         Self::Bundles,
         Self::Archive,
@@ -87,6 +89,7 @@ impl Table {
         Self::Shares,
         Self::Events,
         Self::Evidence,
+        Self::Changes,
     ];
 
     const fn name(self) -> &'static str {
@@ -109,6 +112,7 @@ impl Table {
             Self::Shares => "shares",
             Self::Events => "events",
             Self::Evidence => "evidence",
+            Self::Changes => "changes",
         }
     }
 

@@ -37,12 +37,15 @@
 //! 13. **Execution**: what the rollups hold is what the released transactions make of their genesis,
 //!     by arithmetic, and a bundle with a known fate has it.
 //! 14. **Ledger**: what payers deposited is conserved, and the same everywhere.
+//! 15. **Changes of the rollups**: what final blocks announced holds from its height on, for what
+//!     releases hold and for what becomes of bundles.
 //!
 //! # Crashes
 //!
 //! A sequencer that loses power is gone at once with everything in memory. Of what its database
 //! had not synced a random subset survives; of what the consensus had not synced nothing does.
 
+mod changes;
 mod keys;
 mod member;
 mod oracle;
@@ -87,7 +90,8 @@ const SUITES: &[Suite] = &[
     },
     Suite {
         name: "rollups",
-        about: "2 to 8 executing rollups of mixed block times, failing legs, full blocks, power losses",
+        about: "2 to 8 executing rollups of mixed block times, failing legs, full blocks, rollups that pause, \
+                join and leave, power losses",
         kind: Kind::Rollups,
     },
     adversary("equivocator", "one sequencer signs two order logs", Behaviour::Equivocator),

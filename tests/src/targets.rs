@@ -24,6 +24,7 @@ mod opener;
 mod order;
 mod ordering;
 mod pool;
+mod registry;
 mod release;
 mod scene;
 #[cfg(feature = "engine")]
@@ -191,6 +192,13 @@ pub const TARGETS: &[Target] = &[
         "state machine: one member of a ceremony",
         ceremony::run,
         ceremony::seeds,
+    ),
+    target(
+        "registry",
+        "registry_change",
+        "changes of the rollups with their approvals, schedules",
+        registry::registry_change,
+        registry::registry_change_seeds,
     ),
     target(
         "release",

@@ -40,6 +40,7 @@ mutators! {
     bundle_message bundle stored_values texts pool
     order_evidence order_snapshot order
     definition ceremony_entry transcript keystore ceremony
+    registry_change
     opening_message fault_evidence release release_proof transaction opener adoption
     block chain_snapshot chain_state
     log_message known_logs

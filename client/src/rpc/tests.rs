@@ -59,9 +59,16 @@ fn every_method_is_documented_and_no_other() {
 fn every_field_is_documented() {
     let text = String::new;
     let member = MemberInfo { index: 1, name: text(), consensus_key: text(), connected: true };
-    let rollup = RollupInfo { chain_id: 1, name: text(), block_time_ms: Some(1), simulated: true };
+    let rollup = RollupInfo {
+        chain_id: 1,
+        name: text(),
+        block_time_ms: Some(1),
+        simulated: true,
+        paused: false,
+    };
+    let change = ChangeInfo { number: 1, at: 20, action: text(), chain_id: 1, name: Some(text()) };
     let committee = section("### `fairveil_committee()`");
-    for key in keys(&member).into_iter().chain(keys(&rollup)) {
+    for key in keys(&member).into_iter().chain(keys(&rollup)).chain(keys(&change)) {
         assert!(committee.contains(&format!("`{key}`")), "{key}");
     }
     let info = CommitteeInfo {
@@ -79,6 +86,8 @@ fn every_field_is_documented() {
         block_interval_ms: 1,
         members: vec![member],
         rollups: vec![rollup],
+        changes: vec![change],
+        next_change: 2,
     };
     assert_eq!(rows(committee), keys_in_order(&info, rows(committee)));
     let receipt = ReceiptInfo {
@@ -143,6 +152,8 @@ fn every_field_is_documented() {
         assert!(balance.contains(&format!("`{key}`")), "{key}");
     }
     documented(balance, BalanceInfo { payer: text(), balance: text(), height: 1, fees: vec![fee] });
+    let verdict = ChangeVerdict { change: text(), state: text(), height: 1 };
+    documented(section("### `fairveil_change_registry(change)`"), verdict);
     let limit = LimitInfo { code: text(), what: text(), value: 1, unit: text() };
     documented(section("### `fairveil_limits()`"), limit);
     let rejected = Rejected { code: text(), actual: text(), limit: text(), cure: text() };
@@ -181,6 +192,7 @@ fn every_error_and_code_is_documented() {
         code::NOT_RELEASED,
         code::NO_STATE,
         code::NO_ACCOUNTING,
+        code::REFUSED,
     ] {
         assert!(errors.contains(&format!("| {number} | ")), "{number}");
     }

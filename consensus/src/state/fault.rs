@@ -2,6 +2,8 @@
 
 use fairveil_crypto::{BundleId, ConsensusPublicKey, Digest, Height, KeyId, SequencerIndex};
 use fairveil_ordering as ordering;
+use fairveil_registry::change::ApprovalError;
+use fairveil_registry::schedule::ScheduleError;
 
 use crate::block::BlockError;
 use crate::equivocation::EquivocationError;
@@ -80,6 +82,15 @@ pub enum BlockFault {
     /// A proof against somebody who is convicted already.
     #[error("sequencer {0} is convicted already")]
     Convicted(SequencerIndex),
+    /// The approvals of a change of the rollups do not approve it.
+    #[error("a change of the rollups: {0}")]
+    Approval(#[from] ApprovalError),
+    /// A change of the rollups that can't be announced.
+    #[error("a change of the rollups: {0}")]
+    Schedule(#[from] ScheduleError),
+    /// A change of the rollups, where a proof of equivocation is asked for.
+    #[error("a change of the rollups is no proof of equivocation")]
+    NoProof,
     /// A ceremony's entry on the network's chain.
     #[error("a ceremony's entry on the network's chain")]
     Foreign,

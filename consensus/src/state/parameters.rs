@@ -2,6 +2,7 @@
 
 use fairveil_crypto::{ConsensusPublicKey, Digest, KeyId};
 use fairveil_ordering as ordering;
+use fairveil_registry::registry::{Registry, RegistryError};
 
 use crate::balances::{Accounting, AccountingError, Balances};
 use crate::block::BlockError;
@@ -26,6 +27,8 @@ pub struct Parameters {
     pub transcript: Digest,
     /// What bundles cost; none if nothing is charged.
     pub accounting: Option<Accounting>,
+    /// The rollups with which the network begins.
+    pub registry: Registry,
 }
 
 /// Why a chain can't begin.
@@ -45,6 +48,9 @@ pub enum ParametersError {
     /// The deposits and the fee contradict each other.
     #[error(transparent)]
     Accounting(#[from] AccountingError),
+    /// The rollups have no slots in common.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The first key is no key.
     #[error(transparent)]
     Block(#[from] BlockError),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use fairveil_crypto::encoding::{self, DecodeError};
 use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex};
 use fairveil_ordering as ordering;
+use fairveil_registry::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 
 use super::{ChainState, Checked, Pair, Parameters, ParametersError};
@@ -33,8 +34,8 @@ pub enum RestoreError {
     /// The order's part is no state.
     #[error(transparent)]
     Ordering(#[from] ordering::RestoreError),
-    /// The order stands at another height, or is of another network, epoch or committee.
-    #[error("the order's part is not of this chain's state")]
+    /// The order or the rollups stand at another height, or are of another network, epoch or committee.
+    #[error("a part is not of this chain's state")]
     Foreign,
     /// Pairs out of order or twice.
     #[error("consumed nonces are not strictly ascending")]
@@ -58,6 +59,7 @@ struct Snapshot {
     convicted: BTreeSet<SequencerIndex>,
     history: Digest,
     balances: Option<StoredBalances>,
+    schedule: Schedule,
 }
 
 impl ChainState {
@@ -74,6 +76,7 @@ impl ChainState {
             convicted: self.convicted.clone(),
             history: self.history,
             balances: self.balances.as_ref().map(Balances::store),
+            schedule: Schedule::clone(&self.schedule),
         })
     }
 
@@ -93,6 +96,8 @@ impl ChainState {
             || order.committee() != *committee
             || order.mode() != *mode
             || order.height() != snapshot.tip.height
+            || *snapshot.schedule.network_id() != id.network_id
+            || snapshot.schedule.height() != snapshot.tip.height
         {
             return Err(RestoreError::Foreign);
         }
@@ -118,6 +123,7 @@ impl ChainState {
             convicted: snapshot.convicted,
             history: snapshot.history,
             balances,
+            schedule: Arc::new(snapshot.schedule),
         })
     }
 }

@@ -6,10 +6,13 @@ use fairveil_crypto::{ConsensusSecret, Epoch, KeyId, NetworkId, View};
 use fairveil_ordering::{
     Committee, Equivocation, Evidence, FRESH_HEIGHTS, Fragment, LogHead, LogName, Mode, OrderLog,
 };
+use fairveil_registry::registry::{Registry, Rollup};
 
 use super::*;
 use crate::committee::CommitteeError;
 use crate::header::ChainId;
+
+mod rollups;
 
 const EPOCH: Epoch = Epoch::new(1);
 
@@ -35,6 +38,7 @@ fn parameters(n: u16, f: u16) -> (Vec<ConsensusSecret>, Parameters) {
         active_keys: vec![KeyId::from_bytes([9; 32])],
         transcript: Digest::from_bytes([5; 32]),
         accounting: None,
+        registry: Registry::new(vec![Rollup::recorder(901, "alpha")]).unwrap(),
     };
     (secrets, parameters)
 }

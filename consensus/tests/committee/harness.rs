@@ -29,6 +29,8 @@ use fairveil_crypto::{
     NetworkId, SequencerIndex,
 };
 use fairveil_ordering::{self as ordering, Evidence, Fragment, LogHead, LogName, Mode, OrderLog};
+use fairveil_registry::change::ApprovedChange;
+use fairveil_registry::registry::{Registry, Rollup};
 
 use crate::member::Member;
 
@@ -68,6 +70,7 @@ pub fn parameters(n: u16, f: u16) -> Parameters {
         active_keys: vec![key_id()],
         transcript: Digest::from_bytes([5; 32]),
         accounting: None,
+        registry: Registry::new(vec![Rollup::recorder(901, "alpha")]).expect("a registry"),
     }
 }
 
@@ -327,6 +330,10 @@ impl Host for TestHost {
             (inner.opened[self.member] >= height.get()).then(|| release_root(height))
         })
         .await
+    }
+
+    fn registry_changes(&self) -> Vec<ApprovedChange> {
+        Vec::new()
     }
 
     fn equivocations(&self) -> Vec<SystemEntry> {

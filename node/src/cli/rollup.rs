@@ -1,22 +1,12 @@
 //! `fairveil rollup`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
-/// Who is asked.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Asked {
-    /// A sequencer, as http://HOST:PORT; once per sequencer, or comma-separated.
-    #[arg(
-        long = "sequencer",
-        env = "FAIRVEIL_SEQUENCERS",
-        value_delimiter = ',',
-        value_name = "URL",
-        required = true
-    )]
-    pub(crate) sequencers: Vec<String>,
-}
+use super::Network;
 
-/// What the rollups of a network hold.
+/// What the rollups of a network hold, and how its committee changes them.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Rollup {
     /// An account of a simulated rollup, as the sequencers say.
@@ -37,4 +27,109 @@ pub(crate) enum Rollup {
         #[command(flatten)]
         asked: Asked,
     },
+    /// The rollups and the changes that are announced, as the sequencers say.
+    List {
+        #[command(flatten)]
+        asked: Asked,
+    },
+    /// Writes a change of the rollups, for a quorum of the members to approve.
+    #[command(subcommand)]
+    Propose(Propose),
+    /// Shows a change of the rollups and signs its digest with this member's consensus key.
+    Approve {
+        /// The change.
+        #[arg(long, value_name = "FILE")]
+        change: PathBuf,
+        /// The digest that the members read to each other; refused if the file has another.
+        #[arg(long)]
+        digest: String,
+        /// This member's keystore.
+        #[arg(long, value_name = "FILE")]
+        keystore: PathBuf,
+        /// File with the passphrase; else FAIRVEIL_PASSPHRASE.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+        /// Where to write the approval.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Gives a change with the approvals of a quorum to the sequencers.
+    Submit {
+        #[command(flatten)]
+        network: Network,
+        /// The change.
+        #[arg(long, value_name = "FILE")]
+        change: PathBuf,
+        /// A member's approval; once per member.
+        #[arg(long = "approval", value_name = "FILE", required = true)]
+        approvals: Vec<PathBuf>,
+    },
+}
+
+/// Who is asked.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Asked {
+    /// A sequencer, as http://HOST:PORT; once per sequencer, or comma-separated.
+    #[arg(
+        long = "sequencer",
+        env = "FAIRVEIL_SEQUENCERS",
+        value_delimiter = ',',
+        value_name = "URL",
+        required = true
+    )]
+    pub(crate) sequencers: Vec<String>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Propose {
+    /// A rollup joins.
+    Join {
+        /// The rollup as NAME:CHAIN_ID[,OPTION=VALUE...], options as for `keygen propose`; with block-time,
+        /// genesis-ms is needed.
+        #[arg(long, value_name = "NAME:CHAIN_ID")]
+        rollup: String,
+        #[command(flatten)]
+        proposal: Proposal,
+    },
+    /// Bundles that name a rollup fail, until it is resumed.
+    Pause {
+        /// The rollup.
+        #[arg(long, value_name = "CHAIN_ID")]
+        chain: u64,
+        #[command(flatten)]
+        proposal: Proposal,
+    },
+    /// A paused rollup takes bundles again.
+    Resume {
+        /// The rollup.
+        #[arg(long, value_name = "CHAIN_ID")]
+        chain: u64,
+        #[command(flatten)]
+        proposal: Proposal,
+    },
+    /// A rollup leaves, and its state with it.
+    Leave {
+        /// The rollup.
+        #[arg(long, value_name = "CHAIN_ID")]
+        chain: u64,
+        #[command(flatten)]
+        proposal: Proposal,
+    },
+}
+
+/// What every change says.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Proposal {
+    /// The first height at which it holds: at least 16 after the block that announces it.
+    #[arg(long, value_name = "HEIGHT")]
+    pub(crate) at: u64,
+    /// Its number: what `rollup list` calls the next one.
+    #[arg(long)]
+    pub(crate) number: u64,
+    /// The network id.
+    #[arg(long, env = "FAIRVEIL_NETWORK")]
+    pub(crate) network: String,
+    /// Where to write it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
 }

@@ -261,13 +261,13 @@ fn verify(path: &Path, network: Option<&str>, json: bool) -> Result<u8, CommandE
 }
 
 /// A member's keystore and how it is opened.
-struct Keys<'a> {
-    keystore: &'a Path,
-    password_file: Option<&'a Path>,
+pub(super) struct Keys<'a> {
+    pub(super) keystore: &'a Path,
+    pub(super) password_file: Option<&'a Path>,
 }
 
 impl Keys<'_> {
-    fn open(&self) -> Result<SequencerKeys, CommandError> {
+    pub(super) fn open(&self) -> Result<SequencerKeys, CommandError> {
         let bytes = disk::read_secret(self.keystore, keystore::MAX_BYTES)?;
         let passphrase = passphrase(self.password_file)?;
         keystore::open(&bytes, &passphrase)
@@ -288,7 +288,7 @@ fn read_definition(path: &Path) -> Result<Definition, CommandError> {
 }
 
 /// The digest that the members read to each other: the whole one, never its short form.
-fn check_digest(actual: &Digest, given: &str) -> Result<(), CommandError> {
+pub(super) fn check_digest(actual: &Digest, given: &str) -> Result<(), CommandError> {
     let expected: Digest = given.parse().map_err(|error| {
         CommandError::Usage(format!(
             "--digest {given}: {error}; give the whole digest, 0x and 64 hex digits, as the other \
@@ -304,7 +304,7 @@ fn check_digest(actual: &Digest, given: &str) -> Result<(), CommandError> {
     )))
 }
 
-fn pretty(value: &impl serde::Serialize) -> Result<Vec<u8>, CommandError> {
+pub(super) fn pretty(value: &impl serde::Serialize) -> Result<Vec<u8>, CommandError> {
     let mut text =
         serde_json::to_vec_pretty(value).map_err(|error| CommandError::Check(error.to_string()))?;
     text.push(b'\n');

@@ -1,10 +1,14 @@
-//! `fairveil rollup`: what the rollups of a network hold.
+//! `fairveil rollup`: what the rollups of a network hold, and how its committee changes them.
+
+mod change;
+mod list;
 
 use fairveil_client::rpc::AccountInfo;
 use serde_json::json;
 
 use super::{
     error::CommandError,
+    keygen::Keys,
     network::{self as reach, Said},
     revenue,
 };
@@ -17,6 +21,15 @@ pub(crate) fn run(args: &cli::Rollup, json: bool) -> Result<u8, CommandError> {
             account(&asked.sequencers, *chain, address, slots, json)
         }
         cli::Rollup::Revenue { asked } => revenue::run(&asked.sequencers, json),
+        cli::Rollup::List { asked } => list::run(&asked.sequencers, json),
+        cli::Rollup::Propose(propose) => change::propose(propose, json),
+        cli::Rollup::Approve { change, digest, keystore, password_file, out } => {
+            let keys = Keys { keystore, password_file: password_file.as_deref() };
+            change::approve(change, digest, &keys, out, json)
+        }
+        cli::Rollup::Submit { network, change, approvals } => {
+            change::submit(network, change, approvals, json)
+        }
     }
 }
 

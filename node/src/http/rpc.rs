@@ -14,10 +14,14 @@ use fairveil_client::rpc::{self, Failure, Request, Response, code};
 use fairveil_crypto::{BundleId, SequencerIndex};
 use fairveil_mempool::{Place as LogPlace, Policy, Receipt, Rejection};
 use fairveil_release::{
+    change::{Action, ApprovedChange, RegistryChange},
     states::{Address, Receipt as TransactionReceipt, U256},
     tree::{Outcome, ReleasedLeg},
 };
-use fairveil_sequencer::record::{BundleState, End, Event, LegEnd, Place};
+use fairveil_sequencer::{
+    record::{BundleState, End, Event, LegEnd, Place},
+    rollups::ChangeState,
+};
 use serde_json::Value;
 
 use super::Shared;
@@ -78,6 +82,7 @@ async fn call(
         "fairveil_status" => status(shared, id(&request.params[0])?).await,
         "fairveil_receipts" => receipts(shared, id(&request.params[0])?).await,
         "fairveil_release" => release(shared, id(&request.params[0])?).await,
+        "fairveil_change_registry" => change_registry(shared, &request.params).await,
         "fairveil_account" => account(shared, &request.params).await,
         "fairveil_revenue" => accounts::revenue(shared).await,
         "fairveil_balance" => accounts::balance(shared, &request.params[0]).await,
@@ -198,11 +203,13 @@ fn committee(shared: &Shared) -> rpc::CommitteeInfo {
             consensus_key: member.consensus.to_string(),
             connected: connected.get(position).copied().unwrap_or(false),
         });
-    let rollups = definition.proposal().rollups.iter().map(|rollup| rpc::RollupInfo {
+    let schedule = shared.handle.schedule();
+    let rollups = schedule.registry().rollups().iter().map(|rollup| rpc::RollupInfo {
         chain_id: rollup.chain_id,
         name: rollup.name.clone(),
         block_time_ms: rollup.blocks.map(|blocks| blocks.interval_ms),
         simulated: rollup.state.is_some(),
+        paused: rollup.paused,
     });
     rpc::CommitteeInfo {
         network_id: definition.network_id().to_string(),
@@ -219,7 +226,43 @@ fn committee(shared: &Shared) -> rpc::CommitteeInfo {
         block_interval_ms: overview.block_interval_ms,
         members: members.collect(),
         rollups: rollups.collect(),
+        changes: schedule.pending().map(change_info).collect(),
+        next_change: schedule.next_number(),
     }
+}
+
+fn change_info(change: &RegistryChange) -> rpc::ChangeInfo {
+    let name = match &change.action {
+        Action::Join(rollup) => Some(rollup.name.clone()),
+        Action::Pause { .. } | Action::Resume { .. } | Action::Leave { .. } => None,
+    };
+    rpc::ChangeInfo {
+        number: change.number,
+        at: change.at.get(),
+        action: change.action.name().to_owned(),
+        chain_id: change.action.chain_id(),
+        name,
+    }
+}
+
+/// Takes an approved change of the rollups.
+async fn change_registry(shared: &Arc<Shared>, params: &[Value]) -> Result<Value, Failure> {
+    let text = params[0].as_str().and_then(|text| text.strip_prefix("0x"));
+    let bytes = text.and_then(|text| alloy_primitives::hex::decode(text).ok());
+    let bytes = bytes.ok_or_else(|| failure(code::PARAMS, "change must be 0x and hex"))?;
+    let change = ApprovedChange::decode(&bytes).map_err(|error| {
+        failure(code::PARAMS, &format!("change is no approved change: {error}"))
+    })?;
+    let digest = change.change.digest();
+    let verdict = shared.handle.change_registry(change).await;
+    let verdict = verdict.map_err(|error| failure(code::INTERNAL, &error.to_string()))?;
+    let state = match verdict {
+        Ok(ChangeState::Waits) => "waits",
+        Ok(ChangeState::Announced) => "announced",
+        Err(refused) => return Err(failure(code::REFUSED, &refused.to_string())),
+    };
+    let height = shared.handle.overview().height;
+    Ok(value(&rpc::ChangeVerdict { change: digest.to_string(), state: state.to_owned(), height }))
 }
 
 fn limits(shared: &Shared) -> Vec<rpc::LimitInfo> {

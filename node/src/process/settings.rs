@@ -1,9 +1,10 @@
 //! What a node is set to: values of its configuration in the types that take them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     net::{SocketAddr, ToSocketAddrs as _},
     ops::RangeInclusive,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -74,7 +75,8 @@ pub(super) fn threads(config: &Config, key: &'static str) -> Result<usize, NodeE
     Ok(usize::try_from(threads).unwrap_or(1))
 }
 
-/// The genesis states of the rollups that are simulated, from their folder.
+/// The genesis states of the rollups that are simulated, and of all others whose documents are in
+/// the folder too: rollups that may join.
 pub(super) fn genesis(
     config: &Config,
     registry: &Registry,
@@ -86,14 +88,44 @@ pub(super) fn genesis(
         let folder = config.path("genesis").ok_or_else(|| {
             refused(format!("rollup {chain_id} ({name}) is simulated: set `genesis` to the folder with {chain_id}.json"))
         })?;
-        let path = genesis_file(&folder, *chain_id);
-        let document =
-            disk::read(&path, MAX_GENESIS_BYTES).map_err(|error| refused(error.to_string()))?;
-        let state = parse_genesis(&document)
-            .map_err(|error| refused(format!("{}: {error}", path.display())))?;
-        states.insert(*chain_id, state);
+        states.insert(*chain_id, genesis_state(&genesis_file(&folder, *chain_id))?);
+    }
+    let Some(folder) = config.path("genesis") else { return Ok(states) };
+    for path in genesis_files(&folder)? {
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        let Some(chain_id) = stem.and_then(|stem| stem.parse().ok()) else { continue };
+        if let Entry::Vacant(entry) = states.entry(chain_id) {
+            entry.insert(genesis_state(&path)?);
+        }
     }
     Ok(states)
+}
+
+fn genesis_state(path: &Path) -> Result<MemoryState, NodeError> {
+    let refused = |why: String| NodeError::Start { what: "genesis", why };
+    let document =
+        disk::read(path, MAX_GENESIS_BYTES).map_err(|error| refused(error.to_string()))?;
+    parse_genesis(&document).map_err(|error| refused(format!("{}: {error}", path.display())))
+}
+
+/// The genesis documents of a folder; none if there is no such folder.
+fn genesis_files(folder: &Path) -> Result<Vec<PathBuf>, NodeError> {
+    let refused = |error: std::io::Error| NodeError::Start {
+        what: "genesis",
+        why: format!("{}: {error}", folder.display()),
+    };
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(refused)? {
+        let path = entry.map_err(refused)?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// What bundles cost, with the deposits from their document: exactly those that the definition names.

@@ -47,13 +47,14 @@ pub(crate) fn signal(pid: u32, signal: &str) {
     assert!(sent.unwrap().success(), "kill -{signal} {pid}");
 }
 
-/// Whether a process still runs: a child that ended and was not waited for does not, once its last
-/// thread is gone. Until then it may still hold its files.
+/// Whether any thread of a process still runs, and so may hold its files: a child that ended and was
+/// not waited for has none.
 pub(crate) fn runs(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit(')').next().unwrap_or_default();
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
-    !state.trim().is_empty() && (!state.contains(" Z ") || threads > 1)
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads.flatten().any(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| !rest.trim().is_empty() && !rest.contains(" Z "))
+    })
 }
 
 /// One sequencer of the network, as `dev --json` describes it.

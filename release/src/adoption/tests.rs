@@ -28,7 +28,11 @@ fn index(index: u16) -> SequencerIndex {
 }
 
 fn adoption() -> Adoption {
-    Adoption::new(vec![index(2), index(3), index(5)], registry())
+    Adoption::new(vec![index(2), index(3), index(5)])
+}
+
+fn wanted(height: Height, root: Digest) -> Input {
+    Input::Wanted { height, root, registry: Arc::new(registry()) }
 }
 
 fn asked(outputs: &[Output]) -> (SequencerIndex, u32) {
@@ -59,7 +63,7 @@ fn fetch(adoption: &mut Adoption, mut outputs: Vec<Output>, bytes: &[u8]) -> Vec
 fn a_release_arrives_in_parts_and_is_the_certified_one_invariant_1() {
     let (mut adoption, release) = (adoption(), release());
     let root = release.header.root();
-    let outputs = adoption.handle(0, Input::Wanted { height: HEIGHT, root });
+    let outputs = adoption.handle(0, wanted(HEIGHT, root));
     assert!(adoption.wants(HEIGHT));
     let outputs = fetch(&mut adoption, outputs, &release.encode());
     assert_eq!(outputs, vec![Output::Whole { release: Box::new(release), root }]);
@@ -78,7 +82,7 @@ fn another_release_is_refused_and_the_next_peer_asked_invariant_1() {
         other.header.time_ms += 1;
         other
     };
-    let mut outputs = adoption.handle(0, Input::Wanted { height: HEIGHT, root });
+    let mut outputs = adoption.handle(0, wanted(HEIGHT, root));
     let (first, _) = asked(&outputs);
     for (refused, wrong) in [(1, forged), (2, other_root)] {
         let bytes = wrong.encode();
@@ -102,7 +106,7 @@ fn parts_that_were_not_asked_for_are_ignored_invariant_2() {
     let (root, bytes) = (release.header.root(), release.encode());
     let part = |number| ReleasePart::of(HEIGHT, &bytes, number).unwrap();
     assert_eq!(adoption.handle(0, answer(index(2), part(0))), vec![]);
-    let outputs = adoption.handle(0, Input::Wanted { height: HEIGHT, root });
+    let outputs = adoption.handle(0, wanted(HEIGHT, root));
     let (to, _) = asked(&outputs);
     let other = if to == index(2) { index(3) } else { index(2) };
     for unasked in [answer(other, part(0)), answer(to, part(1)), answer(to, part(2))] {
@@ -126,7 +130,7 @@ fn parts_that_were_not_asked_for_are_ignored_invariant_2() {
 fn parts_that_contradict_each_other_begin_anew_invariant_2() {
     let (mut adoption, release) = (adoption(), release());
     let (root, bytes) = (release.header.root(), release.encode());
-    let outputs = adoption.handle(0, Input::Wanted { height: HEIGHT, root });
+    let outputs = adoption.handle(0, wanted(HEIGHT, root));
     let (to, _) = asked(&outputs);
     let part = |number| ReleasePart::of(HEIGHT, &bytes, number).unwrap();
     assert_eq!(asked(&adoption.handle(0, answer(to, part(0)))), (to, 1));
@@ -140,7 +144,7 @@ fn parts_that_contradict_each_other_begin_anew_invariant_2() {
 fn silent_and_empty_peers_cost_time_alone_invariant_3() {
     let (mut adoption, release) = (adoption(), release());
     let root = release.header.root();
-    let outputs = adoption.handle(10, Input::Wanted { height: HEIGHT, root });
+    let outputs = adoption.handle(10, wanted(HEIGHT, root));
     let (first, _) = asked(&outputs);
     assert_eq!(adoption.wake_at(), Some(10 + ASK_AGAIN_MS));
     assert_eq!(adoption.handle(10 + ASK_AGAIN_MS - 1, Input::Wake), vec![]);
@@ -160,9 +164,9 @@ fn heights_are_bounded_invariant_2() {
     let root = Digest::from_bytes([1; 32]);
     for height in 1..=MAX_WANTED as u64 {
         assert!(adoption.has_room());
-        let outputs = adoption.handle(0, Input::Wanted { height: Height::new(height), root });
+        let outputs = adoption.handle(0, wanted(Height::new(height), root));
         assert_eq!(outputs.len(), 1);
     }
     assert!(!adoption.has_room());
-    assert_eq!(adoption.handle(0, Input::Wanted { height: Height::new(99), root }), vec![]);
+    assert_eq!(adoption.handle(0, wanted(Height::new(99), root)), vec![]);
 }

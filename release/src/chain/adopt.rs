@@ -1,13 +1,16 @@
 //! Taking over another sequencer's certified release.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use fairveil_crypto::{BundleId, Digest};
 use fairveil_execution::outcome::LegReceipts;
 use fairveil_execution::simulator::Finished;
 
-use super::{ChainError, ReleaseChain, Released, ended};
+use super::{ChainError, ReleaseChain, Released, Turn, ended};
+use crate::registry::Registry;
 use crate::release::Release;
+use crate::states::RollupStates;
 use crate::tree::Outcome;
 use crate::validity::ValidBundle;
 
@@ -18,7 +21,9 @@ impl ReleaseChain {
     /// is refused, nothing is changed.
     pub fn adopt(&mut self, release: Release, certified: &Digest) -> Result<Released, ChainError> {
         self.check_header(&release, certified)?;
-        let tree = release.check(&self.registry)?;
+        let turn = self.turn()?;
+        let registry = Arc::clone(turn.schedule.registry());
+        let tree = release.check(&registry)?;
         let ended = ended(&release);
         for leaf in release.leaves.iter().take(ended.len()) {
             let waits = self.waiting.get(&leaf.position).is_some_and(|one| one.id == leaf.id);
@@ -26,21 +31,23 @@ impl ReleaseChain {
                 return Err(ChainError::NotWaiting { id: leaf.id });
             }
         }
-        let forged = release.waiting.iter().find(|one| !one.bundle.is_genuine(&self.registry));
+        let forged = release.waiting.iter().find(|one| !one.bundle.is_genuine(&registry));
         if let Some(forged) = forged {
             return Err(ChainError::Forged { id: forged.id });
         }
-        let (finished, receipts) = self.simulate_again(&release)?;
-        let (actual, expected) = (self.states.digest_after(&finished), release.header.state_digest);
+        let (finished, receipts) = simulate_again(&registry, &turn.states, &release)?;
+        let (actual, expected) = (turn.states.digest_after(&finished), release.header.state_digest);
         if actual != expected {
             return Err(ChainError::States { actual, expected });
         }
+        let Turn { schedule, states, moved } = turn;
+        (self.schedule, self.states) = (schedule, states);
         self.states.apply(&finished);
         ended.iter().for_each(|position| drop(self.waiting.remove(position)));
         // They had room where the release was cut, with the same bundles waiting.
         release.waiting.iter().for_each(|waiting| self.waiting.insert(waiting.clone()));
         self.advance(&release.header);
-        Ok(Released { release, tree, ended, finished, receipts })
+        Ok(Released { release, tree, ended, moved, finished, receipts })
     }
 
     fn check_header(&self, release: &Release, certified: &Digest) -> Result<(), ChainError> {
@@ -63,37 +70,41 @@ impl ReleaseChain {
             _ => Ok(()),
         }
     }
+}
 
-    /// What the released bundles do to the states here.
-    fn simulate_again(&self, release: &Release) -> Result<Simulated, ChainError> {
-        let simulation = self.states.simulation(&self.registry);
-        let Some(mut simulation) = simulation.filter(|_| release.header.slot.is_some()) else {
-            return Ok(Simulated::default());
-        };
-        // The leaves of a rollup are in the order of its batch: the release was checked.
-        let batches = release.batches.iter();
-        let mut batches: BTreeMap<u64, _> =
-            batches.map(|batch| (batch.chain_id, batch.bundles())).collect();
-        let mut receipts = BTreeMap::new();
-        for leaf in &release.leaves {
-            let Outcome::Released { policy, legs: released } = &leaf.outcome else { continue };
-            let id = leaf.id;
-            let (mut legs, mut blocks) = (Vec::new(), Vec::new());
-            for leg in released {
-                let next = batches.get_mut(&leg.chain_id).and_then(Iterator::next);
-                let transactions = next.and_then(|(block, range)| block.leg(range));
-                legs.push((leg.chain_id, transactions.unwrap_or_default().to_vec()));
-                blocks.push(leg.block);
-            }
-            let bundle = ValidBundle::judge(&self.registry, *policy, legs);
-            let simulated = bundle.and_then(|bundle| simulation.simulate(&bundle, &blocks));
-            let simulated = simulated.map_err(|failed| ChainError::Dropped { id, failed })?;
-            if !simulated.is_empty() {
-                receipts.insert(id, simulated);
-            }
+/// What the released bundles do to these states.
+fn simulate_again(
+    registry: &Registry,
+    states: &RollupStates,
+    release: &Release,
+) -> Result<Simulated, ChainError> {
+    let simulation = states.simulation(registry);
+    let Some(mut simulation) = simulation.filter(|_| release.header.slot.is_some()) else {
+        return Ok(Simulated::default());
+    };
+    // The leaves of a rollup are in the order of its batch: the release was checked.
+    let batches = release.batches.iter();
+    let mut batches: BTreeMap<u64, _> =
+        batches.map(|batch| (batch.chain_id, batch.bundles())).collect();
+    let mut receipts = BTreeMap::new();
+    for leaf in &release.leaves {
+        let Outcome::Released { policy, legs: released } = &leaf.outcome else { continue };
+        let id = leaf.id;
+        let (mut legs, mut blocks) = (Vec::new(), Vec::new());
+        for leg in released {
+            let next = batches.get_mut(&leg.chain_id).and_then(Iterator::next);
+            let transactions = next.and_then(|(block, range)| block.leg(range));
+            legs.push((leg.chain_id, transactions.unwrap_or_default().to_vec()));
+            blocks.push(leg.block);
         }
-        let finished = simulation.finish();
-        let finished = finished.map_err(|chain_id| ChainError::Unreadable { chain_id })?;
-        Ok((finished, receipts))
+        let bundle = ValidBundle::judge(registry, *policy, legs);
+        let simulated = bundle.and_then(|bundle| simulation.simulate(&bundle, &blocks));
+        let simulated = simulated.map_err(|failed| ChainError::Dropped { id, failed })?;
+        if !simulated.is_empty() {
+            receipts.insert(id, simulated);
+        }
     }
+    let finished = simulation.finish();
+    let finished = finished.map_err(|chain_id| ChainError::Unreadable { chain_id })?;
+    Ok((finished, receipts))
 }

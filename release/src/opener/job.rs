@@ -267,6 +267,11 @@ impl Worked {
 }
 
 impl OpenedOrder {
+    /// The height that was opened: judging it takes the registry of that height.
+    pub fn height(&self) -> Height {
+        self.batch.order().height()
+    }
+
     pub(super) fn new(batch: FinalBatch, outcomes: Vec<Outcome>) -> Self {
         Self { batch, outcomes }
     }

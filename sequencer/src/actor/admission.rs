@@ -42,6 +42,11 @@ where
                 self.count("submissions", 1);
                 self.admit(Input::Submitted { request, address, addressed, bytes: sealed })
             }
+            Call::ChangeRegistry { change, reply } => {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.submitted_change(*change));
+                Ok(())
+            }
             Call::Pending { id, reply } => {
                 // Whoever asked may have gone.
                 let _ = reply.send(self.pending_state(&id));

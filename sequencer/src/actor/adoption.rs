@@ -67,7 +67,8 @@ where
         let mut outputs = Vec::new();
         for height in self.openings.overdue(now_ms) {
             if let Some(root) = self.stored_certified_root(height)? {
-                let wanted = Input::Wanted { height, root };
+                let registry = self.rollups.at(height);
+                let wanted = Input::Wanted { height, root, registry };
                 outputs.extend(self.openings.adoption.handle(now_ms, wanted));
             }
         }

@@ -53,6 +53,7 @@ where
         let order = self.verified(&certificate)?;
         self.certify_releases(&block, &certificate, &output)?;
         self.chain = executed.state;
+        self.announced(height, &output.announced)?;
         for write in chain_writes(&self.chain, &block, &mut self.snapshot) {
             self.outbox.write(write);
         }
@@ -184,7 +185,9 @@ where
             .collect();
         let convicted = self.chain.convicted();
         let oldest = self.chain.released().saturating_sub(KEPT_ROOTS);
+        let chain = &self.chain;
         self.shared.change(|contents| {
+            contents.changes.retain(|_, change| chain.announces(change).is_ok());
             contents.logs.commit(|sequencer: SequencerIndex| ordering.committed(sequencer));
             contents.full = full;
             contents.proofs.retain(|(culprit, _)| !convicted.contains(culprit));

@@ -10,7 +10,7 @@ use fairveil_crypto::{
 };
 use fairveil_mempool::pool::Input as PoolInput;
 use fairveil_release::{
-    chain::{Released, Summary},
+    chain::{ChainError, Released, Summary},
     message::OpeningMessage,
     opener::{FinalBatch, Input, MAX_SHARE_MESSAGE_BYTES, Output, ShareMessage},
     tree::Outcome,
@@ -131,8 +131,10 @@ where
             }
             OpeningDone::Cut(done) => {
                 let cut = self.openings.cut(*done);
-                let (source, released, summary) =
-                    cut.map_err(|error| StopReason::Inconsistent(error.to_string()))?;
+                let (source, released, summary) = cut.map_err(|error| match error {
+                    ChainError::Genesis { height, why } => StopReason::Genesis { height, why },
+                    error => StopReason::Inconsistent(error.to_string()),
+                })?;
                 if source == Source::Adopted {
                     self.count("adopted_releases", 1);
                 }

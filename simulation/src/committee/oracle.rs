@@ -4,6 +4,7 @@
 //! evidence are read from the databases; receipts are the traders'; votes and shares are the
 //! wire's. The rules are those of [`crate::committee`], by number.
 
+mod changes;
 mod execution;
 mod order;
 mod release;
@@ -16,6 +17,7 @@ use fairveil_crypto::certificate::{BlockHeader, Emission, OrderCertificate, Plac
 use fairveil_crypto::encoding::decode;
 use fairveil_crypto::{BlockDigest, BundleId, SequencerIndex};
 use fairveil_mempool::pool::LogEntry;
+use fairveil_release::change::RegistryChange;
 use fairveil_release::evidence::Evidence as Proof;
 use fairveil_release::ledger::Accounts;
 use fairveil_release::release::Release;
@@ -24,6 +26,7 @@ use fairveil_sequencer::store::{Store, Table};
 use fairveil_sequencer::{Behaviour, Overview};
 
 use super::Report;
+use super::changes::History;
 use super::keys::{EPOCH, Keys};
 use super::plan::{Kind, Plan};
 use super::rollups::Fate;
@@ -44,6 +47,8 @@ pub(super) struct Evidence<'a> {
     pub(super) stops: Vec<String>,
     pub(super) trace: Vec<(usize, Sent)>,
     pub(super) submissions: Vec<Submission>,
+    /// Changes of the rollups that final blocks announced.
+    pub(super) changes: Vec<RegistryChange>,
     pub(super) stores: Vec<Option<Store>>,
     /// Where the fees stand at each sequencer.
     pub(super) accounts: Vec<Option<Accounts>>,
@@ -70,6 +75,8 @@ pub(super) struct Spot {
 /// One chain that all honest sequencers agree on, and everything that is judged by it.
 pub(super) struct Case<'a> {
     given: &'a Evidence<'a>,
+    /// The rollups of every height.
+    history: History,
     /// Honest views.
     honest: Vec<View>,
     /// The adversary's.
@@ -95,6 +102,7 @@ pub(super) fn judge(given: &Evidence<'_>) -> Report {
     case.fairness();
     case.releases();
     case.execution();
+    case.changes();
     case.shares();
     case.blame();
     case.liveness();
@@ -125,6 +133,7 @@ impl<'a> Case<'a> {
         let longest = honest.iter().max_by_key(|view| view.blocks.len());
         let mut case = Self {
             given,
+            history: History::new(given.plan.rollups.registry.clone(), given.changes.clone()),
             common,
             headers: BTreeMap::new(),
             emissions: BTreeMap::new(),
@@ -224,7 +233,12 @@ impl<'a> Case<'a> {
             let outcome = self.outcomes.get(&submission.id).map(|(_, outcome)| outcome);
             let gone =
                 !self.spots.contains_key(&submission.id) && self.common > submission.expires_at;
-            match (submission.purpose, outcome) {
+            // What its rollups are comes before what is in it.
+            let purpose = match (submission.purpose, self.refused(submission)) {
+                (Purpose::Known(_), Some(code)) => Purpose::Known(Fate::Failed(code)),
+                (purpose, _) => purpose,
+            };
+            match (purpose, outcome) {
                 (Purpose::Honest, Some(Outcome::Released { .. })) => {}
                 (Purpose::Hostile, Some(_)) => {}
                 (Purpose::Known(Fate::Released), Some(Outcome::Released { .. })) => {}

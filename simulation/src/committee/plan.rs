@@ -9,6 +9,7 @@ use fairveil_sequencer::Behaviour;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 
+use super::changes::{self, Change};
 use super::rollups::Rollups;
 
 /// What a suite is about.
@@ -81,6 +82,8 @@ pub(crate) struct Plan {
     pub(crate) outages: Vec<Outage>,
     pub(crate) orders: Vec<Order>,
     pub(crate) rollups: Rollups,
+    /// Changes of the rollups.
+    pub(crate) changes: Vec<Change>,
     pub(crate) limits: Limits,
     /// Heights for which own shares are kept.
     pub(crate) kept_share_heights: u64,
@@ -119,7 +122,23 @@ impl Plan {
         let orders = orders(kind, n, f, &mut rng);
         let links = links(kind, &mut rng);
         let rollups = Rollups::new(kind, seed, orders.len());
-        Self { kind, n, f, links, adversary, outages, orders, rollups, limits, kept_share_heights }
+        let changes = match kind {
+            Kind::Rollups => changes::changes(&rollups, &mut stream(seed, 6)),
+            _ => Vec::new(),
+        };
+        Self {
+            kind,
+            n,
+            f,
+            links,
+            adversary,
+            outages,
+            orders,
+            rollups,
+            changes,
+            limits,
+            kept_share_heights,
+        }
     }
 
     /// Positions of the members that follow the protocol.
@@ -141,6 +160,8 @@ const ORDERS: usize = 12;
 const BURST: usize = 3;
 /// When the last of them is sealed, at the latest.
 const ORDERS_UNTIL_MS: u64 = 2_500;
+/// The same in suite `rollups`: some before and some after the rollups have changed.
+const ROLLUPS_UNTIL_MS: u64 = 5_500;
 /// When the first is sealed, at the earliest.
 const ORDERS_FROM_MS: u64 = 300;
 
@@ -200,6 +221,7 @@ fn long_outage(members: usize, rng: &mut ChaCha20Rng) -> Outage {
 }
 
 fn orders(kind: Kind, n: u16, f: u16, rng: &mut ChaCha20Rng) -> Vec<Order> {
+    let until = if kind == Kind::Rollups { ROLLUPS_UNTIL_MS } else { ORDERS_UNTIL_MS };
     let from = if kind == Kind::Splitter { ORDERS_UNTIL_MS } else { ORDERS_FROM_MS };
     let count = match kind {
         Kind::Splitter => ORDERS / 2,
@@ -211,7 +233,7 @@ fn orders(kind: Kind, n: u16, f: u16, rng: &mut ChaCha20Rng) -> Vec<Order> {
     let mut orders: Vec<Order> = (0..count)
         .map(|number| {
             if !bursts || number % BURST == 0 {
-                burst = rng.random_range(from..from + ORDERS_UNTIL_MS);
+                burst = rng.random_range(from..from + until);
             }
             Order { at: Duration::from_millis(burst), to: addressees(n, f, rng) }
         })

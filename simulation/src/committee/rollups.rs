@@ -35,6 +35,8 @@ pub(crate) const BASE_FEE: u64 = 7;
 pub(crate) const FUNDS: u64 = 1 << 50;
 
 const FIRST_CHAIN: u64 = 901;
+/// The most rollups with which a network begins.
+const MAX_COUNT: u64 = 8;
 const RECORDERS: [u64; 3] = [901, 902, 903];
 const INTERVALS_MS: [u64; 4] = [250, 500, 1_000, 2_000];
 /// Gas of a block: room for three to twelve transactions.
@@ -51,6 +53,8 @@ const MAX_LEGS: usize = 4;
 #[derive(Clone, Debug)]
 pub(crate) struct Rollups {
     pub(crate) registry: Registry,
+    /// Rollups that may join.
+    pub(crate) joins: Vec<Rollup>,
     pub(crate) genesis: BTreeMap<u64, MemoryState>,
     pub(crate) accounting: Option<Accounting>,
 }
@@ -78,13 +82,14 @@ impl Rollups {
         if kind != Kind::Rollups {
             let rollup = |id| Rollup::recorder(id, &format!("rollup-{id}"));
             let registry = Registry::new(RECORDERS.map(rollup).to_vec()).expect("three rollups");
-            return Self { registry, genesis: BTreeMap::new(), accounting: None };
+            let (joins, genesis) = (Vec::new(), BTreeMap::new());
+            return Self { registry, joins, genesis, accounting: None };
         }
         let mut rng = stream(seed, 5);
         let genesis = genesis((0..bundles as u64).map(|number| address(&secret(seed, number))));
         let state = Some(EmbeddedState { genesis: genesis.digest(), base_fee: BASE_FEE });
-        let count = rng.random_range(2..=8);
-        let rollups = (FIRST_CHAIN..FIRST_CHAIN + count).map(|chain_id| Rollup {
+        let count = rng.random_range(2..=MAX_COUNT);
+        let mut rollup = |chain_id| Rollup {
             blocks: Some(BlockTimes {
                 genesis_ms: 0,
                 interval_ms: *INTERVALS_MS.choose(&mut rng).expect("four"),
@@ -92,17 +97,21 @@ impl Rollups {
             gas_limit: rng.random_range(BLOCK_GAS),
             state,
             ..Rollup::recorder(chain_id, &format!("rollup-{chain_id}"))
-        });
-        let registry = Registry::new(rollups.collect()).expect("2 to 8 rollups that meet");
-        let ids = registry.chain_ids();
+        };
+        let rollups = (FIRST_CHAIN..FIRST_CHAIN + count).map(&mut rollup).collect();
+        let registry = Registry::new(rollups).expect("2 to 8 rollups that meet");
+        // Its blocks fit the slots if it makes them as often as one of the others.
+        let blocks = registry.rollups()[0].blocks;
+        let joins = vec![Rollup { blocks, ..rollup(FIRST_CHAIN + MAX_COUNT) }];
+        let ids = registry.chain_ids().into_iter().chain([FIRST_CHAIN + MAX_COUNT]);
         let payers = (0..bundles as u64).map(|number| (payer(seed, number).payer(), DEPOSIT));
         let accounting = Accounting {
             deposits: Arc::new(payers.collect()),
             fee_per_byte: FEE_PER_BYTE,
             rollup_share_percent: ROLLUP_SHARE_PERCENT,
         };
-        let genesis = ids.into_iter().map(|id| (id, genesis.clone())).collect();
-        Self { registry, genesis, accounting: Some(accounting) }
+        let genesis = ids.map(|id| (id, genesis.clone())).collect();
+        Self { registry, joins, genesis, accounting: Some(accounting) }
     }
 }
 
@@ -129,11 +138,10 @@ pub(crate) fn address(secret: &SecretKey) -> Address {
 /// A bundle over some of the rollups, one in three with a flaw in one of its transactions; and what
 /// must become of it.
 pub(crate) fn bundle(
-    registry: &Registry,
+    mut chains: Vec<u64>,
     secret: &SecretKey,
     rng: &mut ChaCha20Rng,
 ) -> (Bundle, Fate) {
-    let mut chains = registry.chain_ids();
     chains.shuffle(rng);
     chains.truncate(rng.random_range(1..=chains.len().min(MAX_LEGS)));
     chains.sort_unstable();

@@ -10,10 +10,12 @@ use commonware_utils::NZUsize;
 use fairveil_consensus::committee::public_key;
 use fairveil_crypto::BundleId;
 use fairveil_mempool::Bundle;
+use fairveil_release::change::RegistryChange;
 use rand::Rng;
 use rand_chacha::ChaCha20Rng;
 
 use super::Report;
+use super::changes::{Change, Operators};
 use super::keys::Keys;
 use super::member::{Member, Stop, World};
 use super::oracle::{self, Evidence};
@@ -42,6 +44,8 @@ struct Scene {
     rng: ChaCha20Rng,
     started: SystemTime,
     outages: Vec<Outage>,
+    /// Changes of the rollups that final blocks announced.
+    announced: Arc<Mutex<Vec<RegistryChange>>>,
     /// Members without power, and when it comes back.
     dark: BTreeMap<usize, SystemTime>,
     /// Members whose sequencer stopped by itself for another reason than its disk.
@@ -121,6 +125,7 @@ impl Scene {
             rng,
             started,
             outages,
+            announced: Arc::default(),
             dark: BTreeMap::new(),
             stops: Vec::new(),
             crashes: 0,
@@ -188,6 +193,11 @@ impl Scene {
                 market.trade(Arc::new(context), wish, own).await;
             });
         }
+        let changes = self.world.plan.changes.clone();
+        let operators =
+            Operators::new(&self.world.keys, self.market.clone(), Arc::clone(&self.announced));
+        self.market.begins();
+        context.child("operators").spawn(move |context| operators.work(context, changes));
         if self.world.plan.kind == Kind::Splitter {
             splitter::begin(context, &self.market, &self.world.plan, seed);
         }
@@ -199,7 +209,9 @@ impl Scene {
         if self.world.plan.kind != Kind::Rollups {
             return (ordinary(&registry.chain_ids(), rng), Purpose::Honest);
         }
-        let (bundle, fate) = rollups::bundle(registry, &rollups::secret(seed, number), rng);
+        let joins = self.world.plan.changes.iter().filter_map(Change::joins);
+        let chains = registry.chain_ids().into_iter().chain(joins).collect();
+        let (bundle, fate) = rollups::bundle(chains, &rollups::secret(seed, number), rng);
         (bundle, Purpose::Known(fate))
     }
 
@@ -280,7 +292,7 @@ impl Scene {
         let all_ended = admitted.into_iter().all(|submission| {
             honest.iter().all(|member| ended(member, submission.id, submission.expires_at))
         });
-        all_ended && self.is_caught_up(&honest)
+        all_ended && self.is_caught_up(&honest) && self.is_settled(&honest)
     }
 
     /// Whether all honest members are near one tip and have released it.
@@ -293,6 +305,13 @@ impl Scene {
         let tip = overviews.iter().map(|overview| overview.height).max().unwrap_or(0);
         overviews.len() == honest.len()
             && overviews.iter().all(|overview| overview.height + 2 >= tip && overview.height > 0)
+    }
+
+    /// Whether all announced changes hold in what every honest member has released.
+    fn is_settled(&self, honest: &[usize]) -> bool {
+        let live = honest.iter().filter_map(|member| self.members[*member].live.as_ref());
+        let released = live.map(|live| live.handle.overview().released).min().unwrap_or(0);
+        lock(&self.announced).iter().all(|change| change.at.get() <= released)
     }
 
     /// Everything that the oracle judges from.
@@ -308,6 +327,7 @@ impl Scene {
                 .collect(),
             trace: self.world.trace.taken(),
             submissions: self.market.submissions(),
+            changes: lock(&self.announced).clone(),
             stores: self
                 .members
                 .iter()

@@ -70,7 +70,7 @@ pub(crate) struct Market {
     pub(crate) key: CommitteeKey,
     pub(crate) handles: Handles,
     submissions: Arc<Mutex<Vec<Submission>>>,
-    /// Submissions that still wait for an answer.
+    /// Submissions and changes that still wait for an answer.
     open: Arc<Mutex<usize>>,
 }
 
@@ -101,9 +101,14 @@ impl Market {
         *lock(&self.open) == 0
     }
 
-    /// Registers that a trader begins.
+    /// Registers that a trader or an operator begins.
     pub(crate) fn begins(&self) {
         *lock(&self.open) += 1;
+    }
+
+    /// Registers that one ended that began.
+    pub(crate) fn ends(&self) {
+        *lock(&self.open) -= 1;
     }
 
     /// The highest final height that any running sequencer has committed.
@@ -168,7 +173,7 @@ impl Market {
             }
         });
         futures::future::join_all(sends).await;
-        *lock(&self.open) -= 1;
+        self.ends();
     }
 
     /// Sends the same bytes until the sequencer answers.

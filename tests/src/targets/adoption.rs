@@ -1,7 +1,7 @@
 //! Taking over certified releases, driven by bytes: parts of the right release and of others, from
 //! the asked peer and from others, in any order.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use fairveil_crypto::{Digest, Height, SequencerIndex};
 use fairveil_mempool::Leg;
@@ -48,7 +48,7 @@ struct Run {
 }
 
 pub(super) fn run(bytes: &[u8]) -> Verdict {
-    let adoption = Adoption::new(PEERS.to_vec(), WORLD.registry.clone());
+    let adoption = Adoption::new(PEERS.to_vec());
     let mut run = Run { adoption, now_ms: 0, asked: None, wholes: 0 };
     let mut choices = Choices::new(bytes);
     for _ in 0..MAX_STEPS {
@@ -60,16 +60,20 @@ pub(super) fn run(bytes: &[u8]) -> Verdict {
     Verdict::of(run.wholes > 0)
 }
 
+fn wanted(height: Height, root: Digest) -> Input {
+    Input::Wanted { height, root, registry: Arc::new(WORLD.registry.clone()) }
+}
+
 impl Run {
     fn act(&mut self, choices: &mut Choices<'_>) {
         match choices.below(8) {
             0 => {
                 let header = &choices.pick(&RELEASES).header;
-                self.give(Input::Wanted { height: header.height, root: header.root() });
+                self.give(wanted(header.height, header.root()));
             }
             1 => {
                 let (height, root) = (Height::new(choices.number()), Digest::from_bytes([1; 32]));
-                self.give(Input::Wanted { height, root });
+                self.give(wanted(height, root));
             }
             2 => self.answer(choices),
             3 => self.part(choices),

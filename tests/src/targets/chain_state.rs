@@ -22,6 +22,7 @@ use fairveil_crypto::encoding::decode;
 use fairveil_crypto::envelope::{Payer, SizeClass};
 use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex, View};
 use fairveil_ordering::{Equivocation, Evidence, Fragment, LogName, Mode, OrderLog};
+use fairveil_release::registry::{Registry, Rollup};
 
 use super::choices::Choices;
 use super::ordering::committee;
@@ -41,6 +42,7 @@ pub(super) fn parameters() -> Parameters {
         active_keys: vec![WORLD.dealt.committee.key_id()],
         transcript: Digest::from_bytes([5; 32]),
         accounting: Some(accounting()),
+        registry: Registry::new(vec![Rollup::recorder(901, "alpha")]).expect("a registry"),
     }
 }
 

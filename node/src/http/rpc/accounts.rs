@@ -1,6 +1,6 @@
 //! What payers have left, and who got what they paid.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use fairveil_client::rpc::{self, Failure, code};
 use fairveil_crypto::envelope::{Payer, SizeClass};
@@ -37,16 +37,11 @@ pub(super) async fn balance(shared: &Arc<Shared>, payer: &Value) -> Result<Value
 }
 
 fn revenue_info(shared: &Shared, accounts: &Accounts) -> rpc::RevenueInfo {
-    let proposal = shared.definition.proposal();
-    let mut rollups: BTreeMap<u64, (String, u128)> =
-        accounts.rollups.iter().map(|(id, revenue)| (*id, (String::new(), *revenue))).collect();
-    for rollup in &proposal.rollups {
-        rollups.entry(rollup.chain_id).or_default().0.clone_from(&rollup.name);
-    }
-    let rollups = rollups.into_iter().map(|(chain_id, (name, revenue))| rpc::RollupRevenue {
+    let rollups = shared.handle.rollup_names();
+    let rollups = rollups.into_iter().map(|(chain_id, name)| rpc::RollupRevenue {
         chain_id,
         name,
-        revenue: revenue.to_string(),
+        revenue: accounts.rollups.get(&chain_id).copied().unwrap_or_default().to_string(),
     });
     let members = (1..).zip(shared.definition.members()).zip(&accounts.sequencers);
     let sequencers = members.map(|((index, member), revenue)| rpc::SequencerRevenue {

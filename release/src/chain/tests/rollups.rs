@@ -20,6 +20,8 @@ use crate::slot::BlockTimes;
 use crate::validity::valid_bundles;
 use crate::world::POOL;
 
+mod changes;
+
 const GENESIS_MS: u64 = 1_700_000_000_000;
 const INTERVALS_MS: [(u64, u64); 3] = [(901, 250), (902, 1_000), (903, 2_000)];
 const SENDERS: u8 = 4;

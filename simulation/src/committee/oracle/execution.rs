@@ -43,16 +43,15 @@ impl Case<'_> {
     /// Every batch that the sequencer released that has released most.
     pub(super) fn released(&self) -> Option<Released> {
         let view = self.honest.iter().max_by_key(|view| view.releases.len())?;
-        let rollups = &self.given.plan.rollups.registry;
         let batches = view.releases.values().flat_map(|(_, release)| release.batches.clone());
         let is_run = self.given.plan.kind == Kind::Rollups;
-        is_run.then(|| Released { rollups: rollups.clone(), batches: batches.collect() })
+        is_run.then(|| Released { rollups: self.history.ever(), batches: batches.collect() })
     }
 
     /// Rule 12: the intake closed before a bundle's block; blocks ascend, are the slot's, and hold no
     /// more than they may; the legs of a bundle have equal timestamps.
     fn slots(&self, view: &View) -> Vec<String> {
-        let registry = &self.given.plan.rollups.registry;
+        let registry = self.history.ever();
         let Ok(Some(clock)) = registry.slots() else { return vec!["no slots".into()] };
         let mut wrong = Vec::new();
         let mut last: BTreeMap<u64, u64> = BTreeMap::new();
@@ -109,10 +108,18 @@ impl Case<'_> {
         }
         let Some(store) = &self.given.stores[view.position] else { return Vec::new() };
         let mut wrong = Vec::new();
+        let registry = self.history.at(view.releases.len() as u64);
         for (chain_id, genesis) in &self.given.plan.rollups.genesis {
             let read = store.range(Table::States, &prefix(*chain_id), usize::MAX);
             let records = read.unwrap_or_default().into_iter();
-            let records = records.take_while(|(key, _)| key.starts_with(&prefix(*chain_id)));
+            let mut records = records.take_while(|(key, _)| key.starts_with(&prefix(*chain_id)));
+            if registry.rollup(*chain_id).is_none() {
+                // It left, or did not join.
+                if records.next().is_some() {
+                    wrong.push(format!("a state of {chain_id} is left"));
+                }
+                continue;
+            }
             let state = match state_of(*chain_id, records, genesis.digest()) {
                 Ok(state) => state,
                 Err(error) => return vec![error.to_string()],
@@ -183,6 +190,9 @@ impl Case<'_> {
         let order = self.emissions.values().flat_map(|emission| emission.ids());
         for entry in order {
             let Some(submission) = submissions.get(&entry.id) else { continue };
+            if self.refused(submission).is_some() {
+                continue;
+            }
             let mut went = BTreeSet::new();
             for (chain_id, transactions) in &submission.legs {
                 let applied = transactions.iter().map(|raw| apply(&mut alone, *chain_id, raw));

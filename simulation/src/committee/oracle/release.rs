@@ -63,7 +63,7 @@ impl Case<'_> {
             .range(..=released)
             .flat_map(|(_, emission)| emission.ids().map(|entry| entry.id))
             .collect();
-        let chain_ids = self.given.plan.rollups.registry.chain_ids();
+        let chain_ids = self.history.ever().chain_ids();
         chain_ids
             .iter()
             .filter(|chain_id| {

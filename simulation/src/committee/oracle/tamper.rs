@@ -153,6 +153,18 @@ pub const TAMPERS: &[Tamper] = &[
         says: "is not conserved",
         change: rule_14_a_fee_is_lost,
     },
+    Tamper {
+        kind: Kind::Rollups,
+        name: "rule_15_a_change_that_nobody_announced",
+        says: "names other rollups",
+        change: rule_15_a_change_that_nobody_announced,
+    },
+    Tamper {
+        kind: Kind::Rollups,
+        name: "rule_15_a_paused_rollup_got_something",
+        says: "got something at",
+        change: rule_15_a_change_that_nobody_announced,
+    },
 ];
 
 /// What the oracle says to a good run of five: as it was, or with one thing changed.
@@ -370,6 +382,18 @@ fn rule_13_another_fate(given: &mut Evidence<'_>) {
     for submission in &mut given.submissions {
         submission.purpose = Purpose::Known(Fate::Failed("leg_failed"));
     }
+}
+
+fn rule_15_a_change_that_nobody_announced(given: &mut Evidence<'_>) {
+    let network_id = given.keys.network_id;
+    let pause = |chain_id| RegistryChange {
+        network_id,
+        number: 1,
+        at: fairveil_crypto::Height::new(1),
+        action: fairveil_release::change::Action::Pause { chain_id },
+    };
+    let ids = given.plan.rollups.registry.chain_ids();
+    given.changes = ids.into_iter().map(pause).collect();
 }
 
 fn rule_14_a_fee_is_lost(given: &mut Evidence<'_>) {

@@ -1,10 +1,12 @@
-//! The rollups that a network serves, as its definition lists them.
+//! The rollups that a network serves: those that its definition lists, and from some height on
+//! those that [`crate::change`] makes of them.
 //!
 //! # Invariants
 //!
 //! 1. Rollups are sorted by chain id, no chain stands twice, there are 1 to 64 of them, and no
 //!    limit is zero. All have block times that meet ([`crate::slot`]), or none has: then every
-//!    height is a slot of its own, in which each rollup has one block.
+//!    height is a slot of its own, in which each rollup has one block. After a change they meet in
+//!    the slots that the network began with.
 //! 2. A rollup's *namespace* is its place in that list: one bit of a 64-bit set, which is how a
 //!    release's tree says which rollups a subtree touches.
 //! 3. The digest covers every field, so two sequencers with one definition agree on all of this.
@@ -26,7 +28,7 @@ pub const MAX_NAME_BYTES: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmbeddedState {
-    /// The digest of the genesis ([`fairveil_execution::state`]).
+    /// The digest of the genesis (the crate `execution` defines it).
     pub genesis: Digest,
     /// The base fee of every block, in wei per gas.
     pub base_fee: u64,
@@ -112,6 +114,13 @@ pub enum RegistryError {
 impl Registry {
     /// A registry of these rollups, which are sorted by chain id.
     pub fn new(rollups: Vec<Rollup>) -> Result<Self, RegistryError> {
+        let registry = Self::listed(rollups)?;
+        registry.slots()?;
+        Ok(registry)
+    }
+
+    /// The same, whose block times were judged by the slots of the network.
+    pub(crate) fn listed(rollups: Vec<Rollup>) -> Result<Self, RegistryError> {
         if rollups.is_empty() || rollups.len() > MAX_ROLLUPS {
             return Err(RegistryError::Count { actual: rollups.len(), limit: MAX_ROLLUPS });
         }
@@ -124,9 +133,7 @@ impl Registry {
         for rollup in &rollups {
             rollup.check()?;
         }
-        let registry = Self { rollups };
-        registry.slots()?;
-        Ok(registry)
+        Ok(Self { rollups })
     }
 
     /// The slots that the rollups' block times make; none if every height is a slot of its own.
@@ -217,7 +224,7 @@ impl Rollup {
         }
     }
 
-    fn check(&self) -> Result<(), RegistryError> {
+    pub(crate) fn check(&self) -> Result<(), RegistryError> {
         let chain_id = self.chain_id;
         if chain_id == 0 {
             return Err(RegistryError::ChainZero);

@@ -4,7 +4,8 @@
 //! multiple of all intervals, and ends at an instant at which every rollup makes a block: there the
 //! legs of a bundle can stand side by side with equal timestamps. The blocks of slot k are those
 //! with timestamps in `(start(k), start(k + 1)]`, where `start(k) = anchor + k · length` and the
-//! anchor is the latest genesis.
+//! anchor is the latest genesis of the rollups that a network begins with: its slots stay the same
+//! when rollups join or leave ([`crate::change`]).
 //!
 //! ```text
 //! 250 ms  . . . . . . . .|. . . . . . . .|       length 2 s
@@ -24,10 +25,6 @@
 //! 3. A later height never belongs to an earlier slot, and the first block of a height's slot is
 //!    later than the height.
 //! 4. A slot is at most [`MAX_SLOT_MS`] long and has at most [`MAX_BLOCKS`] blocks of a rollup.
-//!
-//! Which bundle goes into which of a slot's blocks is [`placement`]'s to say.
-
-pub mod placement;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -63,7 +60,8 @@ pub struct BlockTime {
 pub struct SlotNumber(u64);
 
 /// The slots of a set of rollups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SlotClock {
     anchor_ms: u64,
     length_ms: u64,
@@ -173,6 +171,11 @@ impl SlotClock {
     /// How long a slot is, in milliseconds.
     pub fn length_ms(&self) -> u64 {
         self.length_ms
+    }
+
+    /// When slot 0 starts: the latest genesis of the rollups that the network began with.
+    pub fn anchor_ms(&self) -> u64 {
+        self.anchor_ms
     }
 
     /// The slot to which a height of this committed time belongs.
