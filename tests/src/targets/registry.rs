@@ -62,10 +62,13 @@ pub(super) fn registry_change_seeds() -> Vec<Vec<u8>> {
         let (keys, quorum) = (committee.consensus_keys(), committee.quorum());
         let approved = ApprovedChange::new(change.clone(), approvals.collect(), keys, quorum);
         seeds.push(tagged(0, &approved.expect("approved by everybody").encode()));
-        seeds.push(tagged(1, &encode(&change)));
-        // All but the first have a number that is not the first one.
-        let _ = schedule.announce(&change, BLOCK);
-        seeds.push(tagged(2, &encode(&schedule)));
+        if change.number == 1 {
+            seeds.push(tagged(1, &encode(&change)));
+        }
+        // Those that can follow one another.
+        if schedule.announce(&change, BLOCK).is_ok() {
+            seeds.push(tagged(2, &encode(&schedule)));
+        }
     }
     seeds
 }
@@ -83,9 +86,10 @@ fn changes() -> Vec<RegistryChange> {
         action,
     };
     vec![
-        change(1, 30, Action::Join(Rollup::recorder(904, "delta"))),
         change(1, 21, Action::Pause { chain_id: 901 }),
         change(2, 40, Action::Resume { chain_id: 901 }),
+        change(1, 30, Action::Join(Rollup::recorder(904, "delta"))),
+        change(3, 50, Action::Join(Rollup::recorder(905, "epsilon"))),
         change(1, 50, Action::Leave { chain_id: 902 }),
     ]
 }
