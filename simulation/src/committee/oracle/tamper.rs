@@ -8,6 +8,7 @@
 )]
 
 use commonware_runtime::{Runner as _, deterministic};
+use fairveil_release::change::Action;
 use fairveil_sequencer::store::Write;
 
 use super::*;
@@ -163,7 +164,7 @@ pub const TAMPERS: &[Tamper] = &[
         kind: Kind::Rollups,
         name: "rule_15_a_paused_rollup_got_something",
         says: "got something at",
-        change: rule_15_a_change_that_nobody_announced,
+        change: rule_15_a_paused_rollup_got_something,
     },
 ];
 
@@ -384,16 +385,39 @@ fn rule_13_another_fate(given: &mut Evidence<'_>) {
     }
 }
 
-fn rule_15_a_change_that_nobody_announced(given: &mut Evidence<'_>) {
-    let network_id = given.keys.network_id;
-    let pause = |chain_id| RegistryChange {
-        network_id,
-        number: 1,
-        at: fairveil_crypto::Height::new(1),
-        action: fairveil_release::change::Action::Pause { chain_id },
+/// Shows changes that nobody announced: a rollup is paused for one height.
+fn pause_at(given: &mut Evidence<'_>, height: u64, chain_id: u64) {
+    let change = |at, action| RegistryChange {
+        network_id: given.keys.network_id,
+        number: at,
+        at: fairveil_crypto::Height::new(at),
+        action,
     };
-    let ids = given.plan.rollups.registry.chain_ids();
-    given.changes = ids.into_iter().map(pause).collect();
+    let changes = [
+        change(height, Action::Pause { chain_id }),
+        change(height + 1, Action::Resume { chain_id }),
+    ];
+    given.changes.extend(changes);
+}
+
+/// The releases of the first sequencer.
+fn releases(given: &Evidence<'_>) -> Vec<Release> {
+    let stored = given.stores[0].as_ref().unwrap().range(Table::Releases, &[], usize::MAX);
+    stored.unwrap().iter().map(|(_, bytes)| Release::decode(bytes).unwrap()).collect()
+}
+
+fn rule_15_a_change_that_nobody_announced(given: &mut Evidence<'_>) {
+    let chain_id = given.plan.rollups.registry.chain_ids()[0];
+    pause_at(given, 1, chain_id);
+}
+
+fn rule_15_a_paused_rollup_got_something(given: &mut Evidence<'_>) {
+    let full = |release: Release| {
+        let batch = release.batches.into_iter().find(|batch| !batch.is_empty());
+        batch.map(|batch| (release.header.height.get(), batch.chain_id))
+    };
+    let (height, chain_id) = releases(given).into_iter().find_map(full).unwrap();
+    pause_at(given, height, chain_id);
 }
 
 fn rule_14_a_fee_is_lost(given: &mut Evidence<'_>) {
