@@ -9,7 +9,7 @@ use fairveil_sequencer::Behaviour;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 
-use super::rollups::Rollups;
+use super::rollups::{Rollups, has_slow_rollup};
 
 /// What a suite is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +116,11 @@ impl Plan {
             limits.retained_heights = LATECOMER_KEPT_HEIGHTS;
             kept_share_heights = LATECOMER_KEPT_HEIGHTS;
         }
-        let orders = orders(kind, n, f, &mut rng);
+        let mut orders = orders(kind, n, f, &mut rng);
+        if has_slow_rollup(kind, seed) {
+            // Slots are long and blocks small: what waits for the slow rollup takes its time.
+            orders.truncate(ORDERS);
+        }
         let links = links(kind, &mut rng);
         let rollups = Rollups::new(kind, seed, orders.len());
         Self { kind, n, f, links, adversary, outages, orders, rollups, limits, kept_share_heights }
