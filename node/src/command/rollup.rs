@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{
     error::CommandError,
     network::{self as reach, Said},
-    revenue,
+    outputs, revenue,
 };
 use crate::cli::{self, exit};
 
@@ -16,6 +16,8 @@ pub(crate) fn run(args: &cli::Rollup, json: bool) -> Result<u8, CommandError> {
         cli::Rollup::Account { asked, chain, address, slots } => {
             account(&asked.sequencers, *chain, address, slots, json)
         }
+        cli::Rollup::Frames(args) => outputs::frames::run(args, json),
+        cli::Rollup::Engine(args) => outputs::engine::run(args, json),
         cli::Rollup::Revenue { asked } => revenue::run(&asked.sequencers, json),
     }
 }

@@ -6,8 +6,10 @@
 mod accounting;
 mod bad_input;
 mod dry_run;
+mod engine;
 mod examples;
 mod faults;
 mod load;
 mod network;
+mod outputs;
 mod trader;
