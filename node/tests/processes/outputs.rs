@@ -42,7 +42,9 @@ impl Scene {
         let desk = Desk::new();
         let alloc = json!({ SENDER: { "balance": "1000000000000000000" } });
         fs::write(desk.path("genesis.json"), json!({ "alloc": alloc }).to_string()).unwrap();
-        let genesis_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        // So old that L1 has several blocks since then, and the first slots are empty.
+        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let genesis_s = now_s - 40;
         let rest = format!("genesis-ms={}", genesis_s * 1_000);
         let genesis = format!("genesis={},{rest}", desk.text("genesis.json"));
         let dev = Dev::start_with(&[
@@ -188,6 +190,8 @@ fn frames_are_what_the_batcher_would_send(scene: &Scene) {
     assert_eq!(serde_json::from_slice::<Value>(&written).unwrap(), document);
     assert_eq!(document["blocks"]["first"], GENESIS_NUMBER + 1);
     assert_eq!(document["blocks"]["transactions"], 2);
+    let origin = &document["blocks"]["last_l1_origin"]["number"];
+    assert!(origin.as_u64() >= Some(103), "{document}");
     for (index, one) in (0..).zip(document["transactions"].as_array().unwrap()) {
         let raw = hex::decode(one["raw"].as_str().unwrap()).unwrap();
         let transaction = TxEnvelope::decode_2718_exact(&raw).unwrap();
