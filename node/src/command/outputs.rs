@@ -1,5 +1,5 @@
-//! What was released, for the nodes of OP Stack rollups: verified batches become L2 blocks, and those
-//! frames on L1 (`rollup frames`) or blocks of an engine (`rollup engine`).
+//! What was released, for the nodes of OP Stack rollups: verified batches become L2 blocks, and
+//! those frames on L1 (`rollup frames`) or blocks of an engine (`rollup engine`).
 //!
 //! ```text
 //! documents ─> verified batches ─┐

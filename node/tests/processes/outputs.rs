@@ -1,4 +1,5 @@
-//! What a network released, for the nodes of OP Stack rollups: frames for L1, and blocks of an engine.
+//! What a network released, for the nodes of OP Stack rollups: frames for L1, and blocks of an
+//! engine.
 //!
 //! `FAIRVEIL_KEEP_FRAMES` names a folder into which a run puts what `tests/derivation` reads.
 
@@ -28,8 +29,8 @@ const GENESIS_NUMBER: u64 = 5;
 const GENESIS_HASH: B256 = B256::repeat_byte(0x22);
 const L1_BLOCKS: u64 = 40;
 
-/// A network with rollup 901 (250 ms, which its nodes count in seconds), 902 (2 s) and 903, which has
-/// no state.
+/// A network with rollup 901 (250 ms, which its nodes count in seconds), 902 (2 s) and 903, which
+/// has no state.
 struct Scene {
     dev: Dev,
     desk: Desk,

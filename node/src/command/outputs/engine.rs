@@ -1,8 +1,8 @@
 //! `fairveil rollup engine`: an OP engine builds the released blocks, one after the other.
 //!
 //! The engine's head says where to go on, so nothing is stored here. The head must be a block that
-//! was released, or the genesis. Every payload is compared before it becomes the head; the first one
-//! that differs ends the command. Nothing is said of the safe and the final block (their hashes are
+//! was released, or the genesis. Every payload is compared before it becomes the head; the first
+//! one that differs ends the command. Nothing is said of the safe and the final block (their hashes are
 //! zero): derivation tells them.
 
 use std::sync::Arc;

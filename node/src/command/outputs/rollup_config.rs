@@ -1,8 +1,8 @@
 //! A rollup as its nodes are configured: op-node's `rollup.json`, as far as it matters here.
 //!
 //! Other fields are passed over, but for upgrades: one that is not known here and is active makes
-//! every block of an engine another one, so it is refused. The system config is that of the genesis:
-//! what was changed on L1 since then has to be written into the file.
+//! every block of an engine another one, so it is refused. The system config is that of the
+//! genesis: what was changed on L1 since then has to be written into the file.
 
 use std::{collections::BTreeMap, num::NonZeroU32, path::Path};
 

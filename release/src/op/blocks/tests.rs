@@ -17,7 +17,7 @@ fn timing() -> Timing {
 
 /// L1 blocks 70 to 79 every 3 s from 1,008 s on.
 fn l1() -> L1Blocks {
-    let block = |step| L1Block { origin: origin(70 + step), timestamp_s: 1_008 + 3 * step };
+    let block = |step: u64| L1Block { origin: origin(70 + step), timestamp_s: 1_008 + 3 * step };
     L1Blocks::new((0..10).map(block).collect()).unwrap()
 }
 
