@@ -10,7 +10,8 @@
 //! The attributes are those of the OP Stack specification (*L2 execution engine*): the forced
 //! deposits first, then the released transactions in their order, and `noTxPool`, so that the
 //! engine adds nothing of its own. Versions: V3 up to Holocene, V4 from Isthmus on. Deposits come
-//! from the caller, as raw bytes: they are derived from L1. Blocks count whole seconds; those of a
+//! from the caller, as raw bytes: they are derived from L1
+//! ([`fairveil_release::op::l1_attributes`] writes the first one). Blocks count whole seconds; those of a
 //! faster rollup are put together by [`crate::released::whole_seconds`].
 //!
 //! **No OP engine has accepted these calls yet**: none can be installed where this was written.
@@ -35,12 +36,14 @@
 //! # Limits
 //!
 //! [`Engine::build_block`] begins at the parent whenever it is called: whether the block is the
-//! engine's head already, as after a crash behind the last step, is for the caller to look up. What
+//! engine's head already, as after a crash behind the last step, is for the caller to look up
+//! ([`Engine::head`]). What
 //! an engine says of a block's validity is believed: its state is not executed a second time.
 //!
 //! Own types instead of `op-alloy-rpc-types-engine`: see `docs/dependencies.md`.
 
 mod block;
+mod head;
 mod jwt;
 mod payload;
 #[cfg(test)]
@@ -57,6 +60,7 @@ use serde_json::{Value, json};
 use crate::json_rpc::{Endpoint, RpcError};
 
 pub use block::{BuildError, NewBlock, Parent, PayloadFault, RequestFault, SealedBlock, Step};
+pub use head::Head;
 pub use jwt::{JwtSecret, SecretFault, TOKEN_LIFE_S};
 pub use payload::{
     BuiltPayload, FeeParameters, ForkchoiceState, ForkchoiceUpdated, PayloadAttributes, PayloadId,

@@ -184,6 +184,8 @@ pub enum Release {
     OpFrames,
     /// A height's judged order cut into batches, with its tree and root.
     Cut,
+    /// The same where every rollup has a state: placed, simulated jointly, cut, and applied.
+    Slot,
 }
 
 /// The simulation of a slot, on one thread.
@@ -364,6 +366,12 @@ pub const RELEASE: &[Operation<Release>] = &[
         &[Rollups, Ids],
         &[Case::new(1, 512, 0), Case::new(4, 512, 0), Case::new(16, 512, 0), Case::new(64, 512, 0)],
     ),
+    operation(
+        Release::Slot,
+        "release::slot",
+        &[Rollups, Ids],
+        &[Case::new(1, 256, 0), Case::new(4, 256, 0), Case::new(16, 256, 0), Case::new(64, 256, 0)],
+    ),
 ];
 
 const TRANSFERS: &[Case] = &[Case::new(4, 2_000, 0)];
@@ -450,7 +458,7 @@ mod tests {
         assert_eq!(kinds(STAGES).len(), last(Stage::AfterFinality as usize));
         assert_eq!(kinds(BASELINE_STAGES).len(), last(BaselineStage::OpenUnchecked as usize));
         assert_eq!(kinds(ORDERING).len(), last(Ordering::FullBlock as usize));
-        assert_eq!(kinds(RELEASE).len(), last(Release::Cut as usize));
+        assert_eq!(kinds(RELEASE).len(), last(Release::Slot as usize));
         assert_eq!(kinds(EXECUTION).len(), last(Execution::BaselineRecoverSenders as usize));
     }
 }

@@ -4,6 +4,7 @@
 #[cfg(feature = "bench")]
 mod bench;
 mod dry_run;
+mod outputs;
 mod rollup;
 #[cfg(feature = "simulate")]
 mod simulate;
@@ -17,6 +18,7 @@ use fairveil_sequencer::Behaviour;
 #[cfg(feature = "bench")]
 pub(crate) use self::bench::{Bench, BenchGrid, EndToEnd};
 pub(crate) use self::dry_run::DryRun;
+pub(crate) use self::outputs::{Engine as EngineOutput, Frames, Source};
 pub(crate) use self::rollup::{Proposal, Propose, Rollup};
 #[cfg(feature = "simulate")]
 pub(crate) use self::simulate::Simulate;

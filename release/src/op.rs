@@ -6,6 +6,9 @@
 //! released    sub_blocks    this module  span_batch    channel    channel   batcher
 //! ```
 //!
+//! [`blocks`] makes the first two steps with an L1 at hand; [`l1_attributes`] is what a node adds to
+//! each block.
+//!
 //! Formats are those of the OP Stack specification: "Batch submission wire format" and "Frame
 //! format" in *L2 chain derivation*, and *Span batches* of the Delta upgrade with the transaction
 //! type that Isthmus adds to them (EIP-7702). Nothing here is a format of our own but the channel
@@ -36,15 +39,17 @@
 //! # What is not judged
 //!
 //! Whether a transaction is valid (see [`crate::validity`]), and what needs L1: that an L1 origin
-//! exists, is not younger than its block, and is within the sequencer's drift; that the frames
-//! are included within the sequencing window and the channel's timeout. Whether type 4 is taken
+//! exists; that the frames are included within the sequencing window and the channel's timeout. That
+//! an L1 origin is not younger than its block and within the sequencer's drift is [`blocks`]' to say. Whether type 4 is taken
 //! hangs on the rollup's upgrade (Isthmus): its registry entry says so.
 //!
 //! A span batch names its parent by hash, which exists only when the block before it was
 //! executed. So blocks that a node has not executed yet belong into one span batch.
 
 pub mod batcher;
+pub mod blocks;
 pub mod channel;
+pub mod l1_attributes;
 pub mod released;
 pub mod span_batch;
 pub mod sub_blocks;

@@ -79,7 +79,7 @@ fn latecomer() {
 fn rollups() {
     let counts = judged("rollups");
     happened(&counts, &["released", "crashes", "failed_leg_failed", "failed_leg_invalid"]);
-    happened(&counts, &["partial_without_simulation", "partial_include"]);
+    happened(&counts, &["partial_without_simulation", "partial_include", "across_12_s"]);
     assert_eq!(counts["partial_execute"], 0);
 }
 

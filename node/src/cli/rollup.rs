@@ -22,6 +22,12 @@ pub(crate) enum Rollup {
         #[arg(long = "slot", value_name = "SLOT")]
         slots: Vec<String>,
     },
+    /// Verified batches as signed batcher transactions for L1, from which the nodes of an OP Stack
+    /// rollup derive exactly what was released.
+    Frames(super::Frames),
+    /// Has an OP engine build the released blocks of verified batches, one after the other, over the
+    /// Engine API. No OP engine has accepted these calls yet.
+    Engine(super::EngineOutput),
     /// What rollups and sequencers got of the fees of bundles, as the sequencers say.
     Revenue {
         #[command(flatten)]

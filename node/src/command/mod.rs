@@ -8,6 +8,7 @@ pub(crate) mod disk;
 pub(crate) mod error;
 pub(crate) mod keygen;
 mod network;
+mod outputs;
 mod revenue;
 pub(crate) mod rollup;
 #[cfg(feature = "simulate")]

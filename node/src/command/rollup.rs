@@ -10,7 +10,7 @@ use super::{
     error::CommandError,
     keygen::Keys,
     network::{self as reach, Said},
-    revenue,
+    outputs, revenue,
 };
 use crate::cli::{self, exit};
 
@@ -20,6 +20,8 @@ pub(crate) fn run(args: &cli::Rollup, json: bool) -> Result<u8, CommandError> {
         cli::Rollup::Account { asked, chain, address, slots } => {
             account(&asked.sequencers, *chain, address, slots, json)
         }
+        cli::Rollup::Frames(args) => outputs::frames::run(args, json),
+        cli::Rollup::Engine(args) => outputs::engine::run(args, json),
         cli::Rollup::Revenue { asked } => revenue::run(&asked.sequencers, json),
         cli::Rollup::List { asked } => list::run(&asked.sequencers, json),
         cli::Rollup::Propose(propose) => change::propose(propose, json),

@@ -6,9 +6,11 @@
 mod accounting;
 mod bad_input;
 mod dry_run;
+mod engine;
 mod examples;
 mod faults;
 mod load;
 mod network;
+mod outputs;
 mod rollups;
 mod trader;

@@ -96,7 +96,7 @@ pub fn enclosing_blocks(
 }
 
 /// The timestamp of the block that encloses a time, if it is not before the genesis.
-fn enclosing_time_s(chain: &Chain, time_ms: u64) -> Option<u64> {
+pub(super) fn enclosing_time_s(chain: &Chain, time_ms: u64) -> Option<u64> {
     let age_s = time_ms.div_ceil(1_000).checked_sub(chain.genesis_time_s)?;
     let blocks = age_s.div_ceil(chain.block_time_s);
     chain.genesis_time_s.checked_add(blocks.checked_mul(chain.block_time_s)?)

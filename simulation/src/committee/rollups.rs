@@ -1,7 +1,7 @@
 //! The rollups of a simulated network, and bundles for them whose fate is known beforehand.
 //!
 //! In suite `rollups` there are 2 to 8 of them with mixed block times and small blocks, and each
-//! executes. Every bundle has an account of its own, which the genesis funds on all of them, so what
+//! executes. In one seed of eight one of them makes a block every 12 s, so that slots last as long. Every bundle has an account of its own, which the genesis funds on all of them, so what
 //! must become of it follows from what it holds and from nothing else.
 
 use std::collections::BTreeMap;
@@ -39,6 +39,10 @@ const FIRST_CHAIN: u64 = 901;
 const MAX_COUNT: u64 = 8;
 const RECORDERS: [u64; 3] = [901, 902, 903];
 const INTERVALS_MS: [u64; 4] = [250, 500, 1_000, 2_000];
+/// The block time of the slow rollup of some seeds.
+pub(crate) const SLOW_INTERVAL_MS: u64 = 12_000;
+/// One of so many seeds has it.
+const SLOW_EVERY: u64 = 8;
 /// Gas of a block: room for three to twelve transactions.
 const BLOCK_GAS: std::ops::Range<u64> = 100_000..400_000;
 const GAS_LIMIT: u64 = 30_000;
@@ -89,6 +93,7 @@ impl Rollups {
         let genesis = genesis((0..bundles as u64).map(|number| address(&secret(seed, number))));
         let state = Some(EmbeddedState { genesis: genesis.digest(), base_fee: BASE_FEE });
         let count = rng.random_range(2..=MAX_COUNT);
+        let slow = has_slow_rollup(kind, seed).then_some(FIRST_CHAIN + seed % count);
         let mut rollup = |chain_id| Rollup {
             blocks: Some(BlockTimes {
                 genesis_ms: 0,
@@ -98,7 +103,12 @@ impl Rollups {
             state,
             ..Rollup::recorder(chain_id, &format!("rollup-{chain_id}"))
         };
-        let rollups = (FIRST_CHAIN..FIRST_CHAIN + count).map(&mut rollup).collect();
+        let mut rollups: Vec<Rollup> =
+            (FIRST_CHAIN..FIRST_CHAIN + count).map(&mut rollup).collect();
+        for rollup in rollups.iter_mut().filter(|rollup| Some(rollup.chain_id) == slow) {
+            let times = BlockTimes { genesis_ms: 0, interval_ms: SLOW_INTERVAL_MS };
+            rollup.blocks = Some(times);
+        }
         let registry = Registry::new(rollups).expect("2 to 8 rollups that meet");
         // Its blocks fit the slots if it makes them as often as one of the others.
         let blocks = registry.rollups()[0].blocks;
@@ -113,6 +123,11 @@ impl Rollups {
         let genesis = ids.map(|id| (id, genesis.clone())).collect();
         Self { registry, joins, genesis, accounting: Some(accounting) }
     }
+}
+
+/// Whether a rollup of a seed makes a block every 12 s.
+pub(crate) fn has_slow_rollup(kind: Kind, seed: u64) -> bool {
+    kind == Kind::Rollups && seed.is_multiple_of(SLOW_EVERY)
 }
 
 /// Who pays for a bundle.

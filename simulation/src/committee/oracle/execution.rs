@@ -12,6 +12,7 @@ use alloy_eips::eip2718::Decodable2718 as _;
 use alloy_primitives::{Address, U256};
 use fairveil_crypto::BundleId;
 use fairveil_mempool::Policy;
+use fairveil_release::slot::BlockTimes;
 use fairveil_release::states::{prefix, state_of};
 use fairveil_release::tree::Outcome;
 use fairveil_sequencer::store::Table;
@@ -19,7 +20,9 @@ use fairveil_sequencer::store::Table;
 use super::{Case, View};
 use crate::committee::Released;
 use crate::committee::plan::Kind;
-use crate::committee::rollups::{BASE_FEE, FUNDS, REFUSED_GAS, REFUSES, TRANSFER_GAS};
+use crate::committee::rollups::{
+    BASE_FEE, FUNDS, REFUSED_GAS, REFUSES, SLOW_INTERVAL_MS, TRANSFER_GAS,
+};
 
 /// What one account has on one rollup.
 type Balances = BTreeMap<(u64, Address), (U256, u64)>;
@@ -37,6 +40,8 @@ impl Case<'_> {
         wrong.extend(self.ledgers());
         let partial = self.partial(view);
         self.counts.extend(partial.into_iter().map(|(name, count)| (name.to_owned(), count)));
+        let slow = self.across_the_slow_rollup(view);
+        self.counts.insert("across_12_s".into(), slow);
         wrong.into_iter().for_each(|what| self.wrong(what));
     }
 
@@ -46,6 +51,22 @@ impl Case<'_> {
         let batches = view.releases.values().flat_map(|(_, release)| release.batches.clone());
         let is_run = self.given.plan.kind == Kind::Rollups;
         is_run.then(|| Released { rollups: self.history.ever(), batches: batches.collect() })
+    }
+
+    /// Released bundles with a leg on the rollup of 12 s and one on another.
+    fn across_the_slow_rollup(&self, view: &View) -> u64 {
+        let rollups = self.given.plan.rollups.registry.rollups().iter();
+        let is_slow = |times: BlockTimes| times.interval_ms == SLOW_INTERVAL_MS;
+        let slow: Vec<u64> = rollups
+            .filter(|rollup| rollup.blocks.is_some_and(is_slow))
+            .map(|rollup| rollup.chain_id)
+            .collect();
+        let leaves = view.releases.values().flat_map(|(_, release)| &release.leaves);
+        let across = leaves.filter(|leaf| {
+            let legs = leaf.outcome.legs();
+            legs.len() > 1 && legs.iter().any(|leg| slow.contains(&leg.chain_id))
+        });
+        across.count() as u64
     }
 
     /// Rule 12: the intake closed before a bundle's block; blocks ascend, are the slot's, and hold no

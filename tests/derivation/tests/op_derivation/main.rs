@@ -3,7 +3,9 @@
 //! Numbers are those of the invariants in `release/src/op.rs`. `FAIRVEIL_SEEDS` sets how many
 //! histories each test takes; a failure prints the seed.
 
+mod command;
 mod l1;
+mod l1_attributes;
 mod l2;
 mod others;
 mod pipeline;
