@@ -45,6 +45,7 @@
 
 pub mod batcher;
 pub mod channel;
+pub mod reader;
 pub mod released;
 pub mod span_batch;
 pub mod sub_blocks;
