@@ -20,7 +20,7 @@ use fairveil_release::{
 use fairveil_sequencer::record::{BundleState, End, Event, LegEnd, Place};
 use serde_json::Value;
 
-use super::Shared;
+use super::{Shared, deadline::Remote};
 
 /// Sequencers that a submission may name: as many as a committee may have.
 const MAX_ADDRESSED: usize = fairveil_ordering::MAX_SEQUENCERS as usize;
@@ -31,7 +31,7 @@ const MAX_SLOTS: usize = 64;
 /// Answers one call.
 pub(super) async fn answer(
     State(shared): State<Arc<Shared>>,
-    ConnectInfo(address): ConnectInfo<SocketAddr>,
+    ConnectInfo(Remote(address)): ConnectInfo<Remote>,
     body: Bytes,
 ) -> HttpResponse {
     let Ok(_permit) = shared.requests.try_acquire() else {
