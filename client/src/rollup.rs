@@ -353,5 +353,9 @@ impl Claim {
     }
 }
 
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/rollups.md")]
+struct Page;
+
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,8 @@
 
 use clap::{Args, Subcommand};
 
+use super::{CheckBatcher, Follow};
+
 /// Who is asked.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Asked {
@@ -37,4 +39,10 @@ pub(crate) enum Rollup {
         #[command(flatten)]
         asked: Asked,
     },
+    /// Takes a rollup's batches one after the other from the sequencers' streams, verifies and keeps
+    /// them; goes to another sequencer when one ends or serves what is refused, and on after a stop.
+    /// Exit code 1 if something was refused. With --json one document a line.
+    Follow(Follow),
+    /// Whether signed batcher transactions of L1 hold what was released; else writes a fraud proof.
+    CheckBatcher(CheckBatcher),
 }

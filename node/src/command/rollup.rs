@@ -1,4 +1,7 @@
-//! `fairveil rollup`: what the rollups of a network hold.
+//! `fairveil rollup`: what the rollups of a network hold, and what is released to them.
+
+mod check_batcher;
+mod follow;
 
 use fairveil_client::rpc::AccountInfo;
 use serde_json::json;
@@ -17,6 +20,8 @@ pub(crate) fn run(args: &cli::Rollup, json: bool) -> Result<u8, CommandError> {
             account(&asked.sequencers, *chain, address, slots, json)
         }
         cli::Rollup::Revenue { asked } => revenue::run(&asked.sequencers, json),
+        cli::Rollup::Follow(args) => follow::run(args, json),
+        cli::Rollup::CheckBatcher(args) => check_batcher::run(args, json),
     }
 }
 

@@ -9,11 +9,7 @@
 //! reader that takes longer than [`SLOW`] for one document, the sequencer's end, or its failure. A
 //! reader that takes nothing at all loses its connection ([`super::deadline`]).
 
-use std::{
-    convert::Infallible,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Path, Query, State},
@@ -27,7 +23,7 @@ use fairveil_release::document::BatchDocument;
 use futures::stream;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::Shared;
 

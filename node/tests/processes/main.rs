@@ -10,4 +10,5 @@ mod examples;
 mod faults;
 mod load;
 mod network;
+mod rollup;
 mod trader;

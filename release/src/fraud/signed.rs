@@ -260,3 +260,27 @@ impl std::fmt::Display for SignedVerdict {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Rollup;
+
+    #[test]
+    fn only_rollups_of_whole_seconds_or_parts_of_one_are_read() {
+        let read = |blocks: Option<(u64, u64)>| {
+            let blocks =
+                blocks.map(|(genesis_ms, interval_ms)| BlockTimes { genesis_ms, interval_ms });
+            let rollup = Rollup { blocks, ..Rollup::recorder(901, "rollup") };
+            let registry = Registry::new(vec![rollup]).expect("a registry");
+            derivation(&registry, 901).map(|(_, chain)| (chain.genesis_time_s, chain.block_time_s))
+        };
+        assert_eq!(read(Some((7_000, 250))), Ok((7, 1)));
+        assert_eq!(read(Some((7_000, 1_000))), Ok((7, 1)));
+        assert_eq!(read(Some((0, 12_000))), Ok((0, 12)));
+        let fault = Err(SignedError::BlockTime { chain_id: 901 });
+        for blocks in [None, Some((7_001, 1_000)), Some((7_000, 400)), Some((7_000, 1_500))] {
+            assert_eq!(read(blocks), fault, "{blocks:?}");
+        }
+    }
+}

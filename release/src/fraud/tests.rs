@@ -200,12 +200,20 @@ fn key() -> BatcherKey {
     BatcherKey::from_bytes([1; 32]).unwrap()
 }
 
-/// The batcher's transactions for all certified batches from the second one on, changed.
+/// The batcher's transactions for all certified batches, changed.
 fn batcher(chain_id: u64, change: impl FnOnce(&mut Vec<SubBlock>)) -> Vec<RawTransaction> {
+    batcher_of(chain_id, &documents(chain_id), change)
+}
+
+fn batcher_of(
+    chain_id: u64,
+    documents: &[BatchDocument],
+    change: impl FnOnce(&mut Vec<SubBlock>),
+) -> Vec<RawTransaction> {
     let registry = registry();
     let clock = registry.slots().unwrap().unwrap();
     let times = registry.rollup(chain_id).unwrap().blocks.unwrap();
-    let batches: Vec<_> = documents(chain_id).into_iter().map(|one| one.batch).collect();
+    let batches: Vec<_> = documents.iter().map(|one| one.batch.clone()).collect();
     let from = batches[0].slot;
     let mut sub_blocks = released_sub_blocks(&clock, times, from, &batches, |_| ORIGIN);
     change(&mut sub_blocks);
@@ -287,16 +295,22 @@ fn invariant_2_an_honest_batcher_is_not_convicted() {
         let error = signed_error(one[..1].to_vec(), honest);
         assert!(matches!(error, SignedError::True { .. }), "{error}");
     }
-    // Where nothing is certified, nothing is false: here the slot before the signed ones.
-    let mut early = documents(901);
-    early.truncate(1);
-    let late = batcher(901, |blocks| drop(blocks.drain(..0)));
-    let error = signed_error(early.clone(), late);
-    assert!(matches!(error, SignedError::True { .. }), "{error}");
+    // Where nothing is certified, nothing is false: only the first slot is shown, the last is false.
+    let first = || documents(901)[..1].to_vec();
     let false_later = batcher(901, |blocks| {
         blocks.last_mut().unwrap().transactions.push(transaction(901, 500).into());
     });
-    assert!(matches!(signed_error(early, false_later), SignedError::True { .. }));
+    let error = signed_error(first(), false_later);
+    assert!(matches!(error, SignedError::True { .. }), "{error}");
+    let later = batcher_of(901, &documents(901)[2..], |_| {});
+    let error = signed_error(first(), later);
+    let (SignedError::Uncovered { first_s, to_ms, .. }, clock) =
+        (&error, registry().slots().unwrap().unwrap())
+    else {
+        panic!("{error}")
+    };
+    assert_eq!(*to_ms, clock.start_ms(documents(901)[0].batch.slot.next()));
+    assert!(first_s * 1_000 > *to_ms);
 }
 
 #[test]
