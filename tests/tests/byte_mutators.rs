@@ -40,7 +40,7 @@ mutators! {
     bundle_message bundle stored_values texts pool
     order_evidence order_snapshot order
     definition ceremony_entry transcript keystore ceremony
-    opening_message fault_evidence release release_proof transaction opener adoption
+    opening_message fault_evidence release release_proof transaction batcher_frames opener adoption
     block chain_snapshot chain_state
     log_message known_logs
     client_file client_answer

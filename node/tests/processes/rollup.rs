@@ -120,6 +120,45 @@ fn lie(true_one: &str, mut stream: TcpStream) -> Option<()> {
     }
 }
 
+/// An open stream of batches: the status, then what comes.
+fn stream(sequencer: &str, query: &str, header: &str) -> (String, BufReader<TcpStream>) {
+    let mut stream = TcpStream::connect(sequencer.strip_prefix("http://").unwrap()).unwrap();
+    stream.set_read_timeout(Some(crate::network::PATIENCE)).unwrap();
+    let ask = format!("GET /batches/{query} HTTP/1.1\r\nhost: x\r\n{header}\r\n");
+    stream.write_all(ask.as_bytes()).unwrap();
+    let mut reader = BufReader::new(stream);
+    let mut status = String::new();
+    reader.read_line(&mut status).unwrap();
+    (status, reader)
+}
+
+/// The ids of the first events.
+fn ids(stream: BufReader<TcpStream>, count: usize) -> Vec<u64> {
+    let lines = stream.lines().map_while(Result::ok);
+    let ids = lines.filter_map(|line| line.strip_prefix("id: ")?.trim().parse().ok());
+    ids.take(count).collect()
+}
+
+#[test]
+fn streams_resume_after_their_last_event_and_are_bounded() {
+    let dev = Dev::start();
+    let url = &dev.sequencers()[0].http;
+    wait_for("some heights", || (dev.height(&dev.sequencers()[0]) > 6).then_some(()));
+    let (status, events) = stream(url, "901/stream", "");
+    assert!(status.contains(" 200 "), "{status}");
+    // Beyond what is certified now: it waits for what comes.
+    assert_eq!(ids(events, 12), (1..=12).collect::<Vec<_>>());
+    assert_eq!(ids(stream(url, "902/stream?from=3", "").1, 2), [3, 4]);
+    let resumed = stream(url, "901/stream?from=1", "last-event-id: 5\r\n");
+    assert_eq!(ids(resumed.1, 2), [6, 7]);
+    assert!(stream(url, "909/stream", "").0.contains(" 404 "));
+    let open: Vec<_> = (0..64).map(|_| stream(url, "901/stream?from=1000000", "")).collect();
+    assert!(open.iter().all(|(status, _)| status.contains(" 200 ")));
+    assert!(stream(url, "901/stream", "").0.contains(" 503 "));
+    drop(open);
+    wait_for("a free place", || stream(url, "901/stream", "").0.contains(" 200 ").then_some(()));
+}
+
 fn heights(folder: &Path) -> BTreeMap<u64, String> {
     let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let named = names.filter_map(|path| {
