@@ -9,6 +9,7 @@
 //! | `bundle` | what became of a bundle | those of [`BundleDocument`] |
 //! | `batch` | a rollup's batch | those of [`BatchDocument`] |
 //! | `evidence` | a proof of a sequencer's fault | `evidence` |
+//! | `fraud` | a proof that a batch is false | those of [`FraudProof`] |
 //!
 //! What a sequencer serves has no `kind`: an order certificate and a bundle or batch document are
 //! recognised by their fields, a transcript too. A list of batch documents is what `GET /batches`
@@ -35,6 +36,7 @@ use fairveil_keygen::Transcript;
 use fairveil_mempool::{Bundle, BundleError, Bytes, Leg, Policy, Receipt};
 use fairveil_release::document::{BatchDocument, BundleDocument, DocumentLeg};
 use fairveil_release::evidence::Evidence;
+use fairveil_release::fraud::FraudProof;
 use fairveil_release::transaction::RawTransaction;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -79,6 +81,8 @@ pub enum File {
     Transcript(Box<Transcript>),
     /// A proof of a sequencer's fault.
     Evidence(Box<Evidence>),
+    /// A proof that a batch is false.
+    Fraud(Box<FraudProof>),
 }
 
 /// A bundle in the clear.
@@ -257,6 +261,7 @@ impl File {
             "batch" => Self::Batch(fields(kind, &value)?),
             "batches" => Self::Batches(fields(kind, &value)?),
             "transcript" => Self::Transcript(fields(kind, &value)?),
+            "fraud" => Self::Fraud(fields(kind, &value)?),
             _ => {
                 let EvidenceFields { evidence } = fields(kind, &value)?;
                 let bytes = hex_bytes(&evidence).ok_or(FileError::EvidenceHex)?;
@@ -285,6 +290,7 @@ impl File {
             Self::Batches(_) => "batches",
             Self::Transcript(_) => "transcript",
             Self::Evidence(_) => "evidence",
+            Self::Fraud(_) => "fraud",
         }
     }
 
@@ -320,6 +326,7 @@ impl File {
             Self::Batch(document) => serde_json::to_value(document),
             Self::Batches(documents) => serde_json::to_value(documents),
             Self::Transcript(transcript) => serde_json::to_value(transcript),
+            Self::Fraud(proof) => serde_json::to_value(proof),
             Self::Evidence(evidence) => {
                 let evidence = alloy_primitives::hex::encode_prefixed(evidence.encode());
                 serde_json::to_value(EvidenceFields { evidence })
@@ -418,8 +425,17 @@ fn fields<'a, T: Deserialize<'a>>(kind: &'static str, value: &'a Value) -> Resul
 }
 
 /// The kinds of files that are objects.
-const KINDS: [&str; 8] =
-    ["unsealed", "sealed", "receipts", "order", "bundle", "batch", "transcript", "evidence"];
+const KINDS: [&str; 9] = [
+    "unsealed",
+    "sealed",
+    "receipts",
+    "order",
+    "bundle",
+    "batch",
+    "transcript",
+    "evidence",
+    "fraud",
+];
 
 /// The kind of a file, which is taken out of it.
 fn kind_of(value: &mut Value) -> Result<&'static str, FileError> {

@@ -1,4 +1,4 @@
-//! The trader's side: builds, seals, submits, follows and verifies.
+//! The trader's side: builds, seals, submits, follows and verifies; and the rollup's: takes batches.
 //!
 //! | module | holds |
 //! |---|---|
@@ -10,11 +10,13 @@
 //! | [`receipts`] | what sequencers answered to a submission, and what of it counts |
 //! | [`document`] | what became of a bundle, proven |
 //! | [`verify`] | judging any file offline |
+//! | [`rollup`] | a rollup's side: taking batch after batch, and why not |
 //! | `network` | the HTTP side of a sequencer, and the tip of the chain |
 //! | `submission` | submitting to all sequencers |
 //! | `follow` | what became of a bundle, and waiting for it |
+//! | `rollup::stream` | batches from sequencers' streams, from one to the next |
 //!
-//! The last three need the feature `network`; without it nothing here does any I/O. No sequencer is
+//! The last four need the feature `network`; without it nothing here does any I/O. No sequencer is
 //! believed alone: the committee key comes from a verified transcript of the pinned network, f+1
 //! verified receipts admit a bundle, and an outcome is what a certificate proves.
 
@@ -28,6 +30,7 @@ pub mod follow;
 pub mod network;
 pub mod receipts;
 pub mod registry;
+pub mod rollup;
 pub mod rpc;
 pub mod seal;
 #[cfg(feature = "network")]

@@ -5,6 +5,7 @@
 //! 1. The tip is the median of what the sequencers say: while at most f of at least 2f+1 answers
 //!    lie, it lies between two honest ones. It sets a window and proves nothing.
 
+pub mod events;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod http;

@@ -18,12 +18,17 @@ use fairveil_release::document::{
 };
 use fairveil_release::evidence::{Evidence, EvidenceError};
 use fairveil_release::failed::Failed;
+use fairveil_release::fraud::{FraudError, FraudProof, FraudVerdict};
+use fairveil_release::registry::{Registry, RegistryError};
+use fairveil_release::release::BatchError;
 use fairveil_release::tree::Position;
 use serde_json::{Value, json};
 
 use crate::document::{DisbeliefReason, Ending, ending};
 use crate::file::{File, FileError, ReceiptsFile, SealedFile, SealedFileError};
 use crate::receipts::{Answer, ReceiptFault, Receipts, printable};
+use crate::registry::registry;
+use crate::rollup::{Claim, claimed};
 use crate::trust::PinnedNetwork;
 
 /// What a file proves.
@@ -75,6 +80,9 @@ pub enum Judgement {
         bundles: usize,
         /// Transactions in them.
         transactions: usize,
+        /// Batches whose word on how their legs were checked is not proven: their releases were cut
+        /// by a later registry than the definition's.
+        unproven: usize,
     },
     /// A committee key.
     Transcript {
@@ -94,6 +102,8 @@ pub enum Judgement {
         /// What it did.
         offence: String,
     },
+    /// A false batch.
+    Fraud(FraudVerdict),
 }
 
 /// Why a file proves nothing.
@@ -181,6 +191,12 @@ pub enum Refusal {
     /// The evidence proves nothing.
     #[error("the evidence: {0}")]
     Evidence(#[from] EvidenceError),
+    /// The fraud proof proves nothing.
+    #[error("the fraud proof: {0}")]
+    Fraud(#[from] FraudError),
+    /// The definition's rollups make no registry.
+    #[error("the network's rollups: {0}")]
+    Registry(#[from] RegistryError),
     /// A bundle in the clear claims nothing.
     #[error("a bundle in the clear proves nothing: give the sealed bundle or its release")]
     Unsealed,
@@ -211,6 +227,7 @@ pub fn judge_file(network: &PinnedNetwork, file: &File) -> Result<Judgement, Ref
         File::Batches(documents) => judge_batches(network, documents),
         File::Transcript(transcript) => judge_transcript(network, transcript),
         File::Evidence(evidence) => judge_evidence(network, evidence),
+        File::Fraud(proof) => judge_fraud(network, proof),
     }
 }
 
@@ -265,9 +282,20 @@ fn judge_bundle(network: &PinnedNetwork, document: &BundleDocument) -> Result<Ju
 fn judge_batch(network: &PinnedNetwork, document: &BatchDocument) -> Result<Judgement, Refusal> {
     let chain_id = document.batch.chain_id;
     let batch = document.verify(&network.network_id(), network.committee(), chain_id)?;
+    let unproven = unproven(&registry(network.definition())?, document)?;
     let (bundles, transactions) = (batch.bundles().count(), batch.transactions().count());
     let (first, last) = (batch.height, batch.height);
-    Ok(Judgement::Batches { chain_id, first, last, bundles, transactions })
+    Ok(Judgement::Batches { chain_id, first, last, bundles, transactions, unproven })
+}
+
+/// 1 if what the batch says of how its legs were checked can be neither proven nor refuted, else 0.
+fn unproven(registry: &Registry, document: &BatchDocument) -> Result<usize, DocumentError> {
+    let actual = document.batch.validation;
+    match claimed(std::slice::from_ref(registry), document) {
+        Claim::Unproven { .. } => Ok(1),
+        Claim::Proven(expected) if actual == expected => Ok(0),
+        Claim::Proven(expected) => Err(BatchError::Validation { actual, expected }.into()),
+    }
 }
 
 fn judge_batches(
@@ -279,20 +307,20 @@ fn judge_batches(
     };
     let network_id = network.network_id();
     let chain_id = first.batch.chain_id;
-    let mut cursor = match first.first() {
-        release if release.height == Height::ZERO.next() => Cursor::new(&network_id),
-        release => Cursor::before(release),
-    };
-    let (mut bundles, mut transactions) = (0, 0);
+    let mut cursor = Cursor::at(&network_id, first.first());
+    let registry = registry(network.definition())?;
+    let (mut bundles, mut transactions, mut unknown) = (0, 0, 0);
     for (number, document) in (1..).zip(documents) {
         let accepted = accept_batch(&cursor, &network_id, network.committee(), chain_id, document);
-        let (batch, next) = accepted.map_err(|error| Refusal::Batches { number, error })?;
+        let refused = |error| Refusal::Batches { number, error };
+        let (batch, next) = accepted.map_err(refused)?;
+        unknown += unproven(&registry, document).map_err(|error| refused(error.into()))?;
         bundles += batch.bundles().count();
         transactions += batch.transactions().count();
         cursor = next;
     }
     let (first, last) = (first.first().height, last.release.height);
-    Ok(Judgement::Batches { chain_id, first, last, bundles, transactions })
+    Ok(Judgement::Batches { chain_id, first, last, bundles, transactions, unproven: unknown })
 }
 
 fn judge_transcript(
@@ -311,6 +339,11 @@ fn judge_transcript(
 fn judge_evidence(network: &PinnedNetwork, evidence: &Evidence) -> Result<Judgement, Refusal> {
     let verdict = evidence.judge(&network.network_id(), network.committee())?;
     Ok(Judgement::Evidence { culprit: verdict.culprit, offence: verdict.offence.to_string() })
+}
+
+fn judge_fraud(network: &PinnedNetwork, proof: &FraudProof) -> Result<Judgement, Refusal> {
+    let registry = registry(network.definition())?;
+    Ok(Judgement::Fraud(proof.judge(&network.network_id(), network.committee(), &registry)?))
 }
 
 impl Judgement {
@@ -333,9 +366,9 @@ impl Judgement {
                     "chain_ids": chain_ids,
                 })
             }
-            Self::Batches { chain_id, first, last, bundles, transactions } => json!({
+            Self::Batches { chain_id, first, last, bundles, transactions, unproven } => json!({
                 "kind": "batches", "chain_id": chain_id, "first": first, "last": last,
-                "bundles": bundles, "transactions": transactions,
+                "bundles": bundles, "transactions": transactions, "unproven": unproven,
             }),
             Self::Transcript { network_id, key_id, digest, confirmed } => json!({
                 "kind": "transcript", "network_id": network_id, "key_id": key_id,
@@ -343,6 +376,10 @@ impl Judgement {
             }),
             Self::Evidence { culprit, offence } => json!({
                 "kind": "evidence", "culprit": culprit, "offence": offence,
+            }),
+            Self::Fraud(verdict) => json!({
+                "kind": "fraud", "chain_id": verdict.chain_id(), "against": verdict.signer(),
+                "difference": verdict.to_string(),
             }),
         }
     }
@@ -390,16 +427,27 @@ impl std::fmt::Display for Judgement {
                     Ending::Carried => out.write_str("waits for a later slot"),
                 }
             }
-            Self::Batches { chain_id, first, last, bundles, transactions } => write!(
-                out,
-                "rollup {chain_id}, heights {first} to {last}: complete, {bundles} bundles, \
-                 {transactions} transactions"
-            ),
+            Self::Batches { chain_id, first, last, bundles, transactions, unproven } => {
+                write!(
+                    out,
+                    "rollup {chain_id}, heights {first} to {last}: complete, {bundles} bundles, \
+                     {transactions} transactions"
+                )?;
+                match unproven {
+                    0 => Ok(()),
+                    _ => write!(
+                        out,
+                        "; how the legs of {unproven} batches were checked is not proven: their \
+                         releases are by a later registry than the definition's"
+                    ),
+                }
+            }
             Self::Transcript { network_id, key_id, confirmed, .. } => write!(
                 out,
                 "network {network_id} has committee key {key_id}, confirmed by {confirmed} members"
             ),
             Self::Evidence { culprit, offence } => write!(out, "sequencer {culprit} {offence}"),
+            Self::Fraud(verdict) => verdict.fmt(out),
         }
     }
 }

@@ -4,6 +4,7 @@
 #[cfg(feature = "bench")]
 mod bench;
 mod dry_run;
+mod follow;
 mod outputs;
 mod rollup;
 #[cfg(feature = "simulate")]
@@ -18,6 +19,7 @@ use fairveil_sequencer::Behaviour;
 #[cfg(feature = "bench")]
 pub(crate) use self::bench::{Bench, BenchGrid, EndToEnd};
 pub(crate) use self::dry_run::DryRun;
+pub(crate) use self::follow::{CheckBatcher, Follow};
 pub(crate) use self::outputs::{Engine as EngineOutput, Frames, Source};
 pub(crate) use self::rollup::{Proposal, Propose, Rollup};
 #[cfg(feature = "simulate")]
@@ -442,7 +444,7 @@ pub(crate) struct Verify {
     /// The network id that the transcript must have.
     #[arg(long, env = "FAIRVEIL_NETWORK")]
     pub(crate) network: String,
-    /// Receipts, order certificates, releases, batches or evidence; kinds are recognised.
+    /// Receipts, order certificates, releases, batches, evidence or fraud proofs; kinds are recognised.
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
 }

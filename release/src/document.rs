@@ -360,6 +360,15 @@ impl Cursor {
         Self { next, previous, slot: None, block: None, last: None }
     }
 
+    /// Before this release: [`Self::new`] if it is the first of the network, else [`Self::before`].
+    pub fn at(network_id: &NetworkId, release: &ReleaseHeader) -> Self {
+        if release.height == Height::ZERO.next() {
+            Self::new(network_id)
+        } else {
+            Self::before(release)
+        }
+    }
+
     /// Where the rollup stands after a verified batch, if the batch comes next.
     fn after(&self, release: &ReleaseHeader, batch: &Batch) -> Result<Self, AcceptError> {
         let slot = Some(batch.slot);
@@ -409,7 +418,7 @@ pub fn accept_batch<'a>(
     Ok((batch, after))
 }
 
-fn verify_release(
+pub(crate) fn verify_release(
     release: &ReleaseHeader,
     certificate: &ReleaseCertificate,
     network_id: &NetworkId,

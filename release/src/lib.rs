@@ -5,7 +5,8 @@
 //!  (crypto)      shares    static      waiting  placement, simulation   leaves  batches    offline
 //! ```
 //!
-//! Module [`op`] writes what the nodes of an OP Stack rollup derive.
+//! Module [`op`] writes what the nodes of an OP Stack rollup derive, and reads it back; [`fraud`] judges
+//! what was said to be a batch.
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +20,7 @@ pub mod document;
 pub mod dry_run;
 pub mod evidence;
 pub mod failed;
+pub mod fraud;
 pub mod ledger;
 pub mod message;
 pub mod op;

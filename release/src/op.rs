@@ -50,6 +50,7 @@ pub mod batcher;
 pub mod blocks;
 pub mod channel;
 pub mod l1_attributes;
+pub mod reader;
 pub mod released;
 pub mod span_batch;
 pub mod sub_blocks;

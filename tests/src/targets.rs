@@ -18,6 +18,7 @@ mod client;
 #[cfg(feature = "engine")]
 mod consensus;
 mod crypto;
+mod frames;
 mod keygen;
 mod mempool;
 mod opener;
@@ -234,6 +235,13 @@ pub const TARGETS: &[Target] = &[
         "raw transactions and their static validity",
         release::transaction,
         release::transaction_seeds,
+    ),
+    target(
+        "release",
+        "batcher_frames",
+        "a batcher's transactions of L1: frames, channel, span batches",
+        frames::batcher_frames,
+        frames::batcher_frames_seeds,
     ),
     target("release", "opener", "state machine: opening together", opener::run, opener::seeds),
     target(

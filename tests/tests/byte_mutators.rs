@@ -41,7 +41,7 @@ mutators! {
     order_evidence order_snapshot order
     definition ceremony_entry transcript keystore ceremony
     registry_change
-    opening_message fault_evidence release release_proof transaction opener adoption
+    opening_message fault_evidence release release_proof transaction batcher_frames opener adoption
     block chain_snapshot chain_state
     log_message known_logs
     client_file client_answer

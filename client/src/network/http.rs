@@ -135,6 +135,10 @@ impl Endpoint {
     }
 
     /// Opens `path` as a stream, e.g. of server-sent events; only the head is awaited.
+    ///
+    /// # Errors
+    ///
+    /// If nobody answers, or with another status than 200.
     pub async fn stream(&self, path: &str) -> Result<Incoming, HttpError> {
         let request = Request::builder()
             .method(Method::GET)
@@ -145,6 +149,13 @@ impl Endpoint {
             .await
             .map_err(|_| self.unreachable("no answer in time"))?
             .map_err(|e| self.unreachable(&e.to_string()))?;
+        let status = response.status();
+        if status != StatusCode::OK {
+            let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect();
+            let body = tokio::time::timeout(self.timeout, body).await;
+            let body = body.ok().and_then(Result::ok).map(|body| body.to_bytes());
+            return Err(self.status(status, &body.unwrap_or_default()));
+        }
         Ok(response.into_body())
     }
 
@@ -159,14 +170,18 @@ impl Endpoint {
                 .map_err(|e| self.unreachable(&e.to_string()))?
                 .to_bytes();
             if status != StatusCode::OK {
-                let body = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
-                return Err(HttpError::Status { url: self.url.clone(), status, body });
+                return Err(self.status(status, &body));
             }
             Ok(body)
         };
         tokio::time::timeout(self.timeout, answer)
             .await
             .map_err(|_| self.unreachable("no answer in time"))?
+    }
+
+    fn status(&self, status: StatusCode, body: &[u8]) -> HttpError {
+        let body = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
+        HttpError::Status { url: self.url.clone(), status, body }
     }
 
     fn unreachable(&self, why: &str) -> HttpError {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::Network;
+use super::{CheckBatcher, Follow, Network};
 
 /// What the rollups of a network hold, and how its committee changes them.
 #[derive(Debug, Clone, Subcommand)]
@@ -70,6 +70,12 @@ pub(crate) enum Rollup {
         #[arg(long = "approval", value_name = "FILE", required = true)]
         approvals: Vec<PathBuf>,
     },
+    /// Takes a rollup's batches one after the other from the sequencers' streams, verifies and keeps
+    /// them; goes to another sequencer when one ends or serves what is refused, and on after a stop.
+    /// Exit code 1 if something was refused. With --json one document a line.
+    Follow(Follow),
+    /// Whether signed batcher transactions of L1 hold what was released; else writes a fraud proof.
+    CheckBatcher(CheckBatcher),
 }
 
 /// Who is asked.

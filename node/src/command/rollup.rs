@@ -1,6 +1,9 @@
-//! `fairveil rollup`: what the rollups of a network hold, and how its committee changes them.
+//! `fairveil rollup`: what the rollups of a network hold, what is released to them, and how its committee
+//! changes them.
 
 mod change;
+mod check_batcher;
+mod follow;
 mod list;
 
 use fairveil_client::rpc::AccountInfo;
@@ -32,6 +35,8 @@ pub(crate) fn run(args: &cli::Rollup, json: bool) -> Result<u8, CommandError> {
         cli::Rollup::Submit { network, change, approvals } => {
             change::submit(network, change, approvals, json)
         }
+        cli::Rollup::Follow(args) => follow::run(args, json),
+        cli::Rollup::CheckBatcher(args) => check_batcher::run(args, json),
     }
 }
 

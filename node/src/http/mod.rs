@@ -4,13 +4,15 @@
 //! (reading the database) runs on blocking threads. Nothing here holds protocol rules: every
 //! answer comes from the sequencer's handle.
 
+mod batch_stream;
+mod deadline;
 mod events;
 mod health;
 mod rpc;
 
 pub(crate) use rpc::{refusal_answer, submission_answer};
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -46,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Box<dyn Fn() -> String + Send + Sync>,
     pub(crate) requests: Semaphore,
     pub(crate) streams: Arc<Semaphore>,
+    pub(crate) batch_streams: Arc<Semaphore>,
 }
 
 impl Shared {
@@ -65,6 +68,7 @@ impl Shared {
             metrics,
             requests: Semaphore::new(MAX_REQUESTS),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            batch_streams: Arc::new(Semaphore::new(batch_stream::MAX_STREAMS)),
         }
     }
 }
@@ -75,6 +79,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) -> std::io
         .route("/", post(rpc::answer))
         .route("/events", get(events::stream))
         .route("/batches/{chain_id}", get(batches))
+        .route("/batches/{chain_id}/stream", get(batch_stream::stream))
         .route("/orders/{height}", get(order))
         .route("/transcript", get(transcript))
         .route("/evidence", get(evidence))
@@ -84,8 +89,8 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) -> std::io
         .route("/readyz", get(health::ready))
         .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
         .with_state(shared);
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).await
+    let service = router.into_make_service_with_connect_info::<deadline::Remote>();
+    axum::serve(deadline::Deadline::new(listener, deadline::STALLED), service).await
 }
 
 #[derive(Debug, Deserialize)]

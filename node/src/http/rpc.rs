@@ -24,7 +24,7 @@ use fairveil_sequencer::{
 };
 use serde_json::Value;
 
-use super::Shared;
+use super::{Shared, deadline::Remote};
 
 /// Sequencers that a submission may name: as many as a committee may have.
 const MAX_ADDRESSED: usize = fairveil_ordering::MAX_SEQUENCERS as usize;
@@ -35,7 +35,7 @@ const MAX_SLOTS: usize = 64;
 /// Answers one call.
 pub(super) async fn answer(
     State(shared): State<Arc<Shared>>,
-    ConnectInfo(address): ConnectInfo<SocketAddr>,
+    ConnectInfo(Remote(address)): ConnectInfo<Remote>,
     body: Bytes,
 ) -> HttpResponse {
     let Ok(_permit) = shared.requests.try_acquire() else {

@@ -12,5 +12,6 @@ mod faults;
 mod load;
 mod network;
 mod outputs;
+mod rollup;
 mod rollups;
 mod trader;

@@ -10,6 +10,7 @@ use fairveil_crypto::encoding::encode;
 use fairveil_crypto::{BundleId, SequencerIndex};
 use fairveil_mempool::Place;
 use fairveil_release::document::BatchDocument;
+use fairveil_release::fraud::{FraudProof, ServedBatch};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -56,6 +57,7 @@ fn is_true(judgement: &Judgement) {
             assert_eq!((*network_id, *digest), (WORLD.network_id(), WORLD.transcript.digest));
         }
         Judgement::Evidence { culprit, .. } => assert_eq!(*culprit, CULPRIT),
+        Judgement::Fraud(verdict) => assert!(CHAINS.contains(&verdict.chain_id())),
     }
 }
 
@@ -75,12 +77,21 @@ pub(super) fn client_file_seeds() -> Vec<Vec<u8>> {
         File::Batches(batches),
     ];
     files.extend(documents);
+    files.push(File::Fraud(Box::new(fraud())));
     files.extend(evidence().map(|one| File::Evidence(Box::new(one))));
     let mut seeds: Vec<_> = files.iter().map(|file| compact(&file.to_json())).collect();
     let unkind: Vec<BatchDocument> = vec![SCENE.batch_document(0, CHAINS[0])];
     seeds.push(serde_json::to_vec(&unkind).expect("a document is JSON"));
     seeds.extend(evidence()[2..].iter().map(|one| one.encode()));
     seeds
+}
+
+/// A batch that lost its blocks, beside the release that it is not of.
+fn fraud() -> FraudProof {
+    let certified = SCENE.batch_document(0, CHAINS[0]);
+    let mut said = certified.batch.clone();
+    said.blocks.clear();
+    FraudProof::Served(Box::new(ServedBatch::new(&certified, said)))
 }
 
 /// JSON without space: shorter inputs are mutated more to the point.

@@ -14,6 +14,7 @@ use fairveil_crypto::{Digest, NetworkId};
 use fairveil_release::batch::Batch;
 use fairveil_release::certificate::ReleaseCertificate;
 use fairveil_release::document::DocumentLeg;
+use fairveil_release::fraud::{FraudProof, ServedBatch};
 use fairveil_release::proof::BundleProof;
 use fairveil_release::release::ReleaseHeader;
 use fairveil_release::tree::{LegDigest, Node, ReleasedLeg};
@@ -780,7 +781,115 @@ fn batch_mutations() -> Vec<Mutation> {
                 format!("batch 2: a release on {actual}, the last one has root {expected}")
             },
         ),
+        json(
+            "batch: another claim about what was checked",
+            &batch(),
+            |v| v["batch"]["validation"] = "simulated".into(),
+            |_| "the batch: said to be Simulated, the rollup's legs are Unvalidated",
+        ),
         json("batches: none", &batches(), |v| list(v).clear(), |_| "a list of no batches"),
+    ]
+}
+
+/// A batch that lost its blocks, beside the release that it is not of.
+fn fraud_of(height: usize, change: impl FnOnce(&mut Batch)) -> File {
+    let certified = SCENE.batch(height, 902);
+    let mut said = certified.batch.clone();
+    change(&mut said);
+    File::Fraud(Box::new(FraudProof::Served(Box::new(ServedBatch::new(&certified, said)))))
+}
+
+fn fraud() -> File {
+    fraud_of(1, |batch| batch.blocks.clear())
+}
+
+fn fraud_mutations() -> Vec<Mutation> {
+    let served = |v: &Value| v["served"].clone();
+    let sides = format!("{} beside", strangers());
+    vec![
+        file(
+            "fraud: nothing is false",
+            &fraud_of(1, |_| {}),
+            "the fraud proof: the batch of rollup 902 at height 1 is what the committee released",
+        ),
+        file(
+            "fraud: a true batch beside another height's release",
+            &fraud_of(1, |batch| *batch = SCENE.batch(2, 902).batch),
+            "the fraud proof: a batch of height 2 beside the release of height 1",
+        ),
+        file(
+            "fraud: a batch of another network",
+            &fraud_of(1, |batch| batch.network_id = strangers()),
+            format!(
+                "the fraud proof: a batch of network {sides} a release of network {}",
+                network_id()
+            ),
+        ),
+        file(
+            "fraud: a true batch of another rollup",
+            &fraud_of(1, |batch| *batch = SCENE.batch(1, 903).batch),
+            "the fraud proof: the certified side: the proof: part 1 opens what does not touch chain 903",
+        ),
+        json(
+            "fraud: release of another network",
+            &fraud(),
+            |v| v["served"]["release"]["network_id"] = strangers().to_string().into(),
+            |_| {
+                let (actual, expected) = (strangers(), network_id());
+                format!(
+                    "the fraud proof: the certified side: a release of network {actual}, \
+                     expected {expected}"
+                )
+            },
+        ),
+        json(
+            "fraud: certificate changed",
+            &fraud(),
+            |v| drop(list(&mut v["served"]["certificate"]["releases"]).pop()),
+            |v| {
+                let certificate: ReleaseCertificate = typed(&served(v)["certificate"]);
+                let releases = certificate.releases.iter().map(|one| (one.height, one.root));
+                let releases: Vec<_> = releases.collect();
+                let ReleaseCertificate { evidence_digest, system_digest, .. } = &certificate;
+                let actual = body_digest(evidence_digest, &releases, system_digest);
+                let expected = certificate.headers[1].body_digest;
+                format!(
+                    "the fraud proof: the certified side: the release certificate: the releases \
+                     lead to body digest {actual}, the block has {expected}"
+                )
+            },
+        ),
+        json(
+            "fraud: a height that is not certified",
+            &fraud(),
+            |v| {
+                v["served"]["release"]["height"] = 7.into();
+                v["served"]["batch"]["height"] = 7.into();
+            },
+            |_| "the fraud proof: the certified side: the certified block does not list height 7",
+        ),
+        json(
+            "fraud: completeness proof cut",
+            &fraud(),
+            |v| drop(list(&mut v["served"]["proof"]["parts"]).pop()),
+            |v| {
+                let parts = list(&mut v["served"]["proof"]["parts"].clone()).len();
+                format!(
+                    "the fraud proof: the certified side: the proof: it ends after {parts} parts, \
+                     before the tree does"
+                )
+            },
+        ),
+        json(
+            "fraud: signed frames without the certified side",
+            &fraud(),
+            |v| {
+                let object = v.as_object_mut().unwrap();
+                object.remove("served");
+                object.insert("signed".into(), json!({ "batches": [], "transactions": [] }));
+            },
+            |_| "the fraud proof: 0 batch documents on the certified side, 1 to 1024 are judged",
+        ),
     ]
 }
 
@@ -1217,6 +1326,7 @@ fn form_mutations() -> Vec<Mutation> {
 fn good_files() -> Vec<File> {
     let mut files = vec![receipts(), order(), batch(), sealed(), transcript()];
     files.push(File::Batches(vec![SCENE.batch(1, 902), SCENE.batch(2, 902)]));
+    files.push(fraud());
     files.extend((0..5).map(|number| File::Bundle(Box::new(SCENE.document(number)))));
     files.extend(SCENE.evidence(&WORLD).map(proof_of));
     files
@@ -1235,7 +1345,7 @@ fn a_good_file_of_every_kind_is_accepted_with_one_line() {
         assert!(is_one_line(&judgement.to_string()), "{judgement}");
         kinds.insert(good.kind());
     }
-    assert_eq!(kinds.len(), 8, "{kinds:?}");
+    assert_eq!(kinds.len(), 9, "{kinds:?}");
     for (evidence, offence) in SCENE.evidence(&WORLD).into_iter().zip([
         "signed a bad decryption share: proof does not hold",
         "signed a decryption share for an order that is not final",
@@ -1257,6 +1367,7 @@ fn invariants_2_and_4_every_mutation_is_refused_with_a_line_of_its_own() {
         release_mutations(),
         proof_mutations(),
         batch_mutations(),
+        fraud_mutations(),
         evidence_mutations(),
         transcript_mutations(),
         sealed_mutations(),
