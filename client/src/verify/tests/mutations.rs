@@ -828,7 +828,7 @@ fn fraud_mutations() -> Vec<Mutation> {
         file(
             "fraud: a true batch of another rollup",
             &fraud_of(1, |batch| *batch = SCENE.batch(1, 903).batch),
-            "the fraud proof: the certified side: the proof: part 1 opens what does not touch chain 903",
+            "the fraud proof: the certified side: the proof: part 2 opens what does not touch chain 903",
         ),
         json(
             "fraud: release of another network",
