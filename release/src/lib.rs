@@ -38,4 +38,4 @@ pub mod validity;
 #[cfg(test)]
 mod world;
 
-pub use fairveil_registry::{change, registry, schedule};
+pub use fairveil_registry::{anchor, change, registry, schedule};
