@@ -35,6 +35,7 @@ pub mod states;
 pub mod transaction;
 pub mod tree;
 pub mod validity;
+pub mod views;
 #[cfg(test)]
 mod world;
 
