@@ -206,7 +206,7 @@ pub(crate) fn embed(
     base_fee: u64,
 ) -> Result<(), LocalError> {
     let state = parse_genesis(&document).map_err(|error| LocalError::Other(error.to_string()))?;
-    rollup.state = Some(RollupState { genesis: state.digest(), base_fee });
+    rollup.state = Some(RollupState::Embedded { genesis: state.digest(), base_fee });
     *genesis = Some(document);
     Ok(())
 }

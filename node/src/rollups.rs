@@ -105,7 +105,8 @@ fn one(argument: &str, now_ms: Option<u64>) -> Result<Named, CommandError> {
         (Some(document), base_fee) => {
             let state = parse_genesis(document);
             let state = state.map_err(|error| usage(&format!("the genesis: {error}")))?;
-            Some(RollupState { genesis: state.digest(), base_fee: base_fee.unwrap_or(0) })
+            let base_fee = base_fee.unwrap_or(0);
+            Some(RollupState::Embedded { genesis: state.digest(), base_fee })
         }
         (None, Some(_)) => return Err(usage("base-fee needs genesis")),
         (None, None) => None,

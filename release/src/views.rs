@@ -84,6 +84,8 @@ pub struct Moves {
     pub added: Vec<Place>,
     /// Blocks that are so no longer.
     pub gone: Vec<Place>,
+    /// Rollups that the block of the height anchored.
+    pub anchored: Vec<u64>,
 }
 
 /// A released block that is unseen.

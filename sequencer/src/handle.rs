@@ -365,7 +365,7 @@ impl Handle {
     ) -> Result<Option<(Account, Vec<U256>)>, StoreError> {
         let registry = self.rollups.at(Height::new(self.overview().released));
         let rollup = registry.rollup(chain_id);
-        if rollup.is_none_or(|rollup| rollup.state.is_none()) {
+        if rollup.is_none_or(|rollup| rollup.embedded().is_none()) {
             return Ok(None);
         }
         let mut keys = vec![account_key(chain_id, address)];

@@ -23,6 +23,8 @@ pub(super) struct Turn {
     pub(super) followed: FollowedRollups,
     /// Blocks that are seen now.
     gone: Vec<Place>,
+    /// Rollups that the block of the height anchored.
+    anchored: Vec<u64>,
 }
 
 /// The slots that a height may cut.
@@ -49,8 +51,9 @@ impl ReleaseChain {
         let (states, moved) = moved.map_err(|why| ChainError::Genesis { height, why })?;
         let mut followed = self.followed.clone();
         let anchors = self.coming.range((height, 0)..=(height, u64::MAX));
+        let anchored = anchors.clone().map(|((_, chain_id), _)| *chain_id).collect();
         let gone = followed.advance(&made, anchors.map(|(_, anchor)| anchor));
-        Ok(Turn { schedule, states, moved, followed, gone })
+        Ok(Turn { schedule, states, moved, followed, gone, anchored })
     }
 
     /// What the next height releases. The chain is as before, whatever the result.
@@ -258,10 +261,10 @@ impl Turn {
         receipts: BTreeMap<BundleId, Vec<fairveil_execution::outcome::LegReceipts>>,
         read: BTreeSet<u64>,
     ) -> Released {
-        let Self { schedule, moved, mut followed, mut gone, .. } = self;
+        let Self { schedule, moved, mut followed, mut gone, anchored, .. } = self;
         let mut unseen: Moves = followed.take(schedule.registry(), &release);
         gone.append(&mut unseen.gone);
-        let unseen = Moves { gone, ..unseen };
+        let unseen = Moves { gone, anchored, ..unseen };
         let ended = ended(&release);
         Released { release, tree, ended, moved, finished, receipts, unseen, read, followed }
     }

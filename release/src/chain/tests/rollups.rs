@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::batch::Batch;
-use crate::registry::EmbeddedState;
+use crate::registry::{EmbeddedState, StateSource};
 use crate::release::tests::network;
 use crate::slot::BlockTimes;
 use crate::validity::valid_bundles;
@@ -69,7 +69,8 @@ fn genesis() -> MemoryState {
 }
 
 fn registry(gas_limit: u64) -> Registry {
-    let state = Some(EmbeddedState { genesis: genesis().digest(), base_fee: BASE_FEE });
+    let state = EmbeddedState { genesis: genesis().digest(), base_fee: BASE_FEE };
+    let state = Some(StateSource::Embedded(state));
     let rollup = |(chain_id, interval_ms): (u64, u64)| Rollup {
         blocks: Some(BlockTimes { genesis_ms: GENESIS_MS, interval_ms }),
         gas_limit,
