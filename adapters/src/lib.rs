@@ -60,6 +60,7 @@
 
 pub mod development;
 pub mod engine;
+pub mod followed;
 pub mod json_rpc;
 mod quantity;
 pub mod released;

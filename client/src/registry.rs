@@ -2,12 +2,11 @@
 
 use fairveil_keygen::Definition;
 use fairveil_keygen::definition::{Rollup as Defined, RollupState};
-use fairveil_release::registry::{
-    EmbeddedState, FollowedState, Registry, RegistryError, Rollup, StateSource,
-};
+use fairveil_release::registry::{Registry, RegistryError, Rollup};
 use fairveil_release::slot::BlockTimes;
 
 pub use fairveil_release::change;
+pub use fairveil_release::registry::{EmbeddedState, FollowedState, StateSource};
 
 /// The registry with which a network begins.
 ///

@@ -21,6 +21,7 @@ use fairveil_mempool::{
     limits::{HORIZON_HEIGHTS, LAST_REPORT_HEIGHTS},
 };
 use fairveil_release::{
+    anchor::Anchor,
     certificate::ReleaseCertificate,
     change::ApprovedChange,
     document::{BatchDocument, BundleDocument, DocumentLeg},
@@ -151,6 +152,8 @@ pub struct Overview {
     pub pool_held: u64,
     /// Bundles that must be reported and are not held.
     pub pool_duty: u64,
+    /// The last anchored block of every followed rollup that has one, as of that height.
+    pub anchors: Vec<Anchor>,
     /// What a front-runner tried; none for anybody else.
     pub attack: Option<AttackReport>,
     /// Counters by name, for metrics.

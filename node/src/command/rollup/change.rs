@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use fairveil_client::{
     HttpError,
     registry::{
+        EmbeddedState, FollowedState, StateSource,
         change::{Action, ApprovedChange, ChangeApproval, RegistryChange},
         rollup,
     },
