@@ -182,7 +182,10 @@ mod tests {
 
     #[test]
     fn a_followed_rollup_has_a_greatest_age() {
-        let arguments = ["a:901,block-time=2s,max-age=30s", "b:902,block-time=2s,max-age=5s,elasticity=2,denominator=8"];
+        let arguments = [
+            "a:901,block-time=2s,max-age=30s",
+            "b:902,block-time=2s,max-age=5s,elasticity=2,denominator=8",
+        ];
         let found = named(&arguments.map(str::to_owned), 7).expect("valid");
         let state = |max_age_ms, elasticity, denominator| {
             Some(RollupState::Followed { max_age_ms, elasticity, denominator })

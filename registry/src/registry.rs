@@ -394,10 +394,7 @@ mod tests {
             "rollup 903 is followed, so it needs block times: those of its own blocks"
         );
         let said = error(FollowedState { max_age_ms: 999, ..state }, &|_| {});
-        assert_eq!(
-            said,
-            "rollup 903: the greatest age in ms is 999, 1000 to 600000 are allowed"
-        );
+        assert_eq!(said, "rollup 903: the greatest age in ms is 999, 1000 to 600000 are allowed");
         let said = error(FollowedState { denominator: 0, ..state }, &|_| {});
         assert!(said.starts_with("rollup 903: the denominator is 0, 1 to"), "{said}");
         let said = error(FollowedState { elasticity: 0, ..state }, &|_| {});

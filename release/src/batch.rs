@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::registry::Rollup;
 use crate::slot::{BlockTime, SlotNumber};
-use crate::views::View;
 use crate::transaction::RawTransaction;
 use crate::tree::Position;
+use crate::views::View;
 
 /// How much was checked before a batch was cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

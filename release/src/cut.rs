@@ -119,12 +119,7 @@ struct Knife<'a> {
 }
 
 impl Knife<'_> {
-    fn take(
-        &mut self,
-        id: BundleId,
-        position: Position,
-        bundle: &ValidBundle,
-    ) -> Result<(), u64> {
+    fn take(&mut self, id: BundleId, position: Position, bundle: &ValidBundle) -> Result<(), u64> {
         let sizes = match self.sizes(position.height, bundle) {
             Ok(sizes) => sizes,
             Err(failed) => {

@@ -38,9 +38,9 @@ pub use fairveil_execution::records::{
 };
 pub use fairveil_execution::state::{Account, MemoryState};
 
+use crate::anchor::Anchor;
 use crate::change::{Action, RegistryChange};
 use crate::failed::{Failed, Fault, Invalid};
-use crate::anchor::Anchor;
 use crate::registry::{EmbeddedState, Registry, Rollup, StateSource};
 use crate::slot::BlockTime;
 use crate::validity::{ValidBundle, ValidLeg};
@@ -159,7 +159,9 @@ impl RollupStates {
         for change in made {
             match &change.action {
                 Action::Join(Rollup {
-                    chain_id, state: Some(StateSource::Embedded(state)), ..
+                    chain_id,
+                    state: Some(StateSource::Embedded(state)),
+                    ..
                 }) => {
                     let genesis = begun(*chain_id, state.genesis, genesis)?;
                     states.0.insert(*chain_id, Arc::clone(&genesis));

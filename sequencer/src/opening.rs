@@ -88,10 +88,7 @@ pub(crate) enum Progress {
     /// A height was released.
     Released(Source, Box<Released>, Box<Summary>),
     /// This height waits for the committee's word; whether its views can't be read here now.
-    Waits {
-        height: Height,
-        unreadable: bool,
-    },
+    Waits { height: Height, unreadable: bool },
 }
 
 /// A height that is cut over views and not certified yet.
@@ -525,16 +522,12 @@ impl Turn {
         let kept = |source, released| Ok(Made::Kept(source, Box::new(released)));
         match self {
             Self::Order(order) => kept(Source::Opened, chain.extend(order)?),
-            Self::Release(release, root) => {
-                kept(Source::Adopted, chain.adopt(*release, &root)?)
-            }
+            Self::Release(release, root) => kept(Source::Adopted, chain.adopt(*release, &root)?),
             Self::Certified(released) => {
                 chain.keep(&released)?;
                 Ok(Made::Kept(Source::Opened, released))
             }
-            Self::Blind(order) => {
-                Ok(Made::Blind(Box::new(chain.release(order, Sight::Blind)?)))
-            }
+            Self::Blind(order) => Ok(Made::Blind(Box::new(chain.release(order, Sight::Blind)?))),
             Self::Viewed(order) => {
                 let open = |anchor: &Anchor| views.open(anchor);
                 match chain.release(order.clone(), Sight::Open(&open)) {

@@ -187,12 +187,7 @@ impl Host for Shared {
         self.until(|contents| ids.iter().map(|id| contents.facts.get(id).copied()).collect()).await
     }
 
-    async fn releases(
-        &self,
-        from: Height,
-        limit: usize,
-        after_ms: u64,
-    ) -> Vec<(Height, Digest)> {
+    async fn releases(&self, from: Height, limit: usize, after_ms: u64) -> Vec<(Height, Digest)> {
         let contents = self.read();
         let mut next = from;
         let mut releases = Vec::new();

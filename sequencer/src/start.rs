@@ -274,8 +274,9 @@ fn parameters(config: &Config) -> Parameters {
 /// for it.
 fn first_releases(config: &Config) -> Result<ReleaseChain, RecoveryError> {
     let registry = &config.registry;
-    let simulated =
-        |chain_id: &u64| registry.rollup(*chain_id).is_some_and(|rollup| rollup.embedded().is_some());
+    let simulated = |chain_id: &u64| {
+        registry.rollup(*chain_id).is_some_and(|rollup| rollup.embedded().is_some())
+    };
     let genesis = config.genesis.iter().filter(|(chain_id, _)| simulated(chain_id));
     let genesis: BTreeMap<u64, MemoryState> =
         genesis.map(|(chain_id, state)| (*chain_id, state.clone())).collect();

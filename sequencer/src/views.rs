@@ -36,8 +36,8 @@ use fairveil_crypto::{Digest, Height};
 use fairveil_release::anchor::Anchor;
 use fairveil_release::views::{Place, StateView};
 
-use crate::store::Write;
 use crate::store::Table;
+use crate::store::Write;
 
 /// How long a block has to be known before it is proposed as an anchor: the others know it then too.
 pub const SETTLED_MS: u64 = 1_000;
@@ -248,12 +248,8 @@ mod tests {
 
         assert_eq!(both.verdict(&sighted, 10_001), Some(Ok(())));
         assert_eq!(both.verdict(&blind, 12_000), Some(Ok(())));
-        let early = BlockFault::Blind {
-            height,
-            of_ms: 10_000,
-            actual_ms: 11_999,
-            needed_ms: 12_000,
-        };
+        let early =
+            BlockFault::Blind { height, of_ms: 10_000, actual_ms: 11_999, needed_ms: 12_000 };
         assert_eq!(both.verdict(&blind, 11_999), Some(Err(early)));
         assert_eq!(both.verdict(&other, 12_000), None);
         assert_eq!(unread.verdict(&sighted, 12_000), None, "it may be read later");

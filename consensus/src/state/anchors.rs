@@ -41,7 +41,9 @@ const RENEWED_PARTS: u64 = 4;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AnchorFault {
     /// Not ascending by chain id, or a chain twice.
-    #[error("the anchor of rollup {next} stands after that of {previous}; sort them, one per rollup")]
+    #[error(
+        "the anchor of rollup {next} stands after that of {previous}; sort them, one per rollup"
+    )]
     Order {
         /// The chain id before.
         previous: u64,
@@ -206,8 +208,5 @@ fn check(
     if actual_ms > limit_ms {
         return Err(AnchorFault::Old { chain_id, actual_ms, limit_ms });
     }
-    anchor
-        .base_fee_of_next(rule)
-        .map(drop)
-        .map_err(|why| AnchorFault::BaseFee { chain_id, why })
+    anchor.base_fee_of_next(rule).map(drop).map_err(|why| AnchorFault::BaseFee { chain_id, why })
 }

@@ -45,7 +45,9 @@ pub enum BlockFault {
         expected: Height,
     },
     /// A release without the views of followed rollups, too soon after its height.
-    #[error("height {height} of {of_ms} ms is released blindly at {actual_ms} ms, {needed_ms} ms is the first time")]
+    #[error(
+        "height {height} of {of_ms} ms is released blindly at {actual_ms} ms, {needed_ms} ms is the first time"
+    )]
     Blind {
         /// The height.
         height: Height,

@@ -104,8 +104,7 @@ fn followed(text: &mut String, overview: &Overview, views: &NodeViews) {
     );
     for anchor in &overview.anchors {
         let (chain_id, age) = (anchor.chain_id, anchor.age_ms(overview.time_ms));
-        let _ =
-            writeln!(text, "fairveil_anchor_age_milliseconds{{rollup=\"{chain_id}\"}} {age}");
+        let _ = writeln!(text, "fairveil_anchor_age_milliseconds{{rollup=\"{chain_id}\"}} {age}");
     }
 }
 

@@ -98,13 +98,11 @@ impl Node {
         let store = self.store(&definition)?;
         let (membership, transcript) = self.key_share(&context, &store, &engine).await?;
         let verified = self.verified(&transcript)?;
-        let registry = fairveil_client::registry::registry(&definition).map_err(|error| {
-            NodeError::Start { what: "rollups", why: error.to_string() }
-        })?;
+        let registry = fairveil_client::registry::registry(&definition)
+            .map_err(|error| NodeError::Start { what: "rollups", why: error.to_string() })?;
         let views = Arc::new(NodeViews::start(&self.config, &registry)?);
-        let sequencer = self.sequencer_config(
-            &definition, index, &verified, &network, registry, &views,
-        )?;
+        let sequencer =
+            self.sequencer_config(&definition, index, &verified, &network, registry, &views)?;
         let secrets = Secrets {
             consensus_seed: self.keys.consensus.expose_seed(),
             key_share: membership.share,

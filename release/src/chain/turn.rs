@@ -143,8 +143,7 @@ impl ReleaseChain {
             waits.filter(|waiting| !ends.contains(&waiting.position)).cloned().collect();
         waiting.reverse();
         let registry = turn.schedule.registry();
-        let namespaces =
-            Namespaces::new(registry.chain_ids()).map_err(ReleaseError::Namespaces)?;
+        let namespaces = Namespaces::new(registry.chain_ids()).map_err(ReleaseError::Namespaces)?;
         let tree = Tree::new(namespaces, leaves.clone()).map_err(ReleaseError::Tree)?;
         let header = ReleaseHeader {
             network_id: self.network_id,
@@ -187,15 +186,15 @@ impl Turn {
     }
 
     /// Those of these views that have to be read: something waits for the rollup.
-    pub(super) fn read(views: &[View], waiting: &CarryOver) -> BTreeSet<u64> {
-        let read = views.iter().filter(|view| {
-            view.anchor.is_some() && waiting.load(view.chain_id) != Load::default()
-        });
+    fn read(views: &[View], waiting: &CarryOver) -> BTreeSet<u64> {
+        let read = views
+            .iter()
+            .filter(|view| view.anchor.is_some() && waiting.load(view.chain_id) != Load::default());
         read.map(|view| view.chain_id).collect()
     }
 
     /// The views without these ones.
-    pub(super) fn without(views: &[View], read: &BTreeSet<u64>) -> Vec<View> {
+    fn without(views: &[View], read: &BTreeSet<u64>) -> Vec<View> {
         let keep = |view: &View| view.anchor.filter(|_| !read.contains(&view.chain_id));
         views.iter().map(|view| View { anchor: keep(view), ..*view }).collect()
     }
