@@ -8,6 +8,7 @@ mod bad_input;
 mod dry_run;
 mod examples;
 mod faults;
+mod followed;
 mod load;
 mod network;
 mod rollups;
