@@ -1,7 +1,8 @@
 //! Speaks to rollups: reads their pinned state, and hands them what was released.
 //!
 //! ```text
-//!                    ┌─ state_view ──> a node's JSON-RPC, pinned to a block hash
+//!                    ┌─ followed ────> which blocks a rollup's node has
+//!                    ├─ state_view ──> a node's JSON-RPC, pinned to a block hash
 //! json_rpc (HTTP) ───┼─ engine ──────> an OP engine builds exactly the released block
 //!                    └─ development ─> development chains mine exactly the released slot
 //! ```
@@ -60,6 +61,7 @@
 
 pub mod development;
 pub mod engine;
+pub mod followed;
 pub mod json_rpc;
 mod quantity;
 pub mod released;

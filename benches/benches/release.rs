@@ -17,7 +17,7 @@ use fairveil_release::chain::{Judged, JudgedOrder, ReleaseChain, Released};
 use fairveil_release::op::channel::{Channel, MAX_FRAME_BYTES};
 use fairveil_release::op::span_batch::SpanBatch;
 use fairveil_release::op::{Chain, L1Origin, L2Block, Parent};
-use fairveil_release::registry::{EmbeddedState, Registry, Rollup};
+use fairveil_release::registry::{EmbeddedState, Registry, Rollup, StateSource};
 use fairveil_release::states::{MemoryState, RollupStates, parse_genesis};
 use fairveil_release::transaction::RawTransaction;
 use fairveil_release::tree::Outcome;
@@ -107,7 +107,7 @@ impl Slot {
         let document = format!(r#"{{"alloc": {{{}}}}}"#, accounts.join(","));
         let genesis = parse_genesis(document.as_bytes()).expect("accounts with balances");
         let state = EmbeddedState { genesis: genesis.digest(), base_fee: 7 };
-        let registry = registry(rollups, Some(state));
+        let registry = registry(rollups, Some(StateSource::Embedded(state)));
         let order = judged(&registry, count, Policy::Execute);
         let ids = registry.chain_ids().into_iter();
         let slot = Self { states: ids.map(|id| (id, genesis.clone())).collect(), registry, order };
@@ -130,7 +130,7 @@ fn extended((mut chain, order): (ReleaseChain, JudgedOrder)) -> (ReleaseChain, R
     (chain, released)
 }
 
-fn registry(rollups: u64, state: Option<EmbeddedState>) -> Registry {
+fn registry(rollups: u64, state: Option<StateSource>) -> Registry {
     let chain_ids = CHAIN.chain_id..CHAIN.chain_id + rollups;
     let listed =
         chain_ids.map(|id| Rollup { state, ..Rollup::recorder(id, &format!("rollup-{id}")) });

@@ -1,11 +1,12 @@
 //! The rollups of a network, as its definition registers them, and changes of them.
 
 use fairveil_keygen::Definition;
-use fairveil_keygen::definition::Rollup as Defined;
-use fairveil_release::registry::{EmbeddedState, Registry, RegistryError, Rollup};
+use fairveil_keygen::definition::{Rollup as Defined, RollupState};
+use fairveil_release::registry::{Registry, RegistryError, Rollup};
 use fairveil_release::slot::BlockTimes;
 
 pub use fairveil_release::change;
+pub use fairveil_release::registry::{EmbeddedState, FollowedState, StateSource};
 
 /// The registry with which a network begins.
 ///
@@ -23,9 +24,14 @@ pub fn rollup(defined: &Defined) -> Rollup {
         genesis_ms: blocks.genesis_ms,
         interval_ms: blocks.interval_ms,
     });
-    let state = defined
-        .state
-        .map(|state| EmbeddedState { genesis: state.genesis, base_fee: state.base_fee });
+    let state = defined.state.map(|state| match state {
+        RollupState::Embedded { genesis, base_fee } => {
+            StateSource::Embedded(EmbeddedState { genesis, base_fee })
+        }
+        RollupState::Followed { max_age_ms, elasticity, denominator } => {
+            StateSource::Followed(FollowedState { max_age_ms, elasticity, denominator })
+        }
+    });
     Rollup {
         chain_id: defined.chain_id,
         name: defined.name.clone(),

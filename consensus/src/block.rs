@@ -33,7 +33,9 @@ use fairveil_crypto::domain::{Tag, hash};
 use fairveil_crypto::encoding::{self, DecodeError};
 use fairveil_crypto::{BlockDigest, Height as BlockHeight};
 use fairveil_ordering::{Equivocation, Evidence, MAX_IDS_PER_BLOCK};
+use fairveil_registry::anchor::Anchor;
 use fairveil_registry::change::{ApprovedChange, MAX_CHANGE_BYTES};
+use fairveil_registry::registry::MAX_ROLLUPS;
 use serde::{Deserialize, Serialize};
 
 use crate::chain::Slot;
@@ -57,6 +59,8 @@ pub const MAX_CEREMONY_ENTRIES: usize = 64;
 pub const MAX_CEREMONY_ENTRY_BYTES: usize = 64 << 10;
 /// Changes of the registry in a block.
 pub const MAX_REGISTRY_CHANGES: usize = 4;
+/// Anchors of followed rollups in a block.
+pub const MAX_ANCHORS: usize = MAX_ROLLUPS;
 /// Ids in the evidence of one block, over all logs: leaves a quarter of it for the rest.
 pub const MAX_EVIDENCE_IDS: usize = 24_576;
 
@@ -78,6 +82,8 @@ pub enum SystemEntry {
     CeremonyEntry(Vec<u8>),
     /// A change of the rollups that a quorum of the committee approved.
     RegistryChange(ApprovedChange),
+    /// A block of a followed rollup, over whose state slots are simulated from here on.
+    Anchor(Anchor),
 }
 
 /// Everything of a block but its header.
@@ -155,7 +161,7 @@ impl Body {
     fn check(&self) -> Result<(), BlockError> {
         within("release roots", self.releases.len(), MAX_RELEASES)?;
         within("evidence ids", self.evidence_ids(), MAX_EVIDENCE_IDS)?;
-        let (mut proofs, mut entries, mut changes) = (0, 0, 0);
+        let (mut proofs, mut entries, mut changes, mut anchors) = (0, 0, 0, 0);
         for entry in &self.system {
             match entry {
                 SystemEntry::ForkedLog(_) | SystemEntry::ConflictingVotes(_) => {
@@ -171,10 +177,12 @@ impl Body {
                     changes += 1;
                     within("bytes of a registry change", change.encode().len(), MAX_CHANGE_BYTES)?;
                 }
+                SystemEntry::Anchor(_) => anchors += 1,
             }
         }
         within("proofs of equivocation", proofs, MAX_EQUIVOCATIONS)?;
         within("registry changes", changes, MAX_REGISTRY_CHANGES)?;
+        within("anchors", anchors, MAX_ANCHORS)?;
         within("ceremony entries", entries, MAX_CEREMONY_ENTRIES)
     }
 }

@@ -8,10 +8,12 @@ use std::future::Future;
 use fairveil_crypto::envelope::{Header, Payer, SizeClass};
 use fairveil_crypto::{BundleId, Digest, Height, KeyId, SequencerIndex};
 use fairveil_ordering::{Evidence, Tip};
+use fairveil_registry::anchor::Anchor;
 use fairveil_registry::change::ApprovedChange;
 use serde::{Deserialize, Serialize};
 
 use crate::block::SystemEntry;
+use crate::state::BlockFault;
 
 /// What the chain needs to know of a sealed bundle: the part of its header that decides about
 /// order, window, nonce and fee. The bundle's id commits to it.
@@ -87,16 +89,33 @@ pub trait Host: Clone + Send + Sync + 'static {
     /// valid sealed bundles. Missing ones are fetched.
     fn bundles(&self, ids: &[BundleId]) -> impl Future<Output = Vec<BundleFacts>> + Send;
 
-    /// The release roots that this sequencer has computed from this height on, without a gap and
-    /// at most so many.
+    /// The release roots from this height on that this sequencer would certify in a block later than
+    /// `after_ms`, without a gap and at most so many.
     fn releases(
         &self,
         from: Height,
         limit: usize,
+        after_ms: u64,
     ) -> impl Future<Output = Vec<(Height, Digest)>> + Send;
 
-    /// The release root of a height, once this sequencer has computed it.
-    fn release_root(&self, height: Height) -> impl Future<Output = Digest> + Send;
+    /// Whether a block of this time may certify this release root of a height, once this sequencer
+    /// knows: an answer stays what it is.
+    fn judge_release(
+        &self,
+        height: Height,
+        root: Digest,
+        time_ms: u64,
+    ) -> impl Future<Output = Result<(), BlockFault>> + Send;
+
+    /// Blocks of followed rollups that this sequencer would name in the block of this height, at most
+    /// one per rollup.
+    fn anchors(&self, height: Height) -> Vec<Anchor>;
+
+    /// This sequencer proposes a block of this height with anchors.
+    fn proposes_anchors(&self, height: Height);
+
+    /// Resolves once this sequencer's own view of the rollup has the anchored block on its chain.
+    fn has_anchor(&self, anchor: &Anchor) -> impl Future<Output = ()> + Send;
 
     /// Proofs of equivocation that are recorded and on no final block yet.
     fn equivocations(&self) -> Vec<SystemEntry>;

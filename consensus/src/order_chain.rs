@@ -5,9 +5,11 @@
 //!
 //! 1. A block is executed only with every bundle held whose id it lifts to T; until then its
 //!    verification is pending.
-//! 2. A vote needs every release root of the block to equal the one computed here; until it is
-//!    computed, the vote is pending.
+//! 2. A vote needs the host's approval of every release root of the block: it equals one computed
+//!    here. Until it is computed, the vote is pending.
 //! 3. A leader proposes what it executed itself, and leaves out what would make its block invalid.
+//! 4. A vote needs every anchored block to be on the rollup's chain as this sequencer's own view has
+//!    it; until it is, the vote is pending. So an anchor of a final block was seen by a quorum.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use std::sync::Arc;
 use commonware_parallel::Strategy;
 use fairveil_crypto::certificate::OrderCertificate;
 use fairveil_crypto::{BundleId, SequencerIndex};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::block::{
     Block, Body, MAX_EQUIVOCATIONS, MAX_REGISTRY_CHANGES, MAX_RELEASES, SystemEntry,
@@ -24,7 +26,7 @@ use crate::chain::{Chain, Executed, Slot, Tip};
 use crate::delivery::Finalized;
 use crate::equivocation::ConflictingVotes;
 use crate::host::{BundleFacts, Host};
-use crate::state::{BlockFault, BlockOutput, ChainState};
+use crate::state::{BlockFault, BlockOutput, ChainState, ExtendError};
 use crate::timing::Load;
 
 /// The network's chain as one sequencer runs it.
@@ -52,7 +54,8 @@ impl<H: Host, T: Strategy> OrderChain<H, T> {
     async fn body(&self, parent: &ChainState) -> Body {
         let wanted = parent.wanted();
         let evidence = self.host.evidence(&wanted).await;
-        let mut releases = self.host.releases(wanted.unreleased, MAX_RELEASES).await;
+        let after_ms = parent.tip().time_ms;
+        let mut releases = self.host.releases(wanted.unreleased, MAX_RELEASES, after_ms).await;
         releases.retain(|(height, _)| *height <= parent.tip().height);
         let mut convicted = Vec::new();
         let mut system = self.host.equivocations();
@@ -65,6 +68,8 @@ impl<H: Host, T: Strategy> OrderChain<H, T> {
         });
         let changes = parent.announceable(self.host.registry_changes(), MAX_REGISTRY_CHANGES);
         system.extend(changes.into_iter().map(SystemEntry::RegistryChange));
+        let anchors = parent.anchorable(self.host.anchors(wanted.height));
+        system.extend(anchors.into_iter().map(SystemEntry::Anchor));
         Body { evidence, releases, system }
     }
 
@@ -116,9 +121,14 @@ impl<H: Host, T: Strategy> Chain for OrderChain<H, T> {
         let (body, needed) = Self::admissible(parent, body)?;
         let facts = self.facts(needed).await;
         let (parent, cost) = (parent.clone(), Self::cost(&body));
-        let extended = self.strategy.spawn(cost, move |_| parent.extend(slot, body, &facts)).await;
-        match extended {
-            Ok((block, state, output)) => Some(Executed { block, state, output: Arc::new(output) }),
+        let extended = self.strategy.spawn(cost, move |_| extended(&parent, slot, body, &facts));
+        match extended.await {
+            Ok((block, state, output)) => {
+                if !output.anchored.is_empty() {
+                    self.host.proposes_anchors(block.header().height);
+                }
+                Some(Executed { block, state, output: Arc::new(output) })
+            }
             Err(error) => {
                 warn!(%error, "a proposal would be invalid");
                 None
@@ -143,11 +153,13 @@ impl<H: Host, T: Strategy> Chain for OrderChain<H, T> {
     }
 
     async fn approve(&self, _: &ChainState, block: &Block) -> Result<(), BlockFault> {
-        for (height, actual) in &block.body().releases {
-            let expected = self.host.release_root(*height).await;
-            if *actual != expected {
-                let (height, actual) = (*height, *actual);
-                return Err(BlockFault::ReleaseRoot { height, actual, expected });
+        let time_ms = block.header().time_ms;
+        for (height, root) in &block.body().releases {
+            self.host.judge_release(*height, *root, time_ms).await?;
+        }
+        for entry in &block.body().system {
+            if let SystemEntry::Anchor(anchor) = entry {
+                self.host.has_anchor(anchor).await;
             }
         }
         Ok(())
@@ -156,6 +168,32 @@ impl<H: Host, T: Strategy> Chain for OrderChain<H, T> {
     fn equivocation(&self, culprit: SequencerIndex, votes: ConflictingVotes) {
         self.host.record(culprit, SystemEntry::ConflictingVotes(votes));
     }
+}
+
+/// The child with this body, or without its anchors if one of them does not fit the block's time,
+/// which is known once the evidence is verified.
+fn extended(
+    parent: &ChainState,
+    slot: Slot,
+    body: Body,
+    facts: &BTreeMap<BundleId, BundleFacts>,
+) -> Result<(Block, ChainState, BlockOutput), ExtendError> {
+    if !body.system.iter().any(is_anchor) {
+        return parent.extend(slot, body, facts);
+    }
+    let mut without = body.clone();
+    match parent.extend(slot.clone(), body, facts) {
+        Err(ExtendError::Fault(BlockFault::Anchor(fault))) => {
+            debug!(%fault, "an anchor is left out of a proposal");
+            without.system.retain(|entry| !is_anchor(entry));
+            parent.extend(slot, without, facts)
+        }
+        extended => extended,
+    }
+}
+
+fn is_anchor(entry: &SystemEntry) -> bool {
+    matches!(entry, SystemEntry::Anchor(_))
 }
 
 impl<H: Host, T: Strategy> Finalized<OrderChain<H, T>> {

@@ -9,7 +9,8 @@
 //! time        max(parent + 1 ms, lower median of the fresh heads' clocks)
 //! releases    the unreleased heights in order, from the oldest, at most 64
 //! system      proofs of equivocation, each of a sequencer not yet convicted; changes of the
-//!             rollups, approved by a quorum, each of which the schedule admits
+//!             rollups, approved by a quorum, each of which the schedule admits; anchors of followed
+//!             rollups (`state/anchors.rs`)
 //! new ids     every id that reaches T: sealed to an active key, valid_from <= height,
 //!             expires_at <= height + 2^16; its facts come from the held bundle
 //! order       APPLY of ordering.md 3
@@ -20,7 +21,8 @@
 //! ```
 //!
 //! ```text
-//! state digest = H(CHAIN-STATE, ordering digest, history, released(8), convicted, schedule digest, balances)
+//! state digest = H(CHAIN-STATE, ordering digest, history, released(8), convicted, schedule digest,
+//!                  anchors digest, balances)
 //! history_h    = H(CHAIN-HISTORY, history_{h-1}, for each emitted id: id ‖ payer ‖ nonce(8))
 //! ```
 //!
@@ -48,6 +50,7 @@ use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex};
 use fairveil_ordering::{
     self as ordering, MAX_WINDOW_HEIGHTS, Output, Phase, VerifiedEvidence, median_time_ms,
 };
+use fairveil_registry::anchor::Anchor;
 use fairveil_registry::change::RegistryChange;
 use fairveil_registry::schedule::Schedule;
 
@@ -61,6 +64,7 @@ use crate::host::{BundleFacts, Intake, Wanted};
 use crate::remembered::Remembered;
 use crate::timing::Load;
 
+mod anchors;
 mod fault;
 mod parameters;
 mod placement;
@@ -69,6 +73,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
+pub use anchors::{AnchorFault, MAX_AHEAD_MS};
 pub use fault::{BlockFault, ExtendError};
 use parameters::Checked;
 pub use parameters::{Parameters, ParametersError};
@@ -102,6 +107,8 @@ pub struct BlockOutput {
     pub charges: Vec<Charge>,
     /// Changes of the rollups that the block announces.
     pub announced: Vec<RegistryChange>,
+    /// Blocks of followed rollups that the block names, ascending by chain id.
+    pub anchored: Vec<Anchor>,
 }
 
 /// The state after a block.
@@ -123,6 +130,7 @@ pub struct ChainState {
     balances: Option<Balances>,
     /// The rollups at the tip, and the changes that are announced.
     schedule: Arc<Schedule>,
+    anchors: anchors::Anchors,
 }
 
 /// A block's effect before it is a block: what does not depend on its result root.
@@ -161,6 +169,7 @@ impl ChainState {
             convicted: BTreeSet::new(),
             history: hash(Tag::ChainHistory, &[]),
             schedule: Arc::new(schedule),
+            anchors: anchors::Anchors::default(),
         };
         let nothing = Emission { height: Height::ZERO, cohorts: Vec::new() };
         let root = result_root(&nothing, &state.digest());
@@ -258,7 +267,8 @@ impl ChainState {
     pub fn load(&self, body: &Body) -> Load {
         let due = self.emitting.first();
         let releases = due.is_some_and(|due| body.releases.iter().any(|(height, _)| height == due));
-        let news = body.evidence_ids() > 0 || !body.system.is_empty();
+        let urgent = |entry: &SystemEntry| !matches!(entry, SystemEntry::Anchor(_));
+        let news = body.evidence_ids() > 0 || body.system.iter().any(urgent);
         if news || releases || self.has_backlog() { Load::Busy } else { Load::Idle }
     }
 
@@ -273,6 +283,7 @@ impl ChainState {
         digest.item(&self.released.get().to_be_bytes());
         digest.item(&convicted);
         digest.item(self.schedule.digest().as_bytes());
+        digest.item(anchors::digest(&self.anchors).as_bytes());
         if let Some(balances) = &self.balances {
             digest.item(balances.digest().as_bytes());
         }
@@ -357,7 +368,9 @@ impl ChainState {
                 logs.verify(&id.network_id, key)?;
                 sequencer
             }
-            SystemEntry::RegistryChange(_) => return Err(BlockFault::NoProof),
+            SystemEntry::RegistryChange(_) | SystemEntry::Anchor(_) => {
+                return Err(BlockFault::NoProof);
+            }
             SystemEntry::CeremonyEntry(_) => return Err(BlockFault::Foreign),
         };
         if self.convicted.contains(&culprit) {
@@ -387,6 +400,9 @@ impl ChainState {
         let expiries = self.expiries(&evidence, facts)?;
         let convicted = state.convict(&body.system)?;
         let announced = state.announce(&body.system)?;
+        let median = median_time_ms(height, &evidence).unwrap_or_default();
+        let time_ms = median.max(self.tip.time_ms.saturating_add(1));
+        let anchored = state.anchor(&body.system, time_ms)?;
         state.release(&body.releases)?;
         let output = state.ordering.apply(&ordering::Block {
             height,
@@ -397,7 +413,6 @@ impl ChainState {
         })?;
         state.admit(&output, facts);
         let (emission, charges) = state.place(height, &output);
-        let median = median_time_ms(height, &evidence).unwrap_or_default();
         let output = BlockOutput {
             emission,
             state_digest: state.digest(),
@@ -406,8 +421,8 @@ impl ChainState {
             convicted,
             charges,
             announced,
+            anchored,
         };
-        let time_ms = median.max(self.tip.time_ms.saturating_add(1));
         Ok(Effect { state, output, time_ms })
     }
 
@@ -440,7 +455,9 @@ impl ChainState {
 
     fn convict(&mut self, system: &[SystemEntry]) -> Result<Vec<SequencerIndex>, BlockFault> {
         let mut convicted = Vec::new();
-        let proof = |entry: &&SystemEntry| !matches!(entry, SystemEntry::RegistryChange(_));
+        let proof = |entry: &&SystemEntry| {
+            !matches!(entry, SystemEntry::RegistryChange(_) | SystemEntry::Anchor(_))
+        };
         for entry in system.iter().filter(proof) {
             let culprit = self.convicts(entry)?;
             self.convicted.insert(culprit);

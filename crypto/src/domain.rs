@@ -115,6 +115,12 @@ tags! {
     RegistryApproval = "REGISTRY-APPROVAL",
     /// The registry that holds and the changes that are announced.
     RegistrySchedule = "REGISTRY-SCHEDULE",
+    /// A block of a followed rollup that a block of the network names.
+    StateAnchor = "STATE-ANCHOR",
+    /// All blocks of followed rollups that the chain's state has named last.
+    ChainAnchors = "CHAIN-ANCHORS",
+    /// The views of followed rollups over which a slot was simulated.
+    ReleaseViews = "RELEASE-VIEWS",
     /// The transactions of one leg.
     ReleaseLeg = "RELEASE-LEG",
     /// A leaf of a release's tree: one id, its place, its outcome and its legs.

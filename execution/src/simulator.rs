@@ -222,6 +222,12 @@ impl Simulator {
         }
     }
 
+    /// Leaves a rollup out of what the slot did: nobody keeps its changes, and nothing more is read
+    /// of its state. Bundles that name it are unavailable from here on.
+    pub fn leave(&mut self, chain_id: u64) {
+        self.lanes.remove(&chain_id);
+    }
+
     /// What the slot did, per rollup, sorted by chain id.
     pub fn finish(self) -> Result<Vec<Finished>, Unavailable> {
         let finished = self.lanes.into_iter().map(|(chain_id, lane)| {

@@ -121,10 +121,11 @@ pub(crate) struct Dev {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(4..=16))]
     pub(crate) sequencers: u16,
     /// A rollup as KIND:CHAIN_ID[,OPTION=VALUE...], where KIND is `embedded` (its bundles are simulated),
-    /// `anvil` (simulated, and released onto a development chain) or `recorder` (batches are kept, nothing
-    /// is executed); may be repeated. Options: block-time (250ms, 2s; 1s for `anvil` unless given), genesis
-    /// (a genesis document; the development accounts unless given), base-fee, gas-limit, byte-limit,
-    /// genesis-ms, set-code.
+    /// `anvil` (simulated, and released onto a development chain), `followed` (simulated over the state that
+    /// its node at `url` has) or `recorder` (batches are kept, nothing is executed); may be repeated.
+    /// Options: block-time (250ms, 2s; 1s for `anvil` and `followed` unless given), genesis (a genesis
+    /// document; the development accounts unless given), base-fee, gas-limit, byte-limit, genesis-ms,
+    /// set-code; url, max-age (30s unless given), elasticity and denominator for `followed`.
     #[arg(long = "rollup", value_name = "KIND:CHAIN_ID")]
     pub(crate) rollups: Vec<String>,
     /// The program that development chains run.
@@ -256,7 +257,8 @@ pub(crate) enum Keygen {
         g: u16,
         /// A rollup as NAME:CHAIN_ID[,OPTION=VALUE...]; may be repeated. Options: block-time (250ms, 2s),
         /// genesis (a genesis document, over whose state bundles are simulated), base-fee, gas-limit,
-        /// byte-limit, genesis-ms, set-code.
+        /// byte-limit, genesis-ms, set-code; max-age (others feed the rollup too: bundles are simulated over
+        /// its blocks up to this age, e.g. 30s), elasticity, denominator.
         #[arg(long = "rollup", value_name = "NAME:CHAIN_ID")]
         rollups: Vec<String>,
         /// The document of deposits, JSON from payers to amounts, with --fee-per-byte: bundles are

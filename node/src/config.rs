@@ -53,6 +53,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "",
         "folder with CHAIN_ID.json, the genesis document of every rollup that is simulated or will join",
     ),
+    optional(
+        "views",
+        "",
+        "nodes of followed rollups, CHAIN_ID=URL,..., e.g. 901=http://127.0.0.1:8545",
+    ),
     optional("deposits", "", "document of deposits, where the definition charges for bundles"),
     optional(
         "passphrase_file",

@@ -25,6 +25,8 @@ const START: Duration = Duration::from_secs(120);
 const CALL: Duration = Duration::from_secs(5);
 /// The rollups, unless others are named, with their block times.
 pub(crate) const ROLLUPS: [(u64, &str); 3] = [(901, "250ms"), (902, "1s"), (903, "2s")];
+/// The greatest age of a block of a followed rollup, unless another is given.
+const FOLLOWED_AGE: &str = "30s";
 /// The base fee of embedded rollups, in wei per gas.
 pub(crate) const BASE_FEE: u64 = 1_000_000;
 
@@ -37,6 +39,11 @@ pub(crate) fn dev(args: &cli::Dev, json: bool) -> Result<(), LocalError> {
     let mut network =
         LocalNetwork::create_charging(&dir, args.sequencers, &rollups.named, charges.as_ref())?;
     let anvils = development_chains(args, &dir, &rollups)?;
+    if !rollups.views.is_empty() {
+        let views = rollups.views.iter().map(|(chain_id, url)| format!("{chain_id}={url}"));
+        let views = views.collect::<Vec<_>>().join(",");
+        network.set(&[("views", toml::Value::String(views).to_string())])?;
+    }
     if let Some(kind) = args.byzantine {
         network.corrupt(usize::from(args.sequencers) - 1, kind);
     }
@@ -149,6 +156,8 @@ pub(crate) struct Rollups {
     pub(crate) named: Vec<Named>,
     /// Those that are development chains.
     anvils: Vec<u64>,
+    /// The nodes of those that others feed too, by chain id.
+    views: BTreeMap<u64, String>,
 }
 
 /// What `--rollup KIND:CHAIN_ID,...` says, or the default: embedded rollups of 250 ms, 1 s and 2 s.
@@ -161,7 +170,7 @@ pub(crate) fn rollups(given: &[String]) -> Result<Rollups, LocalError> {
         given
     };
     let mut arguments = Vec::with_capacity(given.len());
-    let (mut simulated, mut anvils) = (Vec::new(), Vec::new());
+    let (mut simulated, mut anvils, mut views) = (Vec::new(), Vec::new(), BTreeMap::new());
     for argument in given {
         let (kind, rest) = argument.split_once(':').unwrap_or((argument, ""));
         let chain_id = rest.split(',').next().unwrap_or_default();
@@ -176,9 +185,20 @@ pub(crate) fn rollups(given: &[String]) -> Result<Rollups, LocalError> {
                     argument += ",block-time=1s";
                 }
             }
+            "followed" => {
+                let (url, rest) = node_of(rest)?;
+                views.extend(chain_id.parse::<u64>().map(|chain_id| (chain_id, url)));
+                argument = format!("rollup-{chain_id}:{rest}");
+                for (option, value) in [("block-time", "1s"), ("max-age", FOLLOWED_AGE)] {
+                    if !rest.contains(&format!("{option}=")) {
+                        argument += &format!(",{option}={value}");
+                    }
+                }
+            }
             "recorder" => {}
             _ => {
-                let why = format!("--rollup {argument}: KIND is embedded, anvil or recorder");
+                let why =
+                    format!("--rollup {argument}: KIND is embedded, anvil, followed or recorder");
                 return Err(LocalError::Other(why));
             }
         }
@@ -195,7 +215,23 @@ pub(crate) fn rollups(given: &[String]) -> Result<Rollups, LocalError> {
         }
     }
     anvils.sort_unstable();
-    Ok(Rollups { named, anvils })
+    Ok(Rollups { named, anvils, views })
+}
+
+/// The option `url` of a followed rollup, and everything else.
+fn node_of(rest: &str) -> Result<(String, String), LocalError> {
+    let (mut url, mut others) = (None, Vec::new());
+    for part in rest.split(',') {
+        match part.strip_prefix("url=") {
+            Some(found) => url = Some(found.to_owned()),
+            None => others.push(part),
+        }
+    }
+    let url = url.ok_or_else(|| {
+        let why = format!("--rollup followed:{rest}: give its node, url=http://HOST:PORT");
+        LocalError::Other(why)
+    })?;
+    Ok((url, others.join(",")))
 }
 
 /// Lets a rollup begin with this genesis.
@@ -206,7 +242,7 @@ pub(crate) fn embed(
     base_fee: u64,
 ) -> Result<(), LocalError> {
     let state = parse_genesis(&document).map_err(|error| LocalError::Other(error.to_string()))?;
-    rollup.state = Some(RollupState { genesis: state.digest(), base_fee });
+    rollup.state = Some(RollupState::Embedded { genesis: state.digest(), base_fee });
     *genesis = Some(document);
     Ok(())
 }

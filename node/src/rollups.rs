@@ -8,6 +8,8 @@
 //! | `byte-limit` | bytes of a block | 1,048,576 |
 //! | `genesis` | a genesis document: legs are simulated over its state | nothing is simulated |
 //! | `base-fee` | wei per gas, with `genesis` | 0 |
+//! | `max-age` | others feed the rollup too: legs are simulated over its blocks up to this age, e.g. `30s` | |
+//! | `elasticity`, `denominator` | of the base fee (EIP-1559), with `max-age` | 6 and 250 |
 //! | `set-code` | `true` takes type 4 transactions | `false` |
 
 use std::{
@@ -69,6 +71,7 @@ fn one(argument: &str, now_ms: Option<u64>) -> Result<Named, CommandError> {
     let mut rollup = Rollup::new(chain_id, name);
     let (mut interval_ms, mut genesis_ms) = (None, None);
     let (mut genesis, mut base_fee) = (None, None);
+    let mut followed = Followed::default();
     for part in parts {
         let (option, value) =
             part.split_once('=').ok_or_else(|| usage("an option has no value"))?;
@@ -84,6 +87,12 @@ fn one(argument: &str, now_ms: Option<u64>) -> Result<Named, CommandError> {
             "gas-limit" => rollup.gas_limit = number()?,
             "byte-limit" => rollup.byte_limit = number()?,
             "base-fee" => base_fee = Some(number()?),
+            "max-age" => {
+                let age = milliseconds(value).ok_or_else(|| wrong("a time such as 30s"))?;
+                followed.max_age_ms = Some(age);
+            }
+            "elasticity" => followed.elasticity = Some(number()?),
+            "denominator" => followed.denominator = Some(number()?),
             "genesis" => genesis = Some(disk::read(Path::new(value), MAX_GENESIS_BYTES)?),
             "set-code" => {
                 rollup.allows_set_code = value.parse().map_err(|_| wrong("true or false"))?;
@@ -101,16 +110,44 @@ fn one(argument: &str, now_ms: Option<u64>) -> Result<Named, CommandError> {
         (None, Some(_)) => return Err(usage("genesis-ms needs block-time")),
         (None, None) => None,
     };
-    rollup.state = match (&genesis, base_fee) {
-        (Some(document), base_fee) => {
+    rollup.state = match (&genesis, base_fee, followed.state().map_err(usage)?) {
+        (Some(_), _, Some(_)) => return Err(usage("either genesis or max-age, not both")),
+        (Some(document), base_fee, None) => {
             let state = parse_genesis(document);
             let state = state.map_err(|error| usage(&format!("the genesis: {error}")))?;
-            Some(RollupState { genesis: state.digest(), base_fee: base_fee.unwrap_or(0) })
+            let base_fee = base_fee.unwrap_or(0);
+            Some(RollupState::Embedded { genesis: state.digest(), base_fee })
         }
-        (None, Some(_)) => return Err(usage("base-fee needs genesis")),
-        (None, None) => None,
+        (None, Some(_), _) => return Err(usage("base-fee needs genesis")),
+        (None, None, followed) => followed,
     };
     Ok(Named { rollup, genesis })
+}
+
+/// What is said of a rollup that others feed too.
+#[derive(Default)]
+struct Followed {
+    max_age_ms: Option<u64>,
+    elasticity: Option<u64>,
+    denominator: Option<u64>,
+}
+
+impl Followed {
+    /// The parameters of the base fee that OP chains have had since Canyon, unless others are given.
+    fn state(&self) -> Result<Option<RollupState>, &'static str> {
+        let (elasticity, denominator) = (self.elasticity, self.denominator);
+        match self.max_age_ms {
+            Some(max_age_ms) => Ok(Some(RollupState::Followed {
+                max_age_ms,
+                elasticity: elasticity.unwrap_or(6),
+                denominator: denominator.unwrap_or(250),
+            })),
+            None if elasticity.or(denominator).is_some() => {
+                Err("elasticity and denominator need max-age")
+            }
+            None => Ok(None),
+        }
+    }
 }
 
 /// A time such as `250ms` or `2s`, in milliseconds; not zero.
@@ -144,6 +181,20 @@ mod tests {
     }
 
     #[test]
+    fn a_followed_rollup_has_a_greatest_age() {
+        let arguments = [
+            "a:901,block-time=2s,max-age=30s",
+            "b:902,block-time=2s,max-age=5s,elasticity=2,denominator=8",
+        ];
+        let found = named(&arguments.map(str::to_owned), 7).expect("valid");
+        let state = |max_age_ms, elasticity, denominator| {
+            Some(RollupState::Followed { max_age_ms, elasticity, denominator })
+        };
+        assert_eq!(found[0].rollup.state, state(30_000, 6, 250));
+        assert_eq!(found[1].rollup.state, state(5_000, 2, 8));
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (argument, why) in [
             ("alpha", "no chain id"),
@@ -155,6 +206,9 @@ mod tests {
             ("a:1,colour=red", "no option \"colour\""),
             ("a:1,genesis-ms=5", "genesis-ms needs block-time"),
             ("a:1,base-fee=5", "base-fee needs genesis"),
+            ("a:1,elasticity=5", "elasticity and denominator need max-age"),
+            ("a:1,max-age=5", "max-age is \"5\", expected a time such as 30s"),
+            ("a:1,max-age=5s,base-fee=1", "base-fee needs genesis"),
             ("a:1,set-code=maybe", "expected true or false"),
         ] {
             let said = refused(argument);

@@ -3,12 +3,14 @@
 //! | module | |
 //! |---|---|
 //! | [`registry`] | the rollups that hold at a height |
+//! | [`anchor`] | blocks of rollups that others feed too, over whose states is simulated |
 //! | [`slot`] | the common period of the rollups' blocks |
 //! | [`change`] | join, pause, resume, leave: what a committee's quorum approves |
 //! | [`schedule`] | the registry that holds, and the changes that are announced |
 
 #![forbid(unsafe_code)]
 
+pub mod anchor;
 pub mod change;
 pub mod registry;
 pub mod schedule;

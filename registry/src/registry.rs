@@ -6,7 +6,7 @@
 //! 1. Rollups are sorted by chain id, no chain stands twice, there are 1 to 64 of them, and no
 //!    limit is zero. All have block times that meet ([`crate::slot`]), or none has: then every
 //!    height is a slot of its own, in which each rollup has one block. After a change they meet in
-//!    the slots that the network began with.
+//!    the slots that the network began with. A followed rollup has block times.
 //! 2. A rollup's *namespace* is its place in that list: one bit of a 64-bit set, which is how a
 //!    release's tree says which rollups a subtree touches.
 //! 3. The digest covers every field, so two sequencers with one definition agree on all of this.
@@ -22,9 +22,39 @@ use crate::slot::{BlockTimes, SlotClock, SlotError};
 pub const MAX_ROLLUPS: usize = 64;
 /// The longest name of a rollup in bytes.
 pub const MAX_NAME_BYTES: usize = 32;
+/// The least age in milliseconds at which the view of a followed rollup is too old.
+pub const MIN_AGE_MS: u64 = 1_000;
+/// The largest one.
+pub const MAX_AGE_MS: u64 = 600_000;
+/// The most bytes that may be released for a followed rollup while one view of it lasts: what is
+/// not yet in an anchored block is kept and simulated again.
+pub const MAX_UNSEEN_BYTES: u64 = 64 << 20;
 
-/// The state that a rollup's legs are simulated over. It begins as a genesis that every sequencer
-/// has, and what is released is all that changes it.
+/// Where the state comes from that a rollup's legs are simulated over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum StateSource {
+    /// Every sequencer holds it, and what is released is all that changes it.
+    Embedded(EmbeddedState),
+    /// The rollup's own nodes hold it, and others feed the rollup too.
+    Followed(FollowedState),
+}
+
+/// The state of a rollup that others feed too: that after a block of its own chain, which a block of
+/// the network names ([`crate::anchor`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FollowedState {
+    /// How old the anchored block may be at the height that cuts a slot, in milliseconds: 1,000 to
+    /// 600,000. An older one is no view of the rollup's state.
+    pub max_age_ms: u64,
+    /// How many gas targets a block's gas limit holds (EIP-1559); at least 1.
+    pub elasticity: u64,
+    /// By what part of itself the base fee changes at most (EIP-1559); at least 1.
+    pub denominator: u64,
+}
+
+/// A state that begins as a genesis that every sequencer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmbeddedState {
@@ -54,7 +84,7 @@ pub struct Rollup {
     pub paused: bool,
     /// The state that its legs are simulated over; without, its batches are `unvalidated`, and no
     /// bundle with policy `execute` can name it.
-    pub state: Option<EmbeddedState>,
+    pub state: Option<StateSource>,
 }
 
 /// All rollups of a network.
@@ -108,6 +138,39 @@ pub enum RegistryError {
     LimitZero {
         /// The rollup.
         chain_id: u64,
+    },
+    /// A followed rollup without block times.
+    #[error("rollup {chain_id} is followed, so it needs block times: those of its own blocks")]
+    Followed {
+        /// The rollup.
+        chain_id: u64,
+    },
+    /// A followed rollup with a number outside of its limits.
+    #[error("rollup {chain_id}: {what} is {actual}, {least} to {most} are allowed")]
+    FollowedRange {
+        /// The rollup.
+        chain_id: u64,
+        /// Which number, with its unit.
+        what: &'static str,
+        /// The number.
+        actual: u64,
+        /// The least allowed.
+        least: u64,
+        /// The most allowed.
+        most: u64,
+    },
+    /// A followed rollup for which too much could be released while one view lasts.
+    #[error(
+        "rollup {chain_id}: {actual} bytes can be released while a view lasts (byte limit times blocks \
+         in its greatest age), the limit is {limit}"
+    )]
+    Unseen {
+        /// The rollup.
+        chain_id: u64,
+        /// How many bytes.
+        actual: u64,
+        /// [`MAX_UNSEEN_BYTES`].
+        limit: u64,
     },
 }
 
@@ -182,12 +245,7 @@ impl Registry {
             hasher.item(&[u8::from(rollup.allows_set_code), u8::from(rollup.paused)]);
             let times = rollup.blocks.map(|blocks| [blocks.genesis_ms, blocks.interval_ms]);
             hasher.item(&times.map_or(Vec::new(), |times| be_bytes(&times)));
-            let mut state = Vec::new();
-            if let Some(EmbeddedState { genesis, base_fee }) = &rollup.state {
-                state.extend(genesis.as_bytes());
-                state.extend(base_fee.to_be_bytes());
-            }
-            hasher.item(&state);
+            hasher.item(&rollup.state.map_or(Vec::new(), |state| state.to_bytes()));
         }
         hasher.finish()
     }
@@ -207,7 +265,62 @@ impl From<Registry> for Vec<Rollup> {
     }
 }
 
+impl StateSource {
+    /// What is hashed of it.
+    fn to_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Embedded(EmbeddedState { genesis, base_fee }) => {
+                [&[1][..], genesis.as_bytes(), &base_fee.to_be_bytes()].concat()
+            }
+            Self::Followed(FollowedState { max_age_ms, elasticity, denominator }) => {
+                [vec![2], be_bytes(&[max_age_ms, elasticity, denominator])].concat()
+            }
+        }
+    }
+}
+
+impl FollowedState {
+    /// Whether its numbers are within their limits, on a rollup with blocks at these times.
+    fn check(&self, rollup: &Rollup) -> Result<(), RegistryError> {
+        let chain_id = rollup.chain_id;
+        let Some(BlockTimes { interval_ms, .. }) = rollup.blocks else {
+            return Err(RegistryError::Followed { chain_id });
+        };
+        for (what, actual, least, most) in [
+            ("the greatest age in ms", self.max_age_ms, MIN_AGE_MS, MAX_AGE_MS),
+            ("the elasticity", self.elasticity, 1, u64::MAX),
+            ("the denominator", self.denominator, 1, u64::MAX),
+        ] {
+            if !(least..=most).contains(&actual) {
+                return Err(RegistryError::FollowedRange { chain_id, what, actual, least, most });
+            }
+        }
+        let blocks = self.max_age_ms.div_ceil(interval_ms.max(1));
+        let (actual, limit) = (rollup.byte_limit.saturating_mul(blocks), MAX_UNSEEN_BYTES);
+        if actual > limit {
+            return Err(RegistryError::Unseen { chain_id, actual, limit });
+        }
+        Ok(())
+    }
+}
+
 impl Rollup {
+    /// The genesis that its state begins with, if every sequencer holds its state.
+    pub fn embedded(&self) -> Option<&EmbeddedState> {
+        match &self.state {
+            Some(StateSource::Embedded(state)) => Some(state),
+            _ => None,
+        }
+    }
+
+    /// How its state is followed, if others feed it too.
+    pub fn followed(&self) -> Option<&FollowedState> {
+        match &self.state {
+            Some(StateSource::Followed(state)) => Some(state),
+            _ => None,
+        }
+    }
+
     /// A rollup without block times or a state, so that its batches are recorded and nothing is
     /// executed, with generous limits: 30,000,000 gas and 1 MiB a block, transaction types 0, 1
     /// and 2.
@@ -237,7 +350,7 @@ impl Rollup {
         if self.gas_limit == 0 || self.byte_limit == 0 {
             return Err(RegistryError::LimitZero { chain_id });
         }
-        Ok(())
+        self.followed().map_or(Ok(()), |state| state.check(self))
     }
 }
 
@@ -251,6 +364,44 @@ mod tests {
 
     fn three() -> Vec<Rollup> {
         [901, 902, 903].map(|id| Rollup::recorder(id, &format!("rollup-{id}"))).to_vec()
+    }
+
+    fn embedded(genesis: Digest, base_fee: u64) -> StateSource {
+        StateSource::Embedded(EmbeddedState { genesis, base_fee })
+    }
+
+    /// Three rollups with blocks every second, the last of which is followed.
+    fn followed(state: FollowedState) -> Vec<Rollup> {
+        let mut rollups = three();
+        let times = Some(BlockTimes { genesis_ms: 0, interval_ms: 1_000 });
+        rollups.iter_mut().for_each(|rollup| rollup.blocks = times);
+        rollups[2].state = Some(StateSource::Followed(state));
+        rollups
+    }
+
+    #[test]
+    fn a_followed_rollup_has_block_times_and_bounds() {
+        let state = FollowedState { max_age_ms: 30_000, elasticity: 6, denominator: 250 };
+        let error = |state: FollowedState, change: &dyn Fn(&mut Rollup)| {
+            let mut rollups = followed(state);
+            change(&mut rollups[2]);
+            Registry::listed(rollups).expect_err("refused").to_string()
+        };
+        assert!(Registry::new(followed(state)).is_ok());
+        let said = error(state, &|r| r.blocks = None);
+        assert_eq!(
+            said,
+            "rollup 903 is followed, so it needs block times: those of its own blocks"
+        );
+        let said = error(FollowedState { max_age_ms: 999, ..state }, &|_| {});
+        assert_eq!(said, "rollup 903: the greatest age in ms is 999, 1000 to 600000 are allowed");
+        let said = error(FollowedState { denominator: 0, ..state }, &|_| {});
+        assert!(said.starts_with("rollup 903: the denominator is 0, 1 to"), "{said}");
+        let said = error(FollowedState { elasticity: 0, ..state }, &|_| {});
+        assert!(said.starts_with("rollup 903: the elasticity is 0, 1 to"), "{said}");
+        let said = error(state, &|r| r.byte_limit = 3 << 20);
+        assert!(said.contains("94371840 bytes can be released"), "{said}");
+        assert!(said.ends_with("the limit is 67108864"), "{said}");
     }
 
     #[test]
@@ -309,10 +460,16 @@ mod tests {
             &|r| r.byte_limit += 1,
             &|r| r.allows_set_code = true,
             &|r| r.paused = true,
-            &|r| r.state = Some(EmbeddedState { genesis: one, base_fee: 0 }),
-            &|r| r.state = Some(EmbeddedState { genesis: one, base_fee: 1 }),
+            &|r| r.state = Some(embedded(one, 0)),
+            &|r| r.state = Some(embedded(one, 1)),
         ] {
             assert!(digests.insert(digest(change)));
+        }
+        for (max_age_ms, elasticity, denominator) in
+            [(5_000, 6, 250), (5_001, 6, 250), (5_000, 7, 250), (5_000, 6, 251)]
+        {
+            let state = FollowedState { max_age_ms, elasticity, denominator };
+            assert!(digests.insert(Registry::new(followed(state)).expect("valid").digest()));
         }
         for blocks in [(0, 250), (1_000, 250), (0, 500)] {
             let (genesis_ms, interval_ms) = blocks;

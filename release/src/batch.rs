@@ -11,6 +11,7 @@ use crate::registry::Rollup;
 use crate::slot::{BlockTime, SlotNumber};
 use crate::transaction::RawTransaction;
 use crate::tree::Position;
+use crate::views::View;
 
 /// How much was checked before a batch was cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -70,9 +71,11 @@ pub struct BundleRange {
 }
 
 impl Validation {
-    /// How the legs of this rollup are checked.
-    pub fn of(rollup: &Rollup) -> Self {
-        if rollup.state.is_some() { Self::Simulated } else { Self::Unvalidated }
+    /// How the legs of this rollup are checked in a slot with these views.
+    pub fn of(rollup: &Rollup, views: &[View]) -> Self {
+        let seen = |view: &View| view.chain_id == rollup.chain_id && view.anchor.is_some();
+        let followed = rollup.followed().is_some() && views.iter().any(seen);
+        if rollup.embedded().is_some() || followed { Self::Simulated } else { Self::Unvalidated }
     }
 }
 

@@ -20,18 +20,30 @@
 //! which the release's header names. A rollup that leaves loses its state; one that joins begins as
 //! its genesis, without which its height can't be released here.
 //!
+//! # Followed rollups
+//!
+//! Anchors come with final blocks and are told by [`ReleaseChain::anchored`]. Over them a height is
+//! released in two steps: [`ReleaseChain::release`] says what is released and changes nothing, so it may
+//! be tried again where a view can't be read, and done blindly where nobody can read it
+//! ([`crate::views::Sight`]); [`ReleaseChain::keep`] goes on with it. Where views were read
+//! ([`Released::read`]) the committee's certificate decides which of the two it is, so it is kept once it
+//! is certified.
+//!
 //! # Invariants
 //!
 //! 1. Heights are released in order, each once; the state after a height is a function of the
-//!    first registry and its changes, the genesis states, the orders and what they opened to.
+//!    first registry and its changes, the genesis states, the anchors, the orders and what they opened to,
+//!    and, where views were read, of whether it was released blindly, which its root says.
 //! 2. A certified release of another sequencer has the same effect as cutting it here
 //!    ([`ReleaseChain::adopt`]): a sequencer that was away need not open what others have opened.
-//!    What was released is simulated again, and the states must be the committed ones.
+//!    What was released on embedded rollups is simulated again, and their states must be the committed
+//!    ones. On followed rollups nothing is simulated again, for the view may be gone: that the released
+//!    legs are valid there, and that bundles that failed or wait do so rightly, is what the quorum of the
+//!    certificate says.
 //! 3. Slots are cut in ascending order, each once, and none before its intake is closed.
-//! 4. What a height does not release is not changed by a refusal: neither registry nor states.
+//! 4. A refusal changes nothing: neither registry, nor states, nor what waits.
 
-use std::collections::BTreeMap;
-use std::mem::replace;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fairveil_crypto::encoding::{self, DecodeError};
@@ -41,20 +53,23 @@ use fairveil_execution::simulator::Finished;
 use fairveil_execution::state::MemoryState;
 use serde::{Deserialize, Serialize};
 
+use crate::anchor::Anchor;
+use crate::batch::Block;
 use crate::carry_over::{CarryOver, Waiting};
 use crate::change::RegistryChange;
-use crate::cut::{Cut, Slot, cut};
 use crate::failed::Failed;
-use crate::registry::{Registry, RegistryError, Rollup};
-use crate::release::{Release, ReleaseError, ReleaseHeader};
+use crate::registry::{Registry, RegistryError};
+use crate::release::{Release, ReleaseHeader};
 use crate::schedule::{Schedule, ScheduleError};
-use crate::slot::{BlockTime, SlotNumber};
+use crate::slot::SlotNumber;
 use crate::states::{Moved, RollupStates};
-use crate::tree::{Leaf, Namespaces, Outcome, Position, Tree};
+use crate::tree::{Position, Tree};
 use crate::validity::ValidBundle;
+use crate::views::{FollowedRollups, Moves, Place, Sight};
 
 mod adopt;
 mod error;
+mod turn;
 
 pub use error::{ChainError, RestoreError};
 
@@ -98,6 +113,9 @@ pub struct ReleaseChain {
     last_slot: Option<SlotNumber>,
     waiting: CarryOver,
     states: RollupStates,
+    followed: FollowedRollups,
+    /// Anchors of heights that are not released yet.
+    coming: BTreeMap<(Height, u64), Anchor>,
 }
 
 /// What is stored of a chain besides the waiting bundles and the states.
@@ -110,8 +128,12 @@ pub struct Summary {
     last_slot: Option<SlotNumber>,
     /// How many bundles wait.
     waiting: u64,
-    /// The digest of every simulated state, by chain id.
+    /// The digest of every embedded state, by chain id.
     states: BTreeMap<u64, Digest>,
+    /// The last anchors that slots may be simulated over, by chain id.
+    anchors: BTreeMap<u64, Anchor>,
+    /// How many released blocks of followed rollups are unseen.
+    unseen: u64,
 }
 
 /// A height that was released, and what has to be stored of it.
@@ -129,13 +151,13 @@ pub struct Released {
     pub finished: Vec<Finished>,
     /// What the released legs did on the rollups that are simulated.
     pub receipts: BTreeMap<BundleId, Vec<LegReceipts>>,
-}
-
-/// What holds at a height, and whose states came and went with it.
-struct Turn {
-    schedule: Schedule,
-    states: RollupStates,
-    moved: Moved,
+    /// Blocks of followed rollups that became unseen and seen ([`crate::views`]).
+    pub unseen: Moves,
+    /// The followed rollups whose views were read for it. If there are any, it counts once its root is
+    /// certified.
+    pub read: BTreeSet<u64>,
+    /// The followed rollups after it.
+    followed: FollowedRollups,
 }
 
 impl ReleaseChain {
@@ -149,17 +171,30 @@ impl ReleaseChain {
         let schedule = Schedule::new(network_id, registry)?;
         let previous = ReleaseHeader::genesis(&network_id);
         let (next, waiting, last_slot) = (Height::ZERO.next(), CarryOver::default(), None);
-        let genesis = BTreeMap::new();
-        Ok(Self { network_id, schedule, genesis, next, previous, last_slot, waiting, states })
+        let (genesis, coming) = (BTreeMap::new(), BTreeMap::new());
+        let followed = FollowedRollups::default();
+        Ok(Self {
+            network_id,
+            schedule,
+            genesis,
+            next,
+            previous,
+            last_slot,
+            waiting,
+            states,
+            followed,
+            coming,
+        })
     }
 
-    /// A chain as it was stored.
+    /// A chain as it was stored; the unseen blocks are those of stored releases, by place.
     pub fn restore(
         summary: Summary,
         waiting: Vec<Waiting>,
         states: BTreeMap<u64, MemoryState>,
+        unseen: &[(Place, Block)],
     ) -> Result<Self, RestoreError> {
-        let Summary { network_id, schedule, next, previous, last_slot, .. } = summary;
+        let Summary { network_id, schedule, next, previous, last_slot, anchors, .. } = summary;
         let (actual, expected) = (schedule.height(), next.previous().unwrap_or(Height::ZERO));
         if actual != expected {
             return Err(RestoreError::Schedule { actual, expected });
@@ -172,8 +207,24 @@ impl ReleaseChain {
         if states.digests() != summary.states {
             return Err(RestoreError::States);
         }
-        let genesis = BTreeMap::new();
-        Ok(Self { network_id, schedule, genesis, next, previous, last_slot, waiting, states })
+        let followed = FollowedRollups::restore(schedule.registry(), anchors, unseen);
+        let (actual, expected) = (followed.unseen(), summary.unseen);
+        if actual != expected {
+            return Err(RestoreError::Unseen { actual, expected });
+        }
+        let (genesis, coming) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self {
+            network_id,
+            schedule,
+            genesis,
+            next,
+            previous,
+            last_slot,
+            waiting,
+            states,
+            followed,
+            coming,
+        })
     }
 
     /// What is stored of it besides the waiting bundles and the states.
@@ -186,6 +237,8 @@ impl ReleaseChain {
             last_slot: self.last_slot,
             waiting: self.waiting.len() as u64,
             states: self.states.digests(),
+            anchors: self.followed.anchors(),
+            unseen: self.followed.unseen(),
         }
     }
 
@@ -229,140 +282,38 @@ impl ReleaseChain {
         &self.waiting
     }
 
-    /// The states of the rollups that are simulated.
+    /// The states of the embedded rollups.
     pub fn states(&self) -> &RollupStates {
         &self.states
     }
 
-    /// Releases the next height.
+    /// Learns of the anchors of a final block.
+    pub fn anchored(&mut self, height: Height, anchors: &[Anchor]) {
+        if height >= self.next {
+            let anchors = anchors.iter().map(|anchor| ((height, anchor.chain_id), *anchor));
+            self.coming.extend(anchors);
+        }
+    }
+
+    /// The last anchors that slots may be simulated over, by chain id.
+    pub fn anchors(&self) -> BTreeMap<u64, Anchor> {
+        self.followed.anchors()
+    }
+
+    /// Releases the next height, where no view of a followed rollup has to be read.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Unreadable`] if one would have to be, or another reason; nothing is changed then.
     pub fn extend(&mut self, order: JudgedOrder) -> Result<Released, ChainError> {
-        let JudgedOrder { height, block, time_ms, ids } = order;
-        self.check_next(height)?;
-        let Turn { schedule, states, moved } = self.turn()?;
-        let before = (replace(&mut self.schedule, schedule), replace(&mut self.states, states));
-        let (closed, open) = self.due(height, time_ms);
-        let mut slot = closed;
-        let mut cut = match closed.map(|slot| self.cut(slot, height, time_ms)).transpose() {
-            Ok(cut) => cut,
-            Err(error) => {
-                (self.schedule, self.states) = before;
-                return Err(error);
-            }
-        };
-        let mut leaves = self.take_in(height, ids);
-        if cut.is_none() && self.closes_early(open) {
-            slot = Some(open);
-            cut = Some(self.cut(open, height, time_ms)?);
-        }
-        let cut = cut.unwrap_or_default();
-        leaves.extend(cut.leaves.into_iter().map(|leaf| (leaf.position, leaf)));
-        let leaves: Vec<Leaf> = leaves.into_values().collect();
-        let waits = self.waiting.waiting().rev();
-        let mut waiting: Vec<_> =
-            waits.take_while(|waiting| waiting.position.height == height).cloned().collect();
-        waiting.reverse();
-        self.states.apply(&cut.finished);
-        let namespaces =
-            Namespaces::new(self.registry().chain_ids()).map_err(ReleaseError::Namespaces)?;
-        let tree = Tree::new(namespaces, leaves.clone()).map_err(ReleaseError::Tree)?;
-        let header = ReleaseHeader {
-            network_id: self.network_id,
-            height,
-            block,
-            time_ms,
-            previous: self.previous,
-            slot,
-            tree_root: tree.root(),
-            registry: self.registry().digest(),
-            state_digest: self.states.digest(),
-        };
-        let release = Release { header, leaves, batches: cut.batches, waiting };
-        self.advance(&header);
-        let ended = ended(&release);
-        let (finished, receipts) = (cut.finished, cut.receipts);
-        Ok(Released { release, tree, ended, moved, finished, receipts })
-    }
-
-    /// What holds at the next height.
-    fn turn(&self) -> Result<Turn, ChainError> {
-        let (height, mut schedule) = (self.next, self.schedule.clone());
-        let made = schedule.advance(height);
-        let moved = self.states.after(&made, &self.genesis);
-        let (states, moved) = moved.map_err(|why| ChainError::Genesis { height, why })?;
-        Ok(Turn { schedule, states, moved })
-    }
-
-    /// The latest slot whose intake closed before a height and that is not cut yet; and the slot to
-    /// which the height belongs.
-    fn due(&self, height: Height, time_ms: u64) -> (Option<SlotNumber>, SlotNumber) {
-        let Some(slots) = self.schedule.slots() else {
-            return (None, SlotNumber::new(height.get()));
-        };
-        let open = slots.slot_at(time_ms);
-        let closed = open.previous().filter(|closed| Some(*closed) > self.last_slot);
-        (closed, open)
-    }
-
-    /// Whether the open slot is cut although its intake could go on.
-    fn closes_early(&self, open: SlotNumber) -> bool {
-        let Some(slots) = self.schedule.slots() else { return true };
-        let overfull = |rollup: &Rollup| {
-            let blocks = rollup.blocks.map_or(1, |times| slots.blocks(times, open).count() as u64);
-            let load = self.waiting.load(rollup.chain_id);
-            load.gas > rollup.gas_limit.saturating_mul(blocks)
-                || load.bytes > rollup.byte_limit.saturating_mul(blocks)
-        };
-        Some(open) > self.last_slot && self.registry().rollups().iter().any(overfull)
-    }
-
-    /// The outcomes of a height's ids as far as no slot is needed for them. The valid ones wait.
-    fn take_in(
-        &mut self,
-        height: Height,
-        ids: Vec<(BundleId, Judged)>,
-    ) -> BTreeMap<Position, Leaf> {
-        let mut leaves = BTreeMap::new();
-        for ((id, judged), index) in ids.into_iter().zip(0u32..) {
-            let position = Position { height, index };
-            let outcome = match judged {
-                Judged::Expired => Outcome::Expired,
-                Judged::Failed(failed) => Outcome::Failed(failed),
-                Judged::Valid(bundle) => {
-                    let waiting = Waiting { id, position, bundle };
-                    let (policy, legs) = (waiting.bundle.policy(), waiting.leg_digests());
-                    match self.waiting.push(waiting) {
-                        Ok(()) => Outcome::Carried { policy, legs },
-                        Err(failed) => Outcome::Failed(failed),
-                    }
-                }
-            };
-            leaves.insert(position, Leaf { id, position, outcome });
-        }
-        leaves
-    }
-
-    fn cut(&mut self, number: SlotNumber, height: Height, time_ms: u64) -> Result<Cut, ChainError> {
-        let slot = Slot { network_id: self.network_id, height, number };
-        let only = BlockTime { number: height.get(), time_ms };
-        let (registry, slots) = (self.schedule.registry(), self.schedule.slots());
-        let blocks = |rollup: &Rollup| match (slots, rollup.blocks) {
-            (Some(slots), Some(times)) => slots.blocks(times, number).collect(),
-            _ => vec![only],
-        };
-        let simulation = self.states.simulation(registry);
-        cut(registry, self.schedule.joined(), slot, blocks, simulation, &mut self.waiting)
-            .map_err(|chain_id| ChainError::Unreadable { chain_id })
+        let released = self.release(order, Sight::Open(&|_| None))?;
+        self.keep(&released)?;
+        Ok(released)
     }
 
     fn check_next(&self, actual: Height) -> Result<(), ChainError> {
         let expected = self.next;
         if actual == expected { Ok(()) } else { Err(ChainError::Height { actual, expected }) }
-    }
-
-    fn advance(&mut self, header: &ReleaseHeader) {
-        self.next = self.next.next();
-        self.previous = header.root();
-        self.last_slot = header.slot.or(self.last_slot);
     }
 }
 
@@ -377,7 +328,7 @@ impl Summary {
         encoding::decode(bytes, MAX_SUMMARY_BYTES)
     }
 
-    /// The digest of every simulated state, by chain id.
+    /// The digest of every embedded state, by chain id.
     pub fn states(&self) -> &BTreeMap<u64, Digest> {
         &self.states
     }

@@ -11,6 +11,8 @@
 //!    top of all that was released before ([`crate::states`]). A transaction that is invalid there
 //!    fails the bundle under either policy (`leg_invalid`), one that reverts or halts under policy
 //!    `execute` (`leg_failed`), and then nothing of it is kept.
+//!    A leg on a followed rollup without a view in this slot ([`crate::views`]) is not simulated, but
+//!    for policy `execute`, under which its bundle fails (`state_unavailable`) already in step 1.
 //! 4. Otherwise all of its legs are appended to their blocks: it is released.
 //!
 //! # Invariants
@@ -22,13 +24,14 @@
 //! 3. No block is over its rollup's gas or byte limit.
 //! 4. Progress: the first of the waiting bundles is placed in the next slot or fails, so every
 //!    bundle is released or fails after as many slots as bundles stood before it.
-//! 5. The result is a function of the registry, the states, the slot and the waiting bundles.
+//! 5. The result is a function of the registry, the states, the views, the slot and the waiting bundles.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fairveil_crypto::{BundleId, Height, NetworkId};
 use fairveil_execution::outcome::LegReceipts;
 use fairveil_execution::simulator::Finished;
+use fairveil_mempool::Policy;
 
 use crate::batch::{Batch, Block, BundleRange, Validation};
 use crate::carry_over::{CarryOver, Waiting};
@@ -36,10 +39,11 @@ use crate::failed::Failed;
 use crate::registry::{Registry, Rollup};
 use crate::slot::placement::{BlockLimits, LegSize, Place, Placement};
 use crate::slot::{BlockTime, SlotNumber};
-use crate::states::Simulation;
+use crate::states::{Simulation, Stop};
 use crate::transaction::RawTransaction;
 use crate::tree::{Leaf, Outcome, Position, ReleasedLeg};
 use crate::validity::{ValidBundle, ValidLeg};
+use crate::views::View;
 
 /// The slot to cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +52,16 @@ pub(crate) struct Slot {
     /// The height whose release cuts it.
     pub(crate) height: Height,
     pub(crate) number: SlotNumber,
+}
+
+/// The rollups by which a slot is cut.
+#[derive(Clone, Copy)]
+pub(crate) struct Served<'a> {
+    pub(crate) registry: &'a Registry,
+    /// When rollups joined that the network did not begin with.
+    pub(crate) joined: &'a BTreeMap<u64, Height>,
+    /// Of the followed ones.
+    pub(crate) views: &'a [View],
 }
 
 /// What comes out of a slot.
@@ -63,34 +77,33 @@ pub(crate) struct Cut {
     pub(crate) finished: Vec<Finished>,
 }
 
-/// Cuts a slot in which a rollup makes `blocks`. What is released or fails waits no longer. Or the
-/// rollup whose state could not be read; then nothing is changed.
+/// Cuts a slot in which a rollup makes `blocks`; what is released or fails is to wait no longer. Or the
+/// rollup whose state could not be read.
 pub(crate) fn cut(
-    registry: &Registry,
-    joined: &BTreeMap<u64, Height>,
+    served: Served<'_>,
     slot: Slot,
     blocks: impl Fn(&Rollup) -> Vec<BlockTime>,
     simulation: Option<Simulation<'_>>,
-    waiting: &mut CarryOver,
+    waiting: &CarryOver,
 ) -> Result<Cut, u64> {
+    let Served { registry, joined, views } = served;
     let rollups = registry.rollups().iter();
     let limits = |rollup: &Rollup| BlockLimits { gas: rollup.gas_limit, bytes: rollup.byte_limit };
     let lanes = rollups.clone().map(|rollup| (limits(rollup), blocks(rollup)));
     let placement = Placement::new(lanes);
-    let batches = rollups.map(|rollup| empty_batch(rollup, slot)).collect();
+    let batches = rollups.map(|rollup| empty_batch(rollup, views, slot)).collect();
     let cut = Cut { batches, ..Cut::default() };
-    let mut knife = Knife { registry, joined, placement, simulation, cut };
+    let blind = views.iter().filter(|view| view.anchor.is_none());
+    let blind = blind.map(|view| view.chain_id).collect();
+    let mut knife = Knife { registry, joined, blind, placement, simulation, cut };
     for Waiting { id, position, bundle } in waiting.waiting() {
         if knife.placement.is_closed() {
             break;
         }
-        knife.take(*id, *position, bundle);
+        knife.take(*id, *position, bundle)?;
     }
     let Knife { simulation, mut cut, .. } = knife;
     cut.finished = simulation.map_or(Ok(Vec::new()), Simulation::finish)?;
-    for leaf in &cut.leaves {
-        waiting.remove(&leaf.position);
-    }
     Ok(cut)
 }
 
@@ -98,25 +111,34 @@ struct Knife<'a> {
     registry: &'a Registry,
     /// When rollups joined that the network did not begin with.
     joined: &'a BTreeMap<u64, Height>,
+    /// Followed rollups without a view.
+    blind: BTreeSet<u64>,
     placement: Placement,
     simulation: Option<Simulation<'a>>,
     cut: Cut,
 }
 
 impl Knife<'_> {
-    fn take(&mut self, id: BundleId, position: Position, bundle: &ValidBundle) {
+    fn take(&mut self, id: BundleId, position: Position, bundle: &ValidBundle) -> Result<(), u64> {
         let sizes = match self.sizes(position.height, bundle) {
             Ok(sizes) => sizes,
-            Err(failed) => return self.end(id, position, Outcome::Failed(failed)),
+            Err(failed) => {
+                self.end(id, position, Outcome::Failed(failed));
+                return Ok(());
+            }
         };
-        let Ok(place) = self.placement.find(&sizes) else { return self.placement.close(&sizes) };
+        let Ok(place) = self.placement.find(&sizes) else {
+            self.placement.close(&sizes);
+            return Ok(());
+        };
         let blocks: Vec<_> = place.blocks().collect();
         let simulated = match &mut self.simulation {
             Some(simulation) => simulation.simulate(bundle, &blocks),
             None => Ok(Vec::new()),
         };
         let outcome = match simulated {
-            Err(failed) => Outcome::Failed(failed),
+            Err(Stop::Unreadable(chain_id)) => return Err(chain_id),
+            Err(Stop::Failed(failed)) => Outcome::Failed(failed),
             Ok(receipts) => {
                 if !receipts.is_empty() {
                     self.cut.receipts.insert(id, receipts);
@@ -125,9 +147,11 @@ impl Knife<'_> {
             }
         };
         self.end(id, position, outcome);
+        Ok(())
     }
 
-    /// The sizes of a bundle's legs, if an empty block of every rollup would hold them.
+    /// The sizes of a bundle's legs, if an empty block of every rollup would hold them and no view is
+    /// missing.
     fn sizes(&self, ordered: Height, bundle: &ValidBundle) -> Result<Vec<LegSize>, Failed> {
         let sizes = bundle.legs().iter().map(|leg| {
             let rollup = leg.chain_id();
@@ -146,6 +170,12 @@ impl Knife<'_> {
             if leg.gas > gas_limit || leg.bytes > byte_limit {
                 return Err(Failed::Capacity { rollup });
             }
+        }
+        let mut legs = bundle.legs().iter().map(ValidLeg::chain_id);
+        if bundle.policy() == Policy::Execute
+            && let Some(rollup) = legs.find(|chain_id| self.blind.contains(chain_id))
+        {
+            return Err(Failed::StateUnavailable { rollup });
         }
         Ok(sizes)
     }
@@ -172,9 +202,9 @@ impl Knife<'_> {
     }
 }
 
-fn empty_batch(rollup: &Rollup, slot: Slot) -> Batch {
+fn empty_batch(rollup: &Rollup, views: &[View], slot: Slot) -> Batch {
     let Slot { network_id, height, number } = slot;
-    let (chain_id, validation) = (rollup.chain_id, Validation::of(rollup));
+    let (chain_id, validation) = (rollup.chain_id, Validation::of(rollup, views));
     Batch { network_id, chain_id, height, slot: number, validation, blocks: Vec::new() }
 }
 

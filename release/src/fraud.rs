@@ -111,7 +111,8 @@ pub enum FraudError {
 }
 
 /// How a rollup's legs were checked, as the registry says by which a release was cut; none if that
-/// is another registry than this one, or does not list the rollup.
+/// is another registry than this one, or does not list the rollup. Nor if others feed the rollup too:
+/// then it depends on the views of the slot, of which the header has a digest alone.
 #[must_use]
 pub fn committed_validation(
     release: &ReleaseHeader,
@@ -119,7 +120,8 @@ pub fn committed_validation(
     chain_id: u64,
 ) -> Option<Validation> {
     let rollup = registry.rollup(chain_id)?;
-    (registry.digest() == release.registry).then(|| Validation::of(rollup))
+    let says = registry.digest() == release.registry && rollup.followed().is_none();
+    says.then(|| Validation::of(rollup, &[]))
 }
 
 impl FraudProof {

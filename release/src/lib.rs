@@ -37,7 +37,8 @@ pub mod states;
 pub mod transaction;
 pub mod tree;
 pub mod validity;
+pub mod views;
 #[cfg(test)]
 mod world;
 
-pub use fairveil_registry::{change, registry, schedule};
+pub use fairveil_registry::{anchor, change, registry, schedule};

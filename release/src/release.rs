@@ -2,7 +2,8 @@
 //!
 //! The root of a height goes into a later block, so a finalized block certifies it
 //! ([`crate::certificate`]). Under it hang the tree of outcomes and legs ([`crate::tree`]), the
-//! rollups as they were registered, and their states after it ([`crate::states`]).
+//! rollups as they were registered, the states of the embedded ones after it ([`crate::states`]), and
+//! what was read of the followed ones for it ([`crate::views`]).
 //!
 //! # Bytes
 //!
@@ -10,7 +11,7 @@
 //!
 //! ```text
 //! release root   = H(RELEASE-ROOT, network_id, height (8), block, time_ms (8), previous, slot,
-//!                    tree root, registry, state digest)
+//!                    tree root, registry, state digest, views digest)
 //! first previous = H(RELEASE-GENESIS, network_id)
 //! ```
 //!
@@ -39,6 +40,7 @@ use crate::slot::{BlockTime, SlotNumber};
 use crate::tree::{
     Leaf, LegDigest, Namespaces, NamespacesError, Outcome, Position, Tree, TreeError,
 };
+use crate::views::{View, views_digest};
 
 /// The longest encoding of a release: what a height opens and what may wait, with room for the
 /// ranges and leaves.
@@ -64,8 +66,10 @@ pub struct ReleaseHeader {
     pub tree_root: Digest,
     /// The digest of the registry by which it was cut.
     pub registry: Digest,
-    /// The states of all simulated rollups after it.
+    /// The states of all embedded rollups after it.
     pub state_digest: Digest,
+    /// The digest of the views of followed rollups that its slot was simulated over.
+    pub views: Digest,
 }
 
 /// One height's release. Public: it holds nothing that was not opened.
@@ -79,6 +83,8 @@ pub struct Release {
     pub batches: Vec<Batch>,
     /// The bundles that began to wait, in the fair order.
     pub waiting: Vec<Waiting>,
+    /// If a slot is cut, one view per followed rollup, sorted by chain id.
+    pub views: Vec<View>,
 }
 
 /// Why a release is not what its header commits to.
@@ -117,6 +123,22 @@ pub enum ReleaseError {
     Waiting {
         /// Which one, from 0.
         index: usize,
+    },
+    /// Other views than the header commits to.
+    #[error("views with digest {actual}, the header commits to {expected}")]
+    Views {
+        /// The digest of the views.
+        actual: Digest,
+        /// The header's.
+        expected: Digest,
+    },
+    /// Not one view per followed rollup.
+    #[error("views of rollups {actual:?}, expected {expected:?}")]
+    Viewed {
+        /// The rollups of the views.
+        actual: Vec<u64>,
+        /// The followed ones, or none without a slot.
+        expected: Vec<u64>,
     },
     /// Not one batch per rollup.
     #[error("{actual} batches, expected {expected}")]
@@ -281,6 +303,7 @@ impl ReleaseHeader {
                 self.tree_root.as_bytes(),
                 self.registry.as_bytes(),
                 self.state_digest.as_bytes(),
+                self.views.as_bytes(),
             ],
         )
     }
@@ -326,6 +349,7 @@ impl Release {
             return Err(ReleaseError::TreeRoot { actual, expected });
         }
         self.check_waiting()?;
+        self.check_views(registry)?;
         let rollups = registry.rollups();
         let expected = if self.header.slot.is_some() { rollups.len() } else { 0 };
         let actual = self.batches.len();
@@ -340,11 +364,27 @@ impl Release {
             let chain_id = rollup.chain_id;
             let touching = self.leaves.iter().filter(|leaf| leaf.leg(chain_id).is_some());
             let leaves: Vec<_> = touching.collect();
-            check_validation(rollup, batch)
+            check_validation(rollup, &self.views, batch)
                 .and_then(|()| check_batch(&self.header, chain_id, &leaves, batch))
                 .map_err(|error| ReleaseError::Batch { chain_id, error })?;
         }
         Ok(tree)
+    }
+
+    /// Whether the views are those of the followed rollups that the header commits to.
+    fn check_views(&self, registry: &Registry) -> Result<(), ReleaseError> {
+        let followed = registry.rollups().iter().filter(|rollup| rollup.followed().is_some());
+        let followed = followed.filter(|_| self.header.slot.is_some());
+        let expected: Vec<u64> = followed.map(|rollup| rollup.chain_id).collect();
+        let actual: Vec<u64> = self.views.iter().map(|view| view.chain_id).collect();
+        if actual != expected {
+            return Err(ReleaseError::Viewed { actual, expected });
+        }
+        let (actual, expected) = (views_digest(&self.views), self.header.views);
+        if actual != expected {
+            return Err(ReleaseError::Views { actual, expected });
+        }
+        Ok(())
     }
 
     /// Whether exactly those bundles begin to wait of which the leaves say so.
@@ -460,8 +500,8 @@ fn check_slot(header: &ReleaseHeader, chain_id: u64, batch: &Batch) -> Result<()
     Ok(())
 }
 
-fn check_validation(rollup: &Rollup, batch: &Batch) -> Result<(), BatchError> {
-    let (actual, expected) = (batch.validation, Validation::of(rollup));
+fn check_validation(rollup: &Rollup, views: &[View], batch: &Batch) -> Result<(), BatchError> {
+    let (actual, expected) = (batch.validation, Validation::of(rollup, views));
     if actual != expected {
         return Err(BatchError::Validation { actual, expected });
     }

@@ -8,9 +8,11 @@
 //!
 //! # Invariants
 //!
-//! 1. There is a state for every registered rollup that has one, and for no other; each began as
-//!    the genesis that the registry names, at the height at which its rollup joined.
+//! 1. There is a state for every embedded rollup, and for no other; each began as the genesis that the
+//!    registry names, at the height at which its rollup joined.
 //! 2. States change by whole slots: what a slot changed is applied at its end, or nothing is.
+//! 3. A followed rollup is simulated over its view with what is unseen on top ([`crate::views`]), and
+//!    nothing of that is kept: the next slot begins with its view again. A read that fails is no outcome.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,11 +38,13 @@ pub use fairveil_execution::records::{
 };
 pub use fairveil_execution::state::{Account, MemoryState};
 
+use crate::anchor::Anchor;
 use crate::change::{Action, RegistryChange};
 use crate::failed::{Failed, Fault, Invalid};
-use crate::registry::{EmbeddedState, Registry, Rollup};
+use crate::registry::{EmbeddedState, Registry, Rollup, StateSource};
 use crate::slot::BlockTime;
 use crate::validity::{ValidBundle, ValidLeg};
+use crate::views::Unseen;
 
 /// The states of the rollups that are simulated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,10 +88,34 @@ pub struct Moved {
     pub joined: BTreeMap<u64, Arc<MemoryState>>,
 }
 
+/// A followed rollup's view, open.
+pub(crate) struct OpenView {
+    pub(crate) anchor: Anchor,
+    pub(crate) state: Arc<dyn StateView>,
+    pub(crate) unseen: Vec<Arc<Unseen>>,
+}
+
 /// A slot that is being simulated.
 pub(crate) struct Simulation<'a> {
     registry: &'a Registry,
     simulator: Simulator,
+    /// Over what the followed rollups are simulated that are, by chain id.
+    views: BTreeMap<u64, Anchor>,
+}
+
+/// Why a bundle is not simulated to its end.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// It is dropped.
+    Failed(Failed),
+    /// The state of this rollup could not be read.
+    Unreadable(u64),
+}
+
+impl From<Failed> for Stop {
+    fn from(failed: Failed) -> Self {
+        Self::Failed(failed)
+    }
 }
 
 impl RollupStates {
@@ -97,9 +125,11 @@ impl RollupStates {
         mut genesis: BTreeMap<u64, MemoryState>,
     ) -> Result<Self, StatesError> {
         let mut states = BTreeMap::new();
-        for Rollup { chain_id, state, .. } in registry.rollups() {
-            let Some(EmbeddedState { genesis: expected, .. }) = *state else { continue };
-            let chain_id = *chain_id;
+        for rollup in registry.rollups() {
+            let Some(EmbeddedState { genesis: expected, .. }) = rollup.embedded().copied() else {
+                continue;
+            };
+            let chain_id = rollup.chain_id;
             let missing = StatesError::Missing { chain_id, expected };
             let state = genesis.remove(&chain_id).ok_or(missing)?;
             let actual = state.digest();
@@ -128,7 +158,11 @@ impl RollupStates {
         let (mut states, mut moved) = (self.clone(), Moved::default());
         for change in made {
             match &change.action {
-                Action::Join(Rollup { chain_id, state: Some(state), .. }) => {
+                Action::Join(Rollup {
+                    chain_id,
+                    state: Some(StateSource::Embedded(state)),
+                    ..
+                }) => {
                     let genesis = begun(*chain_id, state.genesis, genesis)?;
                     states.0.insert(*chain_id, Arc::clone(&genesis));
                     moved.joined.insert(*chain_id, genesis);
@@ -169,10 +203,15 @@ impl RollupStates {
         state_digest(&digests)
     }
 
-    /// A slot over these states; none if no rollup is simulated.
-    pub(crate) fn simulation<'a>(&self, registry: &'a Registry) -> Option<Simulation<'a>> {
-        if self.0.is_empty() {
-            return None;
+    /// A slot over these states and views; none if no rollup is simulated. Or the rollup whose view
+    /// could not be read.
+    pub(crate) fn simulation<'a>(
+        &self,
+        registry: &'a Registry,
+        views: BTreeMap<u64, OpenView>,
+    ) -> Result<Option<Simulation<'a>>, u64> {
+        if self.0.is_empty() && views.is_empty() {
+            return Ok(None);
         }
         let lane = |(chain_id, state): (&u64, &Arc<MemoryState>)| {
             let rollup = registry.rollup(*chain_id)?;
@@ -180,10 +219,21 @@ impl RollupStates {
             let block = block_of(rollup, BlockTime { number: 0, time_ms: 0 });
             Some(Lane { chain_id: *chain_id, view: Some(view), digest: state.digest(), block })
         };
-        let lanes: Vec<_> = self.0.iter().filter_map(lane).collect();
+        let mut lanes: Vec<_> = self.0.iter().filter_map(lane).collect();
+        for (chain_id, OpenView { anchor, state, .. }) in &views {
+            let Some(rollup) = registry.rollup(*chain_id) else { continue };
+            let block = block_over(rollup, anchor, BlockTime { number: 0, time_ms: 0 });
+            let (view, digest) = (Some(Arc::clone(state)), anchor.digest());
+            lanes.push(Lane { chain_id: *chain_id, view, digest, block });
+        }
         let simulator = Simulator::new(lanes, Limits::default());
-        let simulator = simulator.expect("the states are by chain id, each once");
-        Some(Simulation { registry, simulator })
+        let simulator = simulator.expect("a rollup is embedded or followed, each once");
+        let anchors = views.iter().map(|(chain_id, view)| (*chain_id, view.anchor)).collect();
+        let mut simulation = Simulation { registry, simulator, views: anchors };
+        for (chain_id, OpenView { unseen, .. }) in &views {
+            unseen.iter().try_for_each(|unseen| simulation.repeat(*chain_id, unseen))?;
+        }
+        Ok(Some(simulation))
     }
 
     /// Applies what a slot changed.
@@ -197,18 +247,40 @@ impl RollupStates {
 }
 
 impl Simulation<'_> {
+    /// Simulates what was released before and is unseen; what is invalid there now is left out.
+    fn repeat(&mut self, chain_id: u64, unseen: &Unseen) -> Result<(), u64> {
+        let block = self.registry.rollup(chain_id).and_then(|one| self.block(one, unseen.time));
+        let Some(block) = block else { return Ok(()) };
+        self.simulator.enter(chain_id, block);
+        for bundle in unseen.legs.iter().filter_map(|leg| leg.bundle(chain_id)) {
+            if let Outcome::Unavailable { chain_id } = self.simulator.simulate(&bundle) {
+                return Err(chain_id);
+            }
+        }
+        Ok(())
+    }
+
+    /// The block that a rollup makes at this time, if it is simulated.
+    fn block(&self, rollup: &Rollup, time: BlockTime) -> Option<Block> {
+        if rollup.embedded().is_some() {
+            return Some(block_of(rollup, time));
+        }
+        let anchor = self.views.get(&rollup.chain_id)?;
+        Some(block_over(rollup, anchor, time))
+    }
+
     /// Simulates the next bundle, each leg in its block: the receipts of the legs whose rollups are
     /// simulated, or why the bundle is dropped.
     pub(crate) fn simulate(
         &mut self,
         bundle: &ValidBundle,
         blocks: &[BlockTime],
-    ) -> Result<Vec<LegReceipts>, Failed> {
+    ) -> Result<Vec<LegReceipts>, Stop> {
         let (mut legs, mut places) = (Vec::new(), Vec::new());
-        for ((leg, block), place) in bundle.legs().iter().zip(blocks).zip(0u16..) {
-            let rollup = self.registry.rollup(leg.chain_id());
-            let Some(rollup) = rollup.filter(|rollup| rollup.state.is_some()) else { continue };
-            self.simulator.enter(rollup.chain_id, block_of(rollup, *block));
+        for ((leg, time), place) in bundle.legs().iter().zip(blocks).zip(0u16..) {
+            let Some(rollup) = self.registry.rollup(leg.chain_id()) else { continue };
+            let Some(block) = self.block(rollup, *time) else { continue };
+            self.simulator.enter(rollup.chain_id, block);
             legs.push(recovered(leg, place, rollup)?);
             places.push(place);
         }
@@ -224,13 +296,14 @@ impl Simulation<'_> {
         let first = bundle.legs().first().map_or(0, |leg| leg.chain_id);
         match self.simulator.simulate(&bundle) {
             Outcome::Kept { legs } => Ok(legs),
-            Outcome::Unavailable { chain_id } => Err(Failed::StateUnavailable { rollup: chain_id }),
-            Outcome::Dropped(dropped) => Err(failed(&dropped, &places, first)),
+            Outcome::Unavailable { chain_id } => Err(Stop::Unreadable(chain_id)),
+            Outcome::Dropped(dropped) => Err(failed(&dropped, &places, first).into()),
         }
     }
 
-    /// What the slot changed; or the rollup whose state could not be read.
-    pub(crate) fn finish(self) -> Result<Vec<Finished>, u64> {
+    /// What the slot changed of the embedded rollups; or the one whose state could not be read.
+    pub(crate) fn finish(mut self) -> Result<Vec<Finished>, u64> {
+        self.views.keys().for_each(|chain_id| self.simulator.leave(*chain_id));
         self.simulator.finish().map_err(|unavailable| unavailable.chain_id)
     }
 }
@@ -266,12 +339,26 @@ pub fn block_of(rollup: &Rollup, time: BlockTime) -> Block {
         number: time.number,
         // Where seconds are counted, a block counts at the end of its second.
         timestamp_s: time.time_ms.div_ceil(1_000),
-        base_fee: rollup.state.map_or(0, |state| state.base_fee),
+        base_fee: rollup.embedded().map_or(0, |state| state.base_fee),
         gas_limit: rollup.gas_limit,
         beneficiary: Address::ZERO,
         prevrandao: B256::ZERO,
         hardfork: Hardfork::Isthmus,
         l1_fees: L1Fees::Nothing,
+    }
+}
+
+/// The block that a followed rollup makes, over this anchor. One that would stand at or before the
+/// anchored block counts as the one after it.
+fn block_over(rollup: &Rollup, anchor: &Anchor, time: BlockTime) -> Block {
+    let block = block_of(rollup, time);
+    let base_fee = rollup.followed().and_then(|rule| anchor.base_fee_of_next(rule).ok());
+    Block {
+        number: block.number.max(anchor.number.saturating_add(1)),
+        timestamp_s: block.timestamp_s.max(anchor.timestamp_s.saturating_add(1)),
+        // Where there is none the anchor is in no block: it breaks a rule.
+        base_fee: base_fee.unwrap_or(anchor.base_fee),
+        ..block
     }
 }
 

@@ -16,6 +16,7 @@ use fairveil_release::release::ReleaseHeader;
 use fairveil_release::states::state_digest;
 use fairveil_release::transaction::RawTransaction;
 use fairveil_release::tree::{Leaf, LegDigest, Namespaces, Node, Outcome, Tree};
+use fairveil_release::views::{View, views_digest};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -26,6 +27,7 @@ struct Vectors {
     trees: Vec<TreeCase>,
     registries: Vec<RegistryCase>,
     states: Vec<StateCase>,
+    views: Vec<ViewCase>,
     roots: Vec<RootCase>,
     blocks: Vec<BlockCase>,
 }
@@ -88,6 +90,13 @@ struct StateCase {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct ViewCase {
+    views: Vec<View>,
+    digest: Digest,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RootCase {
     header: ReleaseHeader,
     genesis: Digest,
@@ -123,6 +132,7 @@ fn release_vectors_have_every_section() {
     assert!(vectors.trees.len() >= 8 && vectors.trees.iter().any(|case| case.leaves.is_empty()));
     assert!(vectors.registries.len() >= 2);
     assert!(vectors.states.len() >= 3);
+    assert!(vectors.views.len() >= 3);
     assert!(vectors.roots.len() >= 3);
     assert!(vectors.blocks.len() >= 3);
 }
@@ -184,6 +194,9 @@ fn release_vectors_of_roots_registries_and_states() {
     }
     for StateCase { states, digest } in vectors().states {
         assert_eq!(state_digest(&states), digest);
+    }
+    for ViewCase { views, digest } in vectors().views {
+        assert_eq!(views_digest(&views), digest);
     }
     for RootCase { header, genesis, root } in vectors().roots {
         assert_eq!(ReleaseHeader::genesis(&header.network_id), genesis);

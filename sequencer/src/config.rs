@@ -14,6 +14,7 @@ use fairveil_release::{registry::Registry, states::MemoryState};
 use zeroize::Zeroizing;
 
 use crate::behaviour::Behaviour;
+use crate::views::Views;
 
 /// Everything public that a sequencer is started with.
 #[derive(Clone)]
@@ -32,6 +33,8 @@ pub struct Config {
     pub registry: Registry,
     /// The genesis state of every rollup that is simulated, and of those that may join, by chain id.
     pub genesis: BTreeMap<u64, MemoryState>,
+    /// The own nodes of followed rollups; [`crate::views::NoViews`] where there are none.
+    pub views: Arc<dyn Views>,
     /// What bundles cost; none if nothing is charged.
     pub accounting: Option<Accounting>,
     /// Digest of the transcript that the chain begins with.

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! 1. Admission and opening have pools of their own, and on Linux the threads of admission give
+//! 1. Admission, opening and waiting for views have pools of their own, and on Linux the threads of admission give
 //!    way where the processor is busy: a flood of submissions does not stand before an opening.
 //! 2. Inline execution runs a job to its end before anything else of the caller happens, so that a
 //!    simulation replays.
@@ -23,6 +23,8 @@ pub enum Lane {
     Admission,
     /// Opening what is final.
     Opening,
+    /// Cutting a slot over views, which waits for other machines.
+    Viewing,
 }
 
 /// Runs jobs.
@@ -30,6 +32,7 @@ pub enum Lane {
 pub struct Executor {
     admission: Arc<ThreadPool>,
     opening: Arc<ThreadPool>,
+    viewing: Arc<ThreadPool>,
     place: Place,
 }
 
@@ -54,7 +57,7 @@ impl fmt::Debug for Executor {
 pub struct JobLost;
 
 impl Executor {
-    /// Pools of this many threads.
+    /// Pools of this many threads, and one thread that waits for views.
     ///
     /// # Errors
     ///
@@ -63,6 +66,7 @@ impl Executor {
         Ok(Self {
             admission: Arc::new(pool("admission", admission, ADMISSION_NICE)?),
             opening: Arc::new(pool("opening", opening, 0)?),
+            viewing: Arc::new(pool("viewing", 1, 0)?),
             place: Place::Pools,
         })
     }
@@ -74,7 +78,8 @@ impl Executor {
     /// If the thread can't be started.
     pub fn inline() -> Result<Self, ThreadPoolBuildError> {
         let shared = Arc::new(pool("inline", 1, 0)?);
-        Ok(Self { admission: Arc::clone(&shared), opening: shared, place: Place::Inline })
+        let (admission, opening) = (Arc::clone(&shared), Arc::clone(&shared));
+        Ok(Self { admission, opening, viewing: shared, place: Place::Inline })
     }
 
     /// The pool of a lane.
@@ -82,6 +87,7 @@ impl Executor {
         match lane {
             Lane::Admission => &self.admission,
             Lane::Opening => &self.opening,
+            Lane::Viewing => &self.viewing,
         }
     }
 

@@ -21,6 +21,7 @@ use fairveil_mempool::{
     limits::{HORIZON_HEIGHTS, LAST_REPORT_HEIGHTS},
 };
 use fairveil_release::{
+    anchor::Anchor,
     certificate::ReleaseCertificate,
     change::ApprovedChange,
     document::{BatchDocument, BundleDocument, DocumentLeg},
@@ -151,6 +152,8 @@ pub struct Overview {
     pub pool_held: u64,
     /// Bundles that must be reported and are not held.
     pub pool_duty: u64,
+    /// The last anchored block of every followed rollup that has one, as of that height.
+    pub anchors: Vec<Anchor>,
     /// What a front-runner tried; none for anybody else.
     pub attack: Option<AttackReport>,
     /// Counters by name, for metrics.
@@ -365,7 +368,7 @@ impl Handle {
     ) -> Result<Option<(Account, Vec<U256>)>, StoreError> {
         let registry = self.rollups.at(Height::new(self.overview().released));
         let rollup = registry.rollup(chain_id);
-        if rollup.is_none_or(|rollup| rollup.state.is_none()) {
+        if rollup.is_none_or(|rollup| rollup.embedded().is_none()) {
             return Ok(None);
         }
         let mut keys = vec![account_key(chain_id, address)];

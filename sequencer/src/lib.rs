@@ -15,6 +15,7 @@
 //! | `opening` | from a final order to its release |
 //! | `ledger_store` | what bundles paid and who got it, in the database |
 //! | [`rollups`] | the rollups of every height, and changes of them |
+//! | [`views`] | followed rollups: anchors, and releases over their states |
 //! | `outbox` | writes, and what may happen only after them |
 //! | [`recovery`] | the state after a start |
 //! | [`store`], [`record`] | the database and what stands in it |
@@ -41,6 +42,7 @@ pub mod rollups;
 mod shared;
 mod start;
 pub mod store;
+pub mod views;
 
 pub use crate::{
     actor::{PeerChannels, StopReason},

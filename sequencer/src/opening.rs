@@ -5,11 +5,14 @@
 //!      └── not open in time, certified by a later block ──> adoption ──> taken over ──┘
 //! ```
 //!
+//! A height that is cut over views of followed rollups waits for the committee's word before the next one
+//! is cut: [`crate::views`].
+//!
 //! # Invariants
 //!
 //! 1. A share is made of a [`FinalOrder`] alone, so of a verified certificate.
 //! 2. Shares prepared ahead stay in memory and are wiped once their bundle is released or gone.
-//! 3. Heights are cut in order, each once, whatever order they were opened in.
+//! 3. Heights are released in order, each once, whatever order they were opened in.
 //! 4. A height that others have certified is taken over from them once it could not be opened here
 //!    for [`ADOPT_AFTER_MS`]; opening goes on meanwhile, and whichever is first counts: both give
 //!    the certified release.
@@ -28,17 +31,29 @@ use fairveil_crypto::{
 };
 use fairveil_release::{
     adoption::{Adoption, MAX_WANTED},
+    anchor::Anchor,
     chain::{ChainError, JudgedOrder, ReleaseChain, Released, Summary},
     change::RegistryChange,
     opener::{FinalBatch, Input, OpenJob, OpenedOrder, Opener, OwnShare, Worked},
     release::Release,
+    views::Sight,
 };
 use rayon::ThreadPool;
 
-use crate::{actor::Done, config::Secrets, rollups::Rollups};
+use crate::{
+    actor::Done,
+    config::Secrets,
+    executor::Lane,
+    rollups::Rollups,
+    views::{BLIND_AFTER_MS, OpenRelease, Views},
+};
 
 /// How long a final height may stay closed here before the certified release of others is asked for.
 pub(crate) const ADOPT_AFTER_MS: u64 = 2_000;
+/// How long to wait before views are read again that could not be read, at first.
+const FIRST_AGAIN_MS: u64 = 100;
+/// At last: each time is twice as long as the one before.
+const LAST_AGAIN_MS: u64 = 5_000;
 
 /// A heavy step of an opening, done.
 pub(crate) enum OpeningDone {
@@ -48,15 +63,47 @@ pub(crate) enum OpeningDone {
     Worked(Box<Worked>),
     /// An opened order was judged.
     Judged(JudgedOrder),
-    /// A height was released.
+    /// A height was released, or cut over views.
     Cut(Box<CutDone>),
 }
 
-/// A height that was released, or why it could not be; and the chain, whose turn is next.
+/// What became of the next height; and the chain, whose turn is next.
 pub(crate) struct CutDone {
     chain: ReleaseChain,
-    source: Source,
-    released: Result<Released, ChainError>,
+    made: Result<Made, ChainError>,
+}
+
+/// What a job made of the next height.
+enum Made {
+    /// It is released.
+    Kept(Source, Box<Released>),
+    /// It was cut over views, or they can't be read here now.
+    Sighted(JudgedOrder, Option<Box<Released>>),
+    /// It was cut without them.
+    Blind(Box<Released>),
+}
+
+/// What followed from a job.
+pub(crate) enum Progress {
+    /// A height was released.
+    Released(Source, Box<Released>, Box<Summary>),
+    /// This height waits for the committee's word; whether its views can't be read here now.
+    Waits { height: Height, unreadable: bool },
+}
+
+/// A height that is cut over views and not certified yet.
+struct OpenCut {
+    order: JudgedOrder,
+    /// Over the views, once they were read.
+    sighted: Option<Box<Released>>,
+    /// Without them, once that is of use.
+    blind: Option<Box<Released>>,
+    /// The root that a final block lists.
+    certified: Option<Digest>,
+    since_ms: u64,
+    /// How often the views could not be read, and when it is tried again.
+    failures: u32,
+    again_ms: u64,
 }
 
 /// All heights between final and released.
@@ -67,8 +114,11 @@ pub(crate) struct Openings {
     /// The height that is released next.
     next: Height,
     rollups: Rollups,
-    /// Changes of the rollups that the chain of releases does not know of yet.
+    /// Changes of the rollups and anchors that the chain of releases does not know of yet.
     announced: Vec<RegistryChange>,
+    anchored: Vec<(Height, Vec<Anchor>)>,
+    views: Arc<dyn Views>,
+    open: Option<OpenCut>,
     prepared: Arc<Mutex<PreparedShares>>,
     secrets: Arc<Secrets>,
     /// Final orders whose bundles aren't all here yet.
@@ -94,7 +144,15 @@ pub(crate) enum Source {
 
 /// What a height is released from.
 enum Turn {
+    /// An order that was opened.
     Order(JudgedOrder),
+    /// The same, where views may have to be read.
+    Viewed(JudgedOrder),
+    /// The same, without views.
+    Blind(JudgedOrder),
+    /// What was cut here, and is certified.
+    Certified(Box<Released>),
+    /// A release of others.
     Release(Box<Release>, Digest),
 }
 
@@ -113,6 +171,7 @@ impl Openings {
         releases: ReleaseChain,
         rollups: Rollups,
         secrets: Arc<Secrets>,
+        views: Arc<dyn Views>,
     ) -> Self {
         let next = releases.next();
         let released = next.previous().unwrap_or(Height::ZERO);
@@ -126,6 +185,9 @@ impl Openings {
             next,
             rollups,
             announced: Vec::new(),
+            anchored: Vec::new(),
+            views,
+            open: None,
             prepared: Arc::new(Mutex::new(prepared)),
             secrets,
             waiting: BTreeMap::new(),
@@ -142,6 +204,29 @@ impl Openings {
     /// A final block announced a change of the rollups.
     pub(crate) fn announced(&mut self, change: RegistryChange) {
         self.announced.push(change);
+    }
+
+    /// A final block named blocks of followed rollups.
+    pub(crate) fn anchored(&mut self, height: Height, anchors: Vec<Anchor>) {
+        self.anchored.push((height, anchors));
+    }
+
+    /// A final block lists this release root.
+    pub(crate) fn certified(&mut self, height: Height, root: Digest) {
+        if let Some(open) = self.open.as_mut().filter(|open| open.order.height == height) {
+            open.certified = Some(root);
+        }
+    }
+
+    /// The release that waits for the committee's word.
+    pub(crate) fn open_release(&self) -> Option<OpenRelease> {
+        let open = self.open.as_ref()?;
+        let root = |released: &Option<Box<Released>>| {
+            released.as_ref().map(|released| released.release.header.root())
+        };
+        let (height, of_ms) = (open.order.height, open.order.time_ms);
+        let (sighted, blind) = (root(&open.sighted), root(&open.blind));
+        Some(OpenRelease { height, of_ms, sighted, blind })
     }
 
     /// The job that prepares own shares of these bundles, at home.
@@ -274,8 +359,10 @@ impl Openings {
     /// Heights whose certified release should be asked for now.
     pub(crate) fn overdue(&self, now_ms: u64) -> Vec<Height> {
         let late = |since: &u64| now_ms >= since.saturating_add(ADOPT_AFTER_MS);
+        let cutting = |height: &Height| *height == self.next && self.releases.is_none();
         let closed = self.final_since_ms.iter().take(MAX_WANTED).filter(|(height, since)| {
-            late(since) && !self.judged.contains_key(height) && !self.adopted.contains_key(height)
+            let here = self.judged.contains_key(height) || self.adopted.contains_key(height);
+            late(since) && !here && !cutting(height)
         });
         let wanted = closed.filter(|(height, _)| !self.adoption.wants(**height));
         wanted.map(|(height, _)| *height).collect()
@@ -289,48 +376,99 @@ impl Openings {
         }
     }
 
-    /// The job that releases the next height, if what it holds is known and no other is being cut.
+    /// The job that goes on with the next height, if there is anything to do and no other job does,
+    /// and where it runs.
     pub(crate) fn cutting(
         &mut self,
-    ) -> Option<impl FnOnce(&ThreadPool) -> OpeningDone + Send + 'static> {
-        let height = self.next;
+        now_ms: u64,
+    ) -> Option<(Lane, impl FnOnce(&ThreadPool) -> OpeningDone + Send + 'static)> {
         self.releases.as_ref()?;
-        let turn = match self.judged.remove(&height) {
-            Some(order) => Turn::Order(order),
-            None => {
-                self.adopted.remove(&height).map(|(release, root)| Turn::Release(release, root))?
-            }
-        };
+        let turn = self.next_turn(now_ms)?;
         let mut chain = self.releases.take()?;
         let announced = std::mem::take(&mut self.announced);
-        self.adopted.remove(&height);
-        self.final_since_ms.remove(&height);
-        self.waiting.remove(&height);
-        self.postponed.remove(&height);
-        Some(move |_: &ThreadPool| {
+        let anchored = std::mem::take(&mut self.anchored);
+        let views = Arc::clone(&self.views);
+        let lane = if matches!(turn, Turn::Viewed(_)) { Lane::Viewing } else { Lane::Opening };
+        let job = move |_: &ThreadPool| {
+            anchored.iter().for_each(|(height, anchors)| chain.anchored(*height, anchors));
             let known = announced.iter().try_for_each(|change| chain.announce(change));
             let known = known.map_err(ChainError::Schedule);
-            let (source, released) = match turn {
-                Turn::Order(order) => (Source::Opened, known.and_then(|()| chain.extend(order))),
-                Turn::Release(release, root) => {
-                    (Source::Adopted, known.and_then(|()| chain.adopt(*release, &root)))
-                }
-            };
-            OpeningDone::Cut(Box::new(CutDone { chain, source, released }))
-        })
+            let made = known.and_then(|()| turn.make(&mut chain, &*views));
+            OpeningDone::Cut(Box::new(CutDone { chain, made }))
+        };
+        Some((lane, job))
     }
 
-    /// A height was released: whence it came, what it is, and where the chain stands.
-    pub(crate) fn cut(&mut self, done: CutDone) -> Result<(Source, Released, Summary), ChainError> {
-        let CutDone { chain, source, released } = done;
-        let released = released?;
-        let (height, summary) = (self.next, chain.summary());
-        self.next = chain.next();
+    fn next_turn(&mut self, now_ms: u64) -> Option<Turn> {
+        let height = self.next;
+        if self.open.is_some() {
+            return self.open_turn(now_ms);
+        }
+        if let Some(order) = self.judged.remove(&height) {
+            let registry = self.rollups.at(height);
+            let followed = registry.rollups().iter().any(|rollup| rollup.followed().is_some());
+            return Some(if followed { Turn::Viewed(order) } else { Turn::Order(order) });
+        }
+        self.adopted.remove(&height).map(|(release, root)| Turn::Release(release, root))
+    }
+
+    /// What is to be done with a height that is cut over views.
+    fn open_turn(&mut self, now_ms: u64) -> Option<Turn> {
+        let open = self.open.as_mut()?;
+        let late = now_ms >= open.since_ms.saturating_add(BLIND_AFTER_MS);
+        if let Some(root) = open.certified {
+            for made in [&mut open.sighted, &mut open.blind] {
+                if made.as_ref().is_some_and(|made| made.release.header.root() == root) {
+                    return made.take().map(Turn::Certified);
+                }
+            }
+            if let Some((release, root)) = self.adopted.remove(&open.order.height) {
+                return Some(Turn::Release(release, root));
+            }
+        }
+        if open.blind.is_none() && (late || open.certified.is_some()) {
+            return Some(Turn::Blind(open.order.clone()));
+        }
+        let again = open.sighted.is_none() && now_ms >= open.again_ms;
+        again.then(|| Turn::Viewed(open.order.clone()))
+    }
+
+    /// A job is done: what followed.
+    pub(crate) fn cut(&mut self, now_ms: u64, done: CutDone) -> Result<Progress, ChainError> {
+        let CutDone { chain, made } = done;
+        let height = self.next;
+        let progress = match made? {
+            Made::Kept(source, released) => {
+                self.next = chain.next();
+                self.open = None;
+                self.adopted = self.adopted.split_off(&self.next);
+                self.final_since_ms = self.final_since_ms.split_off(&self.next);
+                self.waiting = self.waiting.split_off(&self.next);
+                self.postponed = self.postponed.split_off(&self.next);
+                // Neither has anything to say to that.
+                self.adoption.handle(0, fairveil_release::adoption::Input::Released(height));
+                self.opener.handle(0, Input::Released(height));
+                Progress::Released(source, released, Box::new(chain.summary()))
+            }
+            Made::Sighted(order, sighted) => {
+                let unreadable = sighted.is_none();
+                let open = self.open.get_or_insert_with(|| OpenCut::new(order, now_ms));
+                open.sighted = sighted;
+                if unreadable {
+                    open.again_ms = now_ms.saturating_add(again_after_ms(open.failures));
+                    open.failures = open.failures.saturating_add(1);
+                }
+                Progress::Waits { height, unreadable }
+            }
+            Made::Blind(released) => {
+                if let Some(open) = &mut self.open {
+                    open.blind = Some(released);
+                }
+                Progress::Waits { height, unreadable: false }
+            }
+        };
         self.releases = Some(chain);
-        // Neither has anything to say to that.
-        self.adoption.handle(0, fairveil_release::adoption::Input::Released(height));
-        self.opener.handle(0, Input::Released(height));
-        Ok((source, released, summary))
+        Ok(progress)
     }
 
     fn complete(&mut self, order: WaitingOrder) -> Option<FinalBatch> {
@@ -358,6 +496,52 @@ pub(crate) fn stored_share(
     own: SequencerIndex,
 ) -> Option<OwnShare> {
     OwnShare::restore(share, order, own)
+}
+
+/// How long to wait before views are read again that could not be read so often.
+fn again_after_ms(failures: u32) -> u64 {
+    (FIRST_AGAIN_MS << failures.min(10)).min(LAST_AGAIN_MS)
+}
+
+impl OpenCut {
+    fn new(order: JudgedOrder, now_ms: u64) -> Self {
+        Self {
+            order,
+            sighted: None,
+            blind: None,
+            certified: None,
+            since_ms: now_ms,
+            failures: 0,
+            again_ms: now_ms,
+        }
+    }
+}
+
+impl Turn {
+    fn make(self, chain: &mut ReleaseChain, views: &dyn Views) -> Result<Made, ChainError> {
+        let kept = |source, released| Ok(Made::Kept(source, Box::new(released)));
+        match self {
+            Self::Order(order) => kept(Source::Opened, chain.extend(order)?),
+            Self::Release(release, root) => kept(Source::Adopted, chain.adopt(*release, &root)?),
+            Self::Certified(released) => {
+                chain.keep(&released)?;
+                Ok(Made::Kept(Source::Opened, released))
+            }
+            Self::Blind(order) => Ok(Made::Blind(Box::new(chain.release(order, Sight::Blind)?))),
+            Self::Viewed(order) => {
+                let open = |anchor: &Anchor| views.open(anchor);
+                match chain.release(order.clone(), Sight::Open(&open)) {
+                    Ok(released) if released.read.is_empty() => {
+                        chain.keep(&released)?;
+                        kept(Source::Opened, released)
+                    }
+                    Ok(released) => Ok(Made::Sighted(order, Some(Box::new(released)))),
+                    Err(ChainError::Unreadable { .. }) => Ok(Made::Sighted(order, None)),
+                    Err(error) => Err(error),
+                }
+            }
+        }
+    }
 }
 
 impl From<OpeningDone> for Done {

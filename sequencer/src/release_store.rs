@@ -2,10 +2,11 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `meta` | `releases` | [`Summary`]: height, root, last slot, schedule, how many wait, digests of the states |
+//! | `meta` | `releases` | [`Summary`]: height, root, last slot, schedule, how many wait, digests of the states, anchors |
 //! | `releases` | height | the release: outcomes, batches, what began to wait |
 //! | `waiting` | position (12) | a bundle that waits for a slot |
-//! | `states` | see [`fairveil_release::states`] | the states of the rollups that are simulated |
+//! | `states` | see [`fairveil_release::states`] | the states of the embedded rollups |
+//! | `anchors`, `unseen` | see [`crate::views`] | what followed rollups are simulated over |
 //!
 //! # Invariants
 //!
@@ -15,11 +16,14 @@
 
 use std::collections::BTreeMap;
 
+use fairveil_crypto::Height;
 use fairveil_release::{
+    batch::Block,
     carry_over::Waiting,
     chain::{ReleaseChain, Released, Summary},
-    release::MAX_RELEASE_BYTES,
+    release::{MAX_RELEASE_BYTES, Release},
     states::{Changes, MemoryState, Record, prefix, records, state_of},
+    views::Place,
 };
 
 use crate::{
@@ -27,6 +31,7 @@ use crate::{
     record::height_key,
     recovery::{RecoveryError, entries},
     store::{Store, StoreError, Table, Write},
+    views::{anchor_key, place_of, seen_write, unseen_write},
 };
 
 const SUMMARY: &[u8] = b"releases";
@@ -50,8 +55,36 @@ pub(crate) fn restored(
         .map(|(_, value)| decoded::<Waiting>(Table::Waiting, value, MAX_RELEASE_BYTES));
     let waiting = waiting.collect::<Result<Vec<_>, _>>()?;
     let states = states(store, &summary)?;
-    let chain = ReleaseChain::restore(summary, waiting, states);
+    let unseen = unseen(store)?;
+    let chain = ReleaseChain::restore(summary, waiting, states, &unseen);
     Ok(chain.map_err(|error| damaged(Table::States, error.to_string()))?)
+}
+
+/// The released blocks of followed rollups that are unseen.
+fn unseen(store: &Store) -> Result<Vec<(Place, Block)>, StoreError> {
+    let damaged = |why: String| StoreError::Damaged { table: Table::Unseen, why };
+    let (mut unseen, mut last) = (Vec::new(), None::<(Height, Release)>);
+    for (key, _) in entries(store, Table::Unseen, &[])? {
+        let place = place_of(&key).ok_or_else(|| damaged("a key of another form".into()))?;
+        let read = last.take().filter(|(height, _)| *height == place.height);
+        let (height, release) = match read {
+            Some(read) => read,
+            None => (place.height, released(store, place.height)?),
+        };
+        let batch = release.batch(place.chain_id);
+        let mut blocks = batch.into_iter().flat_map(|batch| &batch.blocks);
+        let block = blocks.find(|block| block.number == place.number).cloned();
+        unseen.push((place, block.ok_or_else(|| damaged(format!("{place:?} is not released")))?));
+        last = Some((height, release));
+    }
+    Ok(unseen)
+}
+
+fn released(store: &Store, height: Height) -> Result<Release, StoreError> {
+    let damaged = |why: String| StoreError::Damaged { table: Table::Releases, why };
+    let bytes = store.get(Table::Releases, &height_key(height))?;
+    let bytes = bytes.ok_or_else(|| damaged(format!("no release of height {height}")))?;
+    Release::decode(&bytes).map_err(|error| damaged(error.to_string()))
 }
 
 /// What is written with a released height, where the chain stands at `summary` afterwards.
@@ -77,6 +110,12 @@ pub(crate) fn released_writes(released: &Released, summary: &Summary) -> Vec<Wri
     for finished in &released.finished {
         writes.extend(state_writes(finished.chain_id, &finished.changes));
     }
+    // Added before gone: a block may be both.
+    writes.extend(released.unseen.added.iter().map(unseen_write));
+    writes.extend(released.unseen.gone.iter().map(seen_write));
+    let height = release.header.height;
+    let taken = released.unseen.anchored.iter();
+    writes.extend(taken.map(|id| Write::remove(Table::Anchors, anchor_key(height, *id))));
     writes.push(Write::put(Table::Meta, SUMMARY, summary.encode()));
     writes
 }

@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | `changes` | number (8) | the height of the block that announced a change, and the change |
 //!
+//! Anchors of followed rollups go the same way ([`crate::views`]).
+//!
 //! # Invariants
 //!
 //! 1. What a final block announces is written in the transaction that commits the block.
@@ -18,6 +20,7 @@ use commonware_runtime::{Clock, Metrics, Spawner};
 use fairveil_consensus::state::{BlockFault, ChainState};
 use fairveil_crypto::{Digest, Height, encoding};
 use fairveil_release::{
+    anchor::Anchor,
     change::{Action, ApprovedChange, RegistryChange},
     registry::{EmbeddedState, Registry},
     schedule::{Registries, Schedule},
@@ -30,6 +33,7 @@ use crate::{
     handle::decoded,
     recovery::entries,
     store::{Store, StoreError, Table, Write},
+    views::anchor_key,
 };
 
 /// Longest stored change, in bytes.
@@ -119,6 +123,22 @@ pub(crate) fn stored(store: &Store) -> Result<Vec<(Height, RegistryChange)>, Sto
     changes.collect()
 }
 
+/// The anchors of final blocks from this height on.
+pub(crate) fn stored_anchors(
+    store: &Store,
+    from: Height,
+) -> Result<Vec<(Height, Anchor)>, StoreError> {
+    let mut anchors = Vec::new();
+    for (key, value) in entries(store, Table::Anchors, &[])? {
+        let height = key.get(..8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
+        let height = Height::new(height.unwrap_or(0));
+        if height >= from {
+            anchors.push((height, decoded(Table::Anchors, &value, MAX_STORED_BYTES)?));
+        }
+    }
+    Ok(anchors)
+}
+
 /// Whether the next block could carry a change that somebody submitted.
 pub(crate) fn judged(
     chain: &ChainState,
@@ -161,6 +181,20 @@ where
         })
     }
 
+    /// A final block named these blocks of followed rollups.
+    pub(crate) fn anchored(&mut self, height: Height, anchored: &[Anchor]) {
+        self.shared.read().anchoring.finalized(height, anchored);
+        if anchored.is_empty() {
+            return;
+        }
+        for anchor in anchored {
+            let key = anchor_key(height, anchor.chain_id);
+            self.outbox.write(Write::put(Table::Anchors, key, encoding::encode(anchor)));
+        }
+        self.count("anchors", anchored.len() as u64);
+        self.openings.anchored(height, anchored.to_vec());
+    }
+
     /// A final block announced these changes.
     pub(crate) fn announced(
         &mut self,
@@ -173,7 +207,7 @@ where
             let action = change.action.name();
             info!(number, %at, chain_id, action, "a change of the rollups is announced");
             if let Action::Join(rollup) = &change.action
-                && let Some(EmbeddedState { genesis, .. }) = rollup.state
+                && let Some(EmbeddedState { genesis, .. }) = rollup.embedded()
                 && !self.config.genesis.contains_key(&chain_id)
             {
                 warn!(

@@ -4,23 +4,32 @@
 //!
 //! 1. Evidence is made only of what is durable at its owner and verified here.
 //! 2. Facts are supplied only of bundles that are held and intrinsically valid.
-//! 3. A release root is supplied only once the release is durable here.
+//! 3. A release root is supplied only once the release is durable here; that of a release over views
+//!    before, for it is made again after a restart until one is certified ([`crate::views`]).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use fairveil_consensus::{
     Signal, SystemEntry,
     host::{BundleFacts, Host, Intake, Wanted},
+    state::BlockFault,
 };
 use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex};
 use fairveil_ordering::{Evidence, FRESH_HEIGHTS, Fragment};
-use fairveil_release::change::ApprovedChange;
+use fairveil_release::{anchor::Anchor, change::ApprovedChange};
 use tokio::sync::watch;
 
-use crate::{behaviour::Behaviour, logs::KnownLogs};
+use crate::{
+    behaviour::Behaviour,
+    logs::KnownLogs,
+    views::{Anchoring, OpenRelease, Views},
+};
 
 /// Proofs of equivocation kept until a block carries them.
 const MAX_PROOFS: usize = 64;
@@ -31,6 +40,9 @@ pub(crate) struct Shared {
     contents: Arc<Mutex<Contents>>,
     signal: Arc<Signal>,
     wanted: watch::Sender<()>,
+    views: Arc<dyn Views>,
+    /// Whether a vote waits for an anchored block.
+    awaits_view: Arc<AtomicBool>,
     own: SequencerIndex,
     behaviour: Behaviour,
 }
@@ -46,10 +58,18 @@ pub(crate) struct Contents {
     pub(crate) proofs: Vec<(SequencerIndex, SystemEntry)>,
     /// Approved changes of the rollups that wait for a block, by number.
     pub(crate) changes: BTreeMap<u64, ApprovedChange>,
+    /// The release over views that waits to be certified.
+    pub(crate) open: Option<OpenRelease>,
+    pub(crate) anchoring: Anchoring,
 }
 
 impl Shared {
-    pub(crate) fn new(logs: KnownLogs, own: SequencerIndex, behaviour: Behaviour) -> Self {
+    pub(crate) fn new(
+        logs: KnownLogs,
+        own: SequencerIndex,
+        behaviour: Behaviour,
+        views: Arc<dyn Views>,
+    ) -> Self {
         let contents = Contents {
             logs,
             full: Vec::new(),
@@ -58,9 +78,12 @@ impl Shared {
             roots: BTreeMap::new(),
             proofs: Vec::new(),
             changes: BTreeMap::new(),
+            open: None,
+            anchoring: Anchoring::default(),
         };
         let contents = Arc::new(Mutex::new(contents));
-        Self { contents, signal: Arc::default(), wanted: watch::Sender::new(()), own, behaviour }
+        let (wanted, awaits_view) = (watch::Sender::new(()), Arc::default());
+        Self { contents, signal: Arc::default(), wanted, views, awaits_view, own, behaviour }
     }
 
     /// Reads.
@@ -83,6 +106,13 @@ impl Shared {
     /// Bundles that the consensus began to wait for.
     pub(crate) fn take_needed(&self) -> Vec<BundleId> {
         std::mem::take(&mut self.read().needed).into_iter().collect()
+    }
+
+    /// Wakes votes that wait for an anchored block: the views may have it now.
+    pub(crate) fn look_at_views(&self) {
+        if self.awaits_view.swap(false, Ordering::Relaxed) {
+            self.signal.changed();
+        }
     }
 
     async fn until<T>(&self, ready: impl Fn(&Contents) -> Option<T>) -> T {
@@ -121,7 +151,12 @@ impl Shared {
     }
 
     fn has_work(&self, contents: &Contents, wanted: &Wanted) -> bool {
-        let released = wanted.due.is_some_and(|due| contents.roots.contains_key(&due));
+        let open = |due: Height| {
+            let open = contents.open.filter(|open| open.height == due);
+            open.is_some_and(|open| open.sighted.or(open.blind).is_some())
+        };
+        let released = |due: Height| contents.roots.contains_key(&due) || open(due);
+        let released = wanted.due.is_some_and(released);
         released
             || (0..wanted.committed.len()).any(|at| {
                 self.fragment(contents, wanted, at, wanted.max_ids)
@@ -152,7 +187,7 @@ impl Host for Shared {
         self.until(|contents| ids.iter().map(|id| contents.facts.get(id).copied()).collect()).await
     }
 
-    async fn releases(&self, from: Height, limit: usize) -> Vec<(Height, Digest)> {
+    async fn releases(&self, from: Height, limit: usize, after_ms: u64) -> Vec<(Height, Digest)> {
         let contents = self.read();
         let mut next = from;
         let mut releases = Vec::new();
@@ -160,11 +195,48 @@ impl Host for Shared {
             releases.push((next, *root));
             next = next.next();
         }
+        let open = contents.open.filter(|open| open.height == next && releases.len() < limit);
+        releases.extend(open.and_then(|open| Some((next, open.offered(after_ms)?))));
         releases
     }
 
-    async fn release_root(&self, height: Height) -> Digest {
-        self.until(|contents| contents.roots.get(&height).copied()).await
+    async fn judge_release(
+        &self,
+        height: Height,
+        actual: Digest,
+        time_ms: u64,
+    ) -> Result<(), BlockFault> {
+        let verdict = |contents: &Contents| {
+            if let Some(expected) = contents.roots.get(&height).copied() {
+                let fault = BlockFault::ReleaseRoot { height, actual, expected };
+                return Some(if actual == expected { Ok(()) } else { Err(fault) });
+            }
+            let open = contents.open.filter(|open| open.height == height)?;
+            open.verdict(&actual, time_ms)
+        };
+        self.until(verdict).await
+    }
+
+    fn anchors(&self, height: Height) -> Vec<Anchor> {
+        if !self.read().anchoring.may_propose(height) {
+            return Vec::new();
+        }
+        self.views.settled()
+    }
+
+    fn proposes_anchors(&self, height: Height) {
+        self.read().anchoring.proposes(height);
+    }
+
+    async fn has_anchor(&self, anchor: &Anchor) {
+        let seen = |_: &Contents| {
+            let has = self.views.has(anchor);
+            if !has {
+                self.awaits_view.store(true, Ordering::Relaxed);
+            }
+            has.then_some(())
+        };
+        self.until(seen).await;
     }
 
     fn equivocations(&self) -> Vec<SystemEntry> {

@@ -152,6 +152,9 @@ where
     let first = Schedule::new(config.network_id, config.registry.clone());
     let rollups = Rollups::restored(&store, first.map_err(RecoveryError::Registry)?)?;
     let announced = unknown_changes(&store, &releases)?;
+    for (height, anchor) in rollups::stored_anchors(&store, releases.next())? {
+        releases.anchored(height, &[anchor]);
+    }
     let shared = shared(&config, &store, &chain, &releases, facts)?;
     let consensus_config = consensus::Config {
         namespace: consensus::namespace(&config.network_id),
@@ -208,6 +211,7 @@ where
             releases,
             rollups.clone(),
             Arc::clone(&secrets),
+            Arc::clone(&config.views),
         ),
         ledger,
         rollups: rollups.clone(),
@@ -270,8 +274,9 @@ fn parameters(config: &Config) -> Parameters {
 /// for it.
 fn first_releases(config: &Config) -> Result<ReleaseChain, RecoveryError> {
     let registry = &config.registry;
-    let simulated =
-        |chain_id: &u64| registry.rollup(*chain_id).is_some_and(|rollup| rollup.state.is_some());
+    let simulated = |chain_id: &u64| {
+        registry.rollup(*chain_id).is_some_and(|rollup| rollup.embedded().is_some())
+    };
     let genesis = config.genesis.iter().filter(|(chain_id, _)| simulated(chain_id));
     let genesis: BTreeMap<u64, MemoryState> =
         genesis.map(|(chain_id, state)| (*chain_id, state.clone())).collect();
@@ -323,7 +328,8 @@ fn shared(
 ) -> Result<Shared, StartError> {
     let keys: Vec<ConsensusPublicKey> = config.committee.consensus_keys().to_vec();
     let logs = KnownLogs::new(config.network_id, config.committee.epoch(), keys);
-    let shared = Shared::new(logs, config.index, config.behaviour);
+    let views = Arc::clone(&config.views);
+    let shared = Shared::new(logs, config.index, config.behaviour, views);
     let mut roots = BTreeMap::new();
     let mut height = chain.released();
     while height < releases.next() {

@@ -21,7 +21,7 @@ use redb::{
 };
 
 /// Version of the layout; a database of another version is refused.
-const LAYOUT: &[u8] = b"fairveil-4";
+const LAYOUT: &[u8] = b"fairveil-5";
 
 /// Page cache of the database, in bytes.
 const CACHE_BYTES: usize = 32 << 20;
@@ -67,10 +67,14 @@ pub enum Table {
     Evidence,
     /// Changes of the rollups that final blocks announced, by number.
     Changes,
+    /// Anchors of followed rollups in final blocks that are not released yet, by height and rollup.
+    Anchors,
+    /// Where released blocks stand that followed rollups need not hold yet.
+    Unseen,
 }
 
 impl Table {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 21] = [
         Self::Meta,
         Self::Bundles,
         Self::Archive,
@@ -90,6 +94,8 @@ impl Table {
         Self::Events,
         Self::Evidence,
         Self::Changes,
+        Self::Anchors,
+        Self::Unseen,
     ];
 
     const fn name(self) -> &'static str {
@@ -113,6 +119,8 @@ impl Table {
             Self::Events => "events",
             Self::Evidence => "evidence",
             Self::Changes => "changes",
+            Self::Anchors => "anchors",
+            Self::Unseen => "unseen",
         }
     }
 

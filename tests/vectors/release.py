@@ -199,21 +199,40 @@ def tree_case(count):
 
 # ---- release root, blocks -----------------------------------------------------------------------
 
+def source_bytes(state):
+    if not state:
+        return b""
+    kind, *fields = state
+    if kind == "embedded":
+        return u8(1) + fields[0] + u64(fields[1])
+    return u8(2) + b"".join(map(u64, fields))
+
+
+def source_json(state):
+    if not state:
+        return None
+    kind, *fields = state
+    if kind == "embedded":
+        return {kind: {"genesis": hexed(fields[0]), "base_fee": fields[1]}}
+    return {kind: dict(zip(("max_age_ms", "elasticity", "denominator"), fields))}
+
+
 def registry_cases():
     def case(*rollups):
         items, shown = [], []
         for chain, name, times, gas, size, set_code, paused, state in rollups:
             items += [u64(chain), name.encode(), u64(gas), u64(size), u8(set_code) + u8(paused),
-                      b"".join(map(u64, times)) if times else b"", state[0] + u64(state[1]) if state else b""]
+                      b"".join(map(u64, times)) if times else b"", source_bytes(state)]
             shown.append({
                 "chain_id": chain, "name": name,
                 "blocks": times and {"genesis_ms": times[0], "interval_ms": times[1]},
                 "gas_limit": gas, "byte_limit": size, "allows_set_code": bool(set_code), "paused": bool(paused),
-                "state": state and {"genesis": hexed(state[0]), "base_fee": state[1]},
+                "state": source_json(state),
             })
         return {"rollups": shown, "digest": hexed(H("REGISTRY", *items))}
     yield case((901, "one", None, 30_000_000, 2**20, 0, 0, None))
-    yield case((10, "fast", (1_700_000_000_000, 250), 5, 6, 1, 0, (sample("genesis 10"), 7)),
+    yield case((10, "fast", (1_700_000_000_000, 250), 5, 6, 1, 0, ("embedded", sample("genesis 10"), 7)),
+               (77, "shared", (1_600_000_000_000, 2_000), 9, 8, 0, 0, ("followed", 30_000, 6, 250)),
                (2**40 + 7, "slow", (1_600_000_000_000, 2_000), 2**63, 1, 0, 1, None))
 
 
@@ -224,20 +243,39 @@ def state_cases():
         yield {"states": {str(chain): hexed(state) for chain, state in states.items()}, "digest": hexed(digest)}
 
 
+def anchor(chain, number):
+    hashes = sample(f"hash {chain} {number}"), sample(f"state root {chain} {number}")
+    numbers = 1_700_000_000 + number, 7 * number, 30_000_000, 21_000 * number
+    digest = H("STATE-ANCHOR", u64(chain), u64(number), *hashes, *map(u64, numbers))
+    names = ("timestamp_s", "base_fee", "gas_limit", "gas_used")
+    shown = {"chain_id": chain, "number": number, "hash": hexed(hashes[0]), "state_root": hexed(hashes[1])}
+    return {**shown, **dict(zip(names, numbers))}, digest
+
+
+def view_cases():
+    for views in ((), ((77, None),), ((10, 5), (77, None), (2**40 + 7, 2**33))):
+        shown, items = [], []
+        for chain, number in views:
+            named, digest = anchor(chain, number) if number else (None, b"")
+            shown.append({"chain_id": chain, "anchor": named})
+            items.append(u64(chain) + digest)
+        yield {"views": shown, "digest": hexed(H("RELEASE-VIEWS", *items))}
+
+
 def root_cases():
     network = sample("network")
     genesis = H("RELEASE-GENESIS", network)
     previous = genesis
     for height in (1, 2, 2**33):
-        block, tree, registry, state = (sample(f"{what} {height}") for what in ("block", "tree", "registry", "state"))
+        block, tree, registry, state, views = (sample(f"{what} {height}") for what in ("block", "tree", "registry", "state", "views"))
         slot = {1: None, 2: 0, 2**33: 2**34 + 5}[height]
         time_ms = 1_700_000_000_000 + height
         root = H("RELEASE-ROOT", network, u64(height), block, u64(time_ms), previous,
-                 b"" if slot is None else u64(slot), tree, registry, state)
+                 b"" if slot is None else u64(slot), tree, registry, state, views)
         yield {
             "header": {"network_id": hexed(network), "height": height, "block": hexed(block), "time_ms": time_ms,
                        "previous": hexed(previous), "slot": slot, "tree_root": hexed(tree), "registry": hexed(registry),
-                       "state_digest": hexed(state)},
+                       "state_digest": hexed(state), "views": hexed(views)},
             "genesis": hexed(genesis), "root": hexed(root),
         }
         previous = root
@@ -285,13 +323,14 @@ def vectors():
         "about": [
             "Written by release.py from docs/certificates.md. Every value must match exactly.",
             "failed: the bytes of every failed code. trees: leaves with their nodes and bundle paths, and the parts of the batch proof of every namespace.",
-            "registries, states, roots: registry digest; state digest; release root and first previous.",
+            "registries, states, views, roots: registry digest; state digest; views digest; release root and first previous.",
             "blocks: body digest, result root, block digest and the bytes that a finalization signs.",
         ],
         "failed": [{"failed": failed, "bytes": hexed(failed_bytes(failed))} for failed in every_failed()],
         "trees": [tree_case(count) for count in (0, 1, 2, 3, 5, 8, 11, 21)],
         "registries": list(registry_cases()),
         "states": list(state_cases()),
+        "views": list(view_cases()),
         "roots": list(root_cases()),
         "blocks": list(block_cases()),
     }

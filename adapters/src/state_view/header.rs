@@ -1,8 +1,10 @@
 //! What is read of a block's header, and the base fee of the block after it.
 
 use alloy_primitives::B256;
+use fairveil_crypto::Digest;
+pub use fairveil_release::anchor::BaseFeeError;
+use fairveil_release::anchor::{self, Anchor};
 use serde::Deserialize;
-use thiserror::Error;
 
 use crate::quantity::Quantity;
 
@@ -38,37 +40,6 @@ pub struct PinnedHeader {
     pub gas_used: u64,
 }
 
-/// Why the next block's base fee can't be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum BaseFeeError {
-    /// A parameter that divides by zero.
-    #[error("elasticity {elasticity} and denominator {denominator}, both are at least 1")]
-    Zero {
-        /// The elasticity.
-        elasticity: u64,
-        /// The denominator.
-        denominator: u64,
-    },
-    /// A gas limit below the elasticity.
-    #[error("a gas limit of {gas_limit} with elasticity {elasticity} leaves no gas target")]
-    Target {
-        /// The gas limit.
-        gas_limit: u64,
-        /// The elasticity.
-        elasticity: u64,
-    },
-    /// More than 64 bits.
-    #[error("the base fee after {base_fee} is {next}, the limit is {limit}")]
-    Overflow {
-        /// The base fee before.
-        base_fee: u64,
-        /// The one after it.
-        next: u128,
-        /// The largest base fee.
-        limit: u64,
-    },
-}
-
 /// A block as JSON-RPC shows it, as far as it matters here.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -98,35 +69,34 @@ impl From<RawHeader> for PinnedHeader {
     }
 }
 
-/// The base fee of the block after this one, by EIP-1559.
+/// The base fee of the block after this one, by EIP-1559, with the rollup's parameters.
 ///
-/// The parameters are the rollup's: from Holocene on they stand in the header's extra data. What
-/// Jovian adds, a least base fee and the footprint of data beside the gas used, is the caller's to
-/// add: neither is in a header that was read here.
+/// # Errors
+///
+/// As [`fairveil_release::anchor::base_fee_of_next`].
 pub fn base_fee_of_next(
     header: &PinnedHeader,
     elasticity: u64,
     denominator: u64,
 ) -> Result<u64, BaseFeeError> {
-    if elasticity == 0 || denominator == 0 {
-        return Err(BaseFeeError::Zero { elasticity, denominator });
+    let PinnedHeader { base_fee, gas_limit, gas_used, .. } = *header;
+    anchor::base_fee_of_next(base_fee, gas_limit, gas_used, elasticity, denominator)
+}
+
+impl PinnedHeader {
+    /// What the network names it by.
+    pub fn anchor(&self, chain_id: u64) -> Anchor {
+        Anchor {
+            chain_id,
+            number: self.number,
+            hash: Digest::from_bytes(self.hash.0),
+            state_root: Digest::from_bytes(self.state_root.0),
+            timestamp_s: self.timestamp_s,
+            base_fee: self.base_fee,
+            gas_limit: self.gas_limit,
+            gas_used: self.gas_used,
+        }
     }
-    let target = header.gas_limit / elasticity;
-    if target == 0 {
-        return Err(BaseFeeError::Target { gas_limit: header.gas_limit, elasticity });
-    }
-    let base_fee = u128::from(header.base_fee);
-    // The product is below 2^128, as both factors are below 2^64.
-    let change =
-        |gas: u64| base_fee * u128::from(gas) / u128::from(target) / u128::from(denominator);
-    let next = match header.gas_used.checked_sub(target) {
-        Some(0) => base_fee,
-        Some(above) => base_fee + change(above).max(1),
-        // At most the base fee itself, as no more than the target can be missing.
-        None => base_fee - change(target - header.gas_used),
-    };
-    let overflow = BaseFeeError::Overflow { base_fee: header.base_fee, next, limit: u64::MAX };
-    u64::try_from(next).map_err(|_| overflow)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use fairveil_ordering as ordering;
 use fairveil_registry::change::ApprovalError;
 use fairveil_registry::schedule::ScheduleError;
 
+use super::anchors::AnchorFault;
 use crate::block::BlockError;
 use crate::equivocation::EquivocationError;
 use crate::header::HeaderFault;
@@ -42,6 +43,20 @@ pub enum BlockFault {
         actual: Height,
         /// The oldest unreleased height.
         expected: Height,
+    },
+    /// A release without the views of followed rollups, too soon after its height.
+    #[error(
+        "height {height} of {of_ms} ms is released blindly at {actual_ms} ms, {needed_ms} ms is the first time"
+    )]
+    Blind {
+        /// The height.
+        height: Height,
+        /// Its time.
+        of_ms: u64,
+        /// The time of the block that lists the release.
+        actual_ms: u64,
+        /// What it has to reach.
+        needed_ms: u64,
     },
     /// A release root that this sequencer computed otherwise.
     #[error("release root of height {height} is {actual}, opening it gives {expected}")]
@@ -88,8 +103,11 @@ pub enum BlockFault {
     /// A change of the rollups that can't be announced.
     #[error("a change of the rollups: {0}")]
     Schedule(#[from] ScheduleError),
-    /// A change of the rollups, where a proof of equivocation is asked for.
-    #[error("a change of the rollups is no proof of equivocation")]
+    /// An anchor of a followed rollup that the block may not carry.
+    #[error("an anchor: {0}")]
+    Anchor(#[from] AnchorFault),
+    /// A change of the rollups or an anchor, where a proof of equivocation is asked for.
+    #[error("a change of the rollups or an anchor is no proof of equivocation")]
     NoProof,
     /// A ceremony's entry on the network's chain.
     #[error("a ceremony's entry on the network's chain")]

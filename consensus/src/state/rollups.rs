@@ -53,7 +53,8 @@ impl ChainState {
     ) -> Result<Vec<RegistryChange>, BlockFault> {
         let block = self.announcement();
         let mut schedule = Schedule::clone(&self.schedule);
-        schedule.advance(block.height);
+        let made = schedule.advance(block.height);
+        self.forget_anchors(&made);
         let mut announced = Vec::new();
         for entry in system {
             let SystemEntry::RegistryChange(change) = entry else { continue };

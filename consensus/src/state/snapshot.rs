@@ -2,7 +2,7 @@
 //!
 //! 1. The bytes are a function of the state alone.
 //! 2. `restore` takes what `snapshot` gave; the digest that a certified block commits to covers
-//!    the order, the history, the balances and what is released, and tells whether it is the right one.
+//!    the order, the history, the anchors, the balances and what is released, and tells whether it is the right one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use fairveil_crypto::encoding::{self, DecodeError};
 use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex};
 use fairveil_ordering as ordering;
+use fairveil_registry::anchor::Anchor;
 use fairveil_registry::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,7 @@ struct Snapshot {
     history: Digest,
     balances: Option<StoredBalances>,
     schedule: Schedule,
+    anchors: BTreeMap<u64, Anchor>,
 }
 
 impl ChainState {
@@ -77,6 +79,7 @@ impl ChainState {
             history: self.history,
             balances: self.balances.as_ref().map(Balances::store),
             schedule: Schedule::clone(&self.schedule),
+            anchors: BTreeMap::clone(&self.anchors),
         })
     }
 
@@ -124,6 +127,7 @@ impl ChainState {
             history: snapshot.history,
             balances,
             schedule: Arc::new(snapshot.schedule),
+            anchors: Arc::new(snapshot.anchors),
         })
     }
 }

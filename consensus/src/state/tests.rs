@@ -12,6 +12,7 @@ use super::*;
 use crate::committee::CommitteeError;
 use crate::header::ChainId;
 
+mod anchors;
 mod rollups;
 
 const EPOCH: Epoch = Epoch::new(1);

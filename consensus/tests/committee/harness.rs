@@ -14,6 +14,7 @@ use fairveil_consensus::block::SystemEntry;
 use fairveil_consensus::chain::Executed;
 use fairveil_consensus::committee::{PublicKey, own_key};
 use fairveil_consensus::network::max_message_bytes;
+use fairveil_consensus::state::BlockFault;
 use fairveil_consensus::{
     Block, BlockOutput, BundleFacts, ChainId, ChainState, Channels, Config, Finalized, Host,
     Intake, Members, Network, OrderChain, Parameters, Progress, Subchannel, Timing, Wanted,
@@ -29,6 +30,7 @@ use fairveil_crypto::{
     NetworkId, SequencerIndex,
 };
 use fairveil_ordering::{self as ordering, Evidence, Fragment, LogHead, LogName, Mode, OrderLog};
+use fairveil_registry::anchor::Anchor;
 use fairveil_registry::change::ApprovedChange;
 use fairveil_registry::registry::{Registry, Rollup};
 
@@ -317,7 +319,7 @@ impl Host for TestHost {
         .await
     }
 
-    async fn releases(&self, from: Height, limit: usize) -> Vec<(Height, Digest)> {
+    async fn releases(&self, from: Height, limit: usize, _: u64) -> Vec<(Height, Digest)> {
         let opened = self.world.inner.lock().opened[self.member];
         (from.get()..=opened)
             .take(limit)
@@ -325,12 +327,27 @@ impl Host for TestHost {
             .collect()
     }
 
-    async fn release_root(&self, height: Height) -> Digest {
-        self.until(|inner| {
+    async fn judge_release(
+        &self,
+        height: Height,
+        actual: Digest,
+        _: u64,
+    ) -> Result<(), BlockFault> {
+        let expected = self.until(|inner| {
             (inner.opened[self.member] >= height.get()).then(|| release_root(height))
-        })
-        .await
+        });
+        let expected = expected.await;
+        let fault = BlockFault::ReleaseRoot { height, actual, expected };
+        if actual == expected { Ok(()) } else { Err(fault) }
     }
+
+    fn anchors(&self, _: Height) -> Vec<Anchor> {
+        Vec::new()
+    }
+
+    fn proposes_anchors(&self, _: Height) {}
+
+    async fn has_anchor(&self, _: &Anchor) {}
 
     fn registry_changes(&self) -> Vec<ApprovedChange> {
         Vec::new()

@@ -98,14 +98,26 @@ pub struct RollupBlocks {
     pub interval_ms: u64,
 }
 
-/// The state that a rollup begins with.
+/// Where the state comes from that a rollup's legs are simulated over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RollupState {
-    /// The digest of its genesis: every sequencer must have the document.
-    pub genesis: Digest,
-    /// The base fee of every block, in wei per gas.
-    pub base_fee: u64,
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum RollupState {
+    /// It begins as a genesis, and what is released is all that changes it.
+    Embedded {
+        /// The digest of its genesis: every sequencer must have the document.
+        genesis: Digest,
+        /// The base fee of every block, in wei per gas.
+        base_fee: u64,
+    },
+    /// Others feed the rollup too: every sequencer asks a node of it.
+    Followed {
+        /// How old a block may be whose state bundles are simulated over, in milliseconds.
+        max_age_ms: u64,
+        /// How many gas targets a block's gas limit holds (EIP-1559).
+        elasticity: u64,
+        /// By what part of itself the base fee changes at most (EIP-1559).
+        denominator: u64,
+    },
 }
 
 /// Why a parameter is refused.
@@ -263,8 +275,16 @@ pub(super) fn check_rollups(sorted: &[Rollup]) -> Result<(), ParameterError> {
             in_range("genesis_ms", genesis_ms, 0, MOST)?;
             in_range("interval_ms", interval_ms, 1, MOST)?;
         }
-        if let Some(RollupState { base_fee, .. }) = rollup.state {
-            in_range("base_fee", base_fee, 0, MOST)?;
+        match rollup.state {
+            Some(RollupState::Embedded { base_fee, .. }) => {
+                in_range("base_fee", base_fee, 0, MOST)?;
+            }
+            Some(RollupState::Followed { max_age_ms, elasticity, denominator }) => {
+                in_range("max_age_ms", max_age_ms, 1_000, 600_000)?;
+                in_range("elasticity", elasticity, 1, MOST)?;
+                in_range("denominator", denominator, 1, MOST)?;
+            }
+            None => {}
         }
         check_name(&rollup.name)
             .map_err(|error| ParameterError::RollupName { name: rollup.name.clone(), error })?;

@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 
 use fairveil_crypto::ConsensusPublicKey;
-use fairveil_sequencer::Handle;
+use fairveil_sequencer::{Handle, Overview};
 use fairveil_transport::{Channel, Observer, peer_key};
+
+use super::views::NodeViews;
 
 /// Which members are connected, by position; oneself counts as connected.
 pub(super) fn connected(observer: &Observer, keys: &[ConsensusPublicKey]) -> Vec<bool> {
@@ -20,7 +22,12 @@ pub(super) fn connected(observer: &Observer, keys: &[ConsensusPublicKey]) -> Vec
 }
 
 /// All metrics.
-pub(super) fn text(handle: &Handle, observer: &Observer, engine: &str) -> String {
+pub(super) fn text(
+    handle: &Handle,
+    observer: &Observer,
+    views: &NodeViews,
+    engine: &str,
+) -> String {
     let mut text = String::new();
     let overview = handle.overview();
     let gauges = [
@@ -44,6 +51,7 @@ pub(super) fn text(handle: &Handle, observer: &Observer, engine: &str) -> String
         let _ = writeln!(text, "# TYPE fairveil_{name} counter\nfairveil_{name}_total {value}");
     }
     accounts(&mut text, handle);
+    followed(&mut text, &overview, views);
     peers(&mut text, observer);
     text.push_str(engine);
     text
@@ -75,6 +83,28 @@ fn accounts(text: &mut String, handle: &Handle) {
     for (index, revenue) in (1..).zip(&accounts.sequencers) {
         let index: u32 = index;
         let _ = writeln!(text, "fairveil_revenue_sequencer_total{{index=\"{index}\"}} {revenue}");
+    }
+}
+
+/// Where the followed rollups stand.
+fn followed(text: &mut String, overview: &Overview, views: &NodeViews) {
+    let _ = writeln!(
+        text,
+        "# HELP fairveil_view_reachable whether the own node of a followed rollup answers\n\
+         # TYPE fairveil_view_reachable gauge"
+    );
+    for (chain_id, reachable) in views.reachable() {
+        let up = u8::from(reachable);
+        let _ = writeln!(text, "fairveil_view_reachable{{rollup=\"{chain_id}\"}} {up}");
+    }
+    let _ = writeln!(
+        text,
+        "# HELP fairveil_anchor_age_milliseconds age of the last anchored block of a followed rollup \
+         at the last final height\n# TYPE fairveil_anchor_age_milliseconds gauge"
+    );
+    for anchor in &overview.anchors {
+        let (chain_id, age) = (anchor.chain_id, anchor.age_ms(overview.time_ms));
+        let _ = writeln!(text, "fairveil_anchor_age_milliseconds{{rollup=\"{chain_id}\"}} {age}");
     }
 }
 

@@ -10,6 +10,7 @@ mod metrics;
 mod run;
 mod settings;
 mod traders;
+mod views;
 
 pub(crate) use files::{Endpoints, keep_secret, passphrase, random};
 

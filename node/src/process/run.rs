@@ -18,6 +18,7 @@ use fairveil_keygen::{
     keystore::SequencerKeys,
 };
 use fairveil_ordering as ordering;
+use fairveil_release::registry::Registry;
 use fairveil_runtime::NodeEngine;
 use fairveil_sequencer::{
     Config as SequencerConfig, Executor, Secrets, Store,
@@ -34,6 +35,7 @@ use super::{
     NodeError,
     files::{self, Endpoints, FolderLock, KeystoreFile},
     metrics, settings, traders,
+    views::NodeViews,
 };
 use crate::{cli::ByzantineKind, config::Config, http};
 
@@ -96,7 +98,11 @@ impl Node {
         let store = self.store(&definition)?;
         let (membership, transcript) = self.key_share(&context, &store, &engine).await?;
         let verified = self.verified(&transcript)?;
-        let sequencer = self.sequencer_config(&definition, index, &verified, &network)?;
+        let registry = fairveil_client::registry::registry(&definition)
+            .map_err(|error| NodeError::Start { what: "rollups", why: error.to_string() })?;
+        let views = Arc::new(NodeViews::start(&self.config, &registry)?);
+        let sequencer =
+            self.sequencer_config(&definition, index, &verified, &network, registry, &views)?;
         let secrets = Secrets {
             consensus_seed: self.keys.consensus.expose_seed(),
             key_share: membership.share,
@@ -129,7 +135,7 @@ impl Node {
             definition,
             String::from_utf8_lossy(&transcript.to_json()).into_owned(),
             Box::new(connected),
-            Box::new(move || metrics::text(&handle, &observer, &encoder.encode())),
+            Box::new(move || metrics::text(&handle, &observer, &views, &encoder.encode())),
         );
         let served = tokio::spawn(http::serve(http, Arc::new(shared)));
         let stopped = tokio::select! {
@@ -307,11 +313,11 @@ impl Node {
         index: SequencerIndex,
         verified: &VerifiedTranscript,
         network: &Network,
+        registry: Registry,
+        views: &Arc<NodeViews>,
     ) -> Result<SequencerConfig, NodeError> {
         let start = |what: &'static str, why: String| NodeError::Start { what, why };
         let proposal = definition.proposal();
-        let registry = fairveil_client::registry::registry(definition)
-            .map_err(|error| start("rollups", error.to_string()))?;
         let genesis = settings::genesis(&self.config, &registry)?;
         let observed = (network.observer(), definition.consensus_keys());
         Ok(SequencerConfig {
@@ -330,6 +336,7 @@ impl Node {
             },
             registry,
             genesis,
+            views: Arc::<NodeViews>::clone(views),
             accounting: settings::accounting(&self.config, definition)?,
             transcript: verified.digest(),
             limits: settings::limits(&self.config)?,

@@ -82,7 +82,7 @@ pub(super) fn genesis(
     registry: &Registry,
 ) -> Result<BTreeMap<u64, MemoryState>, NodeError> {
     let mut states = BTreeMap::new();
-    let simulated = registry.rollups().iter().filter(|rollup| rollup.state.is_some());
+    let simulated = registry.rollups().iter().filter(|rollup| rollup.embedded().is_some());
     for Rollup { chain_id, name, .. } in simulated {
         let refused = |why: String| NodeError::Start { what: "genesis", why };
         let folder = config.path("genesis").ok_or_else(|| {

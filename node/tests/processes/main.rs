@@ -9,6 +9,7 @@ mod dry_run;
 mod engine;
 mod examples;
 mod faults;
+mod followed;
 mod load;
 mod network;
 mod outputs;

@@ -184,9 +184,14 @@ impl Dev {
 
     /// Starts a sequencer again as `dev` says; the new process' id.
     pub(crate) fn restart(&mut self, sequencer: &Sequencer) -> u32 {
+        self.restart_with(sequencer, &[])
+    }
+
+    /// The same with these arguments of `node`.
+    pub(crate) fn restart_with(&mut self, sequencer: &Sequencer, arguments: &[&str]) -> u32 {
         let config = self.folder().join(&sequencer.name).join("node.toml");
         let mut command = fairveil();
-        command.args(["node", "--log", "error", "--config"]).arg(config);
+        command.args(["node", "--log", "error", "--config"]).arg(config).args(arguments);
         let process = command.spawn().unwrap();
         let pid = process.id();
         self.restarted.push(process);

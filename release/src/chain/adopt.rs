@@ -1,16 +1,16 @@
 //! Taking over another sequencer's certified release.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fairveil_crypto::{BundleId, Digest};
 use fairveil_execution::outcome::LegReceipts;
 use fairveil_execution::simulator::Finished;
 
-use super::{ChainError, ReleaseChain, Released, Turn, ended};
+use super::{ChainError, ReleaseChain, Released, ended};
 use crate::registry::Registry;
 use crate::release::Release;
-use crate::states::RollupStates;
+use crate::states::{RollupStates, Stop};
 use crate::tree::Outcome;
 use crate::validity::ValidBundle;
 
@@ -35,19 +35,21 @@ impl ReleaseChain {
         if let Some(forged) = forged {
             return Err(ChainError::Forged { id: forged.id });
         }
+        let views = turn.views(release.header.time_ms);
+        for (view, expected) in release.views.iter().zip(views) {
+            // Both are of the followed rollups, ascending: the release was checked.
+            if view.anchor.is_some() && *view != expected {
+                return Err(ChainError::View { chain_id: view.chain_id });
+            }
+        }
         let (finished, receipts) = simulate_again(&registry, &turn.states, &release)?;
         let (actual, expected) = (turn.states.digest_after(&finished), release.header.state_digest);
         if actual != expected {
             return Err(ChainError::States { actual, expected });
         }
-        let Turn { schedule, states, moved } = turn;
-        (self.schedule, self.states) = (schedule, states);
-        self.states.apply(&finished);
-        ended.iter().for_each(|position| drop(self.waiting.remove(position)));
-        // They had room where the release was cut, with the same bundles waiting.
-        release.waiting.iter().for_each(|waiting| self.waiting.insert(waiting.clone()));
-        self.advance(&release.header);
-        Ok(Released { release, tree, ended, moved, finished, receipts })
+        let released = turn.released(release, tree, finished, receipts, BTreeSet::new());
+        self.keep(&released)?;
+        Ok(released)
     }
 
     fn check_header(&self, release: &Release, certified: &Digest) -> Result<(), ChainError> {
@@ -72,13 +74,14 @@ impl ReleaseChain {
     }
 }
 
-/// What the released bundles do to these states.
+/// What the released bundles do to these states; views are not read again.
 fn simulate_again(
     registry: &Registry,
     states: &RollupStates,
     release: &Release,
 ) -> Result<Simulated, ChainError> {
-    let simulation = states.simulation(registry);
+    let unreadable = |chain_id| ChainError::Unreadable { chain_id };
+    let simulation = states.simulation(registry, BTreeMap::new()).map_err(unreadable)?;
     let Some(mut simulation) = simulation.filter(|_| release.header.slot.is_some()) else {
         return Ok(Simulated::default());
     };
@@ -97,14 +100,17 @@ fn simulate_again(
             legs.push((leg.chain_id, transactions.unwrap_or_default().to_vec()));
             blocks.push(leg.block);
         }
-        let bundle = ValidBundle::judge(registry, *policy, legs);
+        let bundle = ValidBundle::judge(registry, *policy, legs).map_err(Stop::Failed);
         let simulated = bundle.and_then(|bundle| simulation.simulate(&bundle, &blocks));
-        let simulated = simulated.map_err(|failed| ChainError::Dropped { id, failed })?;
+        let simulated = simulated.map_err(|stop| match stop {
+            Stop::Failed(failed) => ChainError::Dropped { id, failed },
+            Stop::Unreadable(chain_id) => unreadable(chain_id),
+        })?;
         if !simulated.is_empty() {
             receipts.insert(id, simulated);
         }
     }
     let finished = simulation.finish();
-    let finished = finished.map_err(|chain_id| ChainError::Unreadable { chain_id })?;
+    let finished = finished.map_err(unreadable)?;
     Ok((finished, receipts))
 }

@@ -80,6 +80,12 @@ pub enum ChainError {
         /// The release's.
         expected: Digest,
     },
+    /// A view that the slot does not have.
+    #[error("the release has a view of rollup {chain_id} that its slot does not have")]
+    View {
+        /// The rollup.
+        chain_id: u64,
+    },
     /// A change of the registry that is not the next one.
     #[error("a change of the registry: {0}")]
     Schedule(#[from] ScheduleError),
@@ -119,6 +125,14 @@ pub enum RestoreError {
         /// How many are stored.
         actual: u64,
         /// How many waited.
+        expected: u64,
+    },
+    /// Another number of released blocks is unseen.
+    #[error("{actual} unseen blocks are stored, expected {expected}")]
+    Unseen {
+        /// How many are stored.
+        actual: u64,
+        /// How many were unseen.
         expected: u64,
     },
     /// Other states.

@@ -32,7 +32,7 @@ fn heights_are_released_in_order_invariant_1() {
         assert_eq!(chain.previous(), previous);
         let summary = Summary::decode(&chain.summary().encode()).unwrap();
         let waiting: Vec<_> = chain.waiting().waiting().cloned().collect();
-        let stored = ReleaseChain::restore(summary, waiting, BTreeMap::new());
+        let stored = ReleaseChain::restore(summary, waiting, BTreeMap::new(), &[]);
         assert_eq!(stored, Ok(chain.clone()));
     }
     assert_eq!(chain.next(), Height::new(5));

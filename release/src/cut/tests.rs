@@ -140,7 +140,9 @@ fn a_rollup_that_is_paused_or_leaves_fails_what_waits_for_it() {
         let slot = Slot { network_id, height: Height::new(2), number: SlotNumber::new(2) };
         let block = |_: &Rollup| vec![BlockTime { number: 2, time_ms: 2 }];
         let mut waits = waiting.clone();
-        let cut = cut(&registry, &BTreeMap::new(), slot, block, None, &mut waits).unwrap();
+        let served = Served { registry: &registry, joined: &BTreeMap::new(), views: &[] };
+        let cut = cut(served, slot, block, None, &waits).unwrap();
+        cut.leaves.iter().for_each(|leaf| drop(waits.remove(&leaf.position)));
         assert_eq!(cut.leaves[0].outcome.code(), code);
         assert!(waits.is_empty());
     }

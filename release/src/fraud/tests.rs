@@ -17,7 +17,7 @@ use crate::op::span_batch::SpanBatch;
 use crate::op::sub_blocks::{SubBlock, enclosing_blocks};
 use crate::op::{Chain, L1Origin, Parent};
 use crate::proof::{Part, ProofError};
-use crate::registry::{EmbeddedState, Rollup};
+use crate::registry::{EmbeddedState, Rollup, StateSource};
 use crate::release::Release;
 use crate::slot::{BlockTimes, SlotNumber};
 use crate::states::RollupStates;
@@ -150,9 +150,9 @@ fn invariant_2_what_is_certified_is_not_convicted() {
     assert!(matches!(judge_served(elsewhere), Err(FraudError::Network { .. })));
     // What was checked is not judged by a registry that the release was not cut by.
     let claim = served(|b| b.validation = Validation::Simulated);
-    let state = Some(EmbeddedState { genesis: Digest::from_bytes([1; 32]), base_fee: 1 });
+    let state = EmbeddedState { genesis: Digest::from_bytes([1; 32]), base_fee: 1 };
     let mut rollups = registry().rollups().to_vec();
-    rollups[0].state = state;
+    rollups[0].state = Some(StateSource::Embedded(state));
     let other = Registry::new(rollups).unwrap();
     let error = claim.judge(&SEVEN.network_id, &SEVEN.dealt.committee, &other);
     assert_eq!(error, Err(FraudError::True { chain_id, height }));

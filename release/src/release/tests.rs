@@ -116,6 +116,7 @@ fn the_root_covers_every_field() {
         ReleaseHeader { slot: Some(SlotNumber::new(9)), ..base },
         ReleaseHeader { registry: one, ..base },
         ReleaseHeader { state_digest: one, ..base },
+        ReleaseHeader { views: one, ..base },
     ]
     .map(|header| header.root());
     assert_eq!(std::collections::BTreeSet::from(roots).len(), roots.len());

@@ -98,7 +98,10 @@ where
     }
 
     /// The root that a final block certifies for a height, however long ago.
-    fn stored_certified_root(&self, height: Height) -> Result<Option<Digest>, StopReason> {
+    pub(super) fn stored_certified_root(
+        &self,
+        height: Height,
+    ) -> Result<Option<Digest>, StopReason> {
         if let Some(root) = self.certified_root(height) {
             return Ok(Some(root));
         }

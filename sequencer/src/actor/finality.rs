@@ -54,6 +54,7 @@ where
         self.certify_releases(&block, &certificate, &output)?;
         self.chain = executed.state;
         self.announced(height, &output.announced)?;
+        self.anchored(height, &output.anchored);
         for write in chain_writes(&self.chain, &block, &mut self.snapshot) {
             self.outbox.write(write);
         }
@@ -78,6 +79,7 @@ where
         }
         self.outbox.then(Effect::Acknowledge(acknowledgement));
         self.outbox.then(Effect::PublishHead);
+        self.cut();
         self.attack_on_block(height, block.header().leader);
         self.tell_lag()
     }
@@ -129,6 +131,7 @@ where
                 )));
             }
             self.certified.insert(*height, *root);
+            self.openings.certified(*height, *root);
             self.outbox.write(Write::put(Table::Certified, height_key(*height), bytes.clone()));
         }
         let oldest = block.header().height.saturating_sub(KEPT_ROOTS);

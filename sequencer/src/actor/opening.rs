@@ -11,6 +11,7 @@ use fairveil_crypto::{
 use fairveil_mempool::pool::Input as PoolInput;
 use fairveil_release::{
     chain::{ChainError, Released, Summary},
+    failed::Failed,
     message::OpeningMessage,
     opener::{FinalBatch, Input, MAX_SHARE_MESSAGE_BYTES, Output, ShareMessage},
     tree::Outcome,
@@ -22,7 +23,7 @@ use super::{Actor, Lane, StopReason, attack::MOVES};
 use crate::{
     executor::Lane as Threads,
     handle::decoded,
-    opening::{OpeningDone, Openings, Source, stored_share},
+    opening::{OpeningDone, Openings, Progress, Source, stored_share},
     outbox::Effect,
     record::{End, Event, LegEnd, MAX_PLACE_BYTES, Place, height_key},
     release_store::released_writes,
@@ -130,15 +131,29 @@ where
                 Ok(())
             }
             OpeningDone::Cut(done) => {
-                let cut = self.openings.cut(*done);
-                let (source, released, summary) = cut.map_err(|error| match error {
+                let now = self.now_ms();
+                let progress = self.openings.cut(now, *done).map_err(|error| match error {
                     ChainError::Genesis { height, why } => StopReason::Genesis { height, why },
                     error => StopReason::Inconsistent(error.to_string()),
                 })?;
-                if source == Source::Adopted {
-                    self.count("adopted_releases", 1);
+                match progress {
+                    Progress::Released(source, released, summary) => {
+                        if source == Source::Adopted {
+                            self.count("adopted_releases", 1);
+                        }
+                        self.keep_release(*released, &summary)?;
+                    }
+                    Progress::Waits { height, unreadable } => {
+                        if unreadable {
+                            warn!(%height, "a slot needs the view of a rollup that can't be read");
+                            self.count("unreadable_views", 1);
+                        }
+                        if let Some(root) = self.stored_certified_root(height)? {
+                            self.openings.certified(height, root);
+                        }
+                    }
                 }
-                self.keep_release(released, &summary)?;
+                self.share_open_release();
                 self.cut();
                 self.tell_lag()
             }
@@ -154,6 +169,9 @@ where
         while let Some(batch) = self.openings.resume() {
             self.open_batch(batch)?;
         }
+        self.shared.look_at_views();
+        // Views that could not be read are read again, and a slot is cut without them after a while.
+        self.cut();
         self.tick_adoption(now)
     }
 
@@ -212,9 +230,18 @@ where
 
     /// Releases the next height, if its turn has come.
     pub(super) fn cut(&mut self) {
-        if let Some(job) = self.openings.cutting() {
-            let run = self.executor.run(Threads::Opening, job);
+        let now = self.now_ms();
+        if let Some((lane, job)) = self.openings.cutting(now) {
+            let run = self.executor.run(lane, job);
             self.start(async move { run.await.map(Into::into) });
+        }
+    }
+
+    /// Tells the consensus' side of the release that waits for the committee's word.
+    fn share_open_release(&self) {
+        let open = self.openings.open_release();
+        if self.shared.read().open != open {
+            self.shared.change(|contents| contents.open = open);
         }
     }
 
@@ -276,6 +303,9 @@ where
             Outcome::Carried { .. } => "carried",
         };
         self.count(counter, 1);
+        if matches!(end.outcome, Outcome::Failed(Failed::StateUnavailable { .. })) {
+            self.count("state_unavailable", 1);
+        }
         let place = Place { end: Some(end), ..place };
         self.outbox.write(Write::put(Table::Places, *key, encoding::encode(&place)));
         Ok(())

@@ -61,6 +61,7 @@ where
             pool_bytes: pool.admitted_bytes,
             pool_held: pool.held as u64,
             pool_duty: pool.duty as u64,
+            anchors: self.chain.anchors().values().copied().collect(),
             log_length: pool.log_length,
             attack: self.adversary.report(),
             counters,

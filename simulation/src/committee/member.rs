@@ -11,6 +11,7 @@ use fairveil_consensus::committee::{PublicKey, public_key};
 use fairveil_consensus::{Channels, Network, Timing};
 use fairveil_crypto::{Digest, SequencerIndex};
 use fairveil_ordering::{self as ordering, Mode};
+use fairveil_sequencer::views::NoViews;
 use fairveil_sequencer::{
     Behaviour, Config, Engine, Executor, Handle, PeerChannels, StopReason, Store,
 };
@@ -183,6 +184,7 @@ fn config(world: &World, position: usize) -> Config {
         mode: Mode::Strict,
         registry: plan.rollups.registry.clone(),
         genesis: plan.rollups.genesis.clone(),
+        views: Arc::new(NoViews),
         accounting: plan.rollups.accounting.clone(),
         transcript: Digest::from_bytes([1; 32]),
         limits: plan.limits.clone(),

@@ -12,7 +12,7 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, Bytes, TxKind, U256, keccak256};
 use fairveil_crypto::envelope::PayerSecret;
 use fairveil_mempool::{Bundle, Leg, Policy};
-use fairveil_release::registry::{EmbeddedState, Registry, Rollup};
+use fairveil_release::registry::{EmbeddedState, Registry, Rollup, StateSource};
 use fairveil_release::slot::BlockTimes;
 use fairveil_release::states::{MemoryState, parse_genesis};
 use fairveil_sequencer::config::Accounting;
@@ -91,7 +91,8 @@ impl Rollups {
         }
         let mut rng = stream(seed, 5);
         let genesis = genesis((0..bundles as u64).map(|number| address(&secret(seed, number))));
-        let state = Some(EmbeddedState { genesis: genesis.digest(), base_fee: BASE_FEE });
+        let state = EmbeddedState { genesis: genesis.digest(), base_fee: BASE_FEE };
+        let state = Some(StateSource::Embedded(state));
         let count = rng.random_range(2..=MAX_COUNT);
         let slow = has_slow_rollup(kind, seed).then_some(FIRST_CHAIN + seed % count);
         let mut rollup = |chain_id| Rollup {

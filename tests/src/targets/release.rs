@@ -77,7 +77,7 @@ pub(super) fn release(bytes: &[u8]) -> Verdict {
         1 => {
             let Ok(summary) = Summary::decode(bytes) else { return Verdict::Refused };
             assert_eq!(summary.encode(), bytes);
-            let stored = ReleaseChain::restore(summary.clone(), Vec::new(), BTreeMap::new());
+            let stored = ReleaseChain::restore(summary.clone(), Vec::new(), BTreeMap::new(), &[]);
             let Ok(chain) = stored else { return Verdict::Refused };
             assert_eq!(chain.summary(), summary);
             Verdict::Accepted

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use fairveil_client::{
     HttpError,
     registry::{
+        EmbeddedState, FollowedState, StateSource,
         change::{Action, ApprovedChange, ChangeApproval, RegistryChange},
         rollup,
     },
@@ -173,9 +174,14 @@ fn describe(action: &Action) -> String {
         None => "a block per height".into(),
     };
     let state = match &rollup.state {
-        Some(state) => {
-            let (genesis, fee) = (state.genesis, state.base_fee);
-            format!("simulated from genesis {genesis} with base fee {fee}")
+        Some(StateSource::Embedded(EmbeddedState { genesis, base_fee })) => {
+            format!("simulated from genesis {genesis} with base fee {base_fee}")
+        }
+        Some(StateSource::Followed(FollowedState { max_age_ms, elasticity, denominator })) => {
+            format!(
+                "followed, simulated over blocks up to {max_age_ms} ms old, elasticity {elasticity}, \
+                 denominator {denominator}"
+            )
         }
         None => "not simulated".into(),
     };

@@ -14,13 +14,15 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::batch::Batch;
-use crate::registry::EmbeddedState;
+use crate::registry::{EmbeddedState, Rollup, StateSource};
 use crate::release::tests::network;
 use crate::slot::BlockTimes;
+use crate::tree::Outcome;
 use crate::validity::valid_bundles;
 use crate::world::POOL;
 
 mod changes;
+mod followed;
 
 const GENESIS_MS: u64 = 1_700_000_000_000;
 const INTERVALS_MS: [(u64, u64); 3] = [(901, 250), (902, 1_000), (903, 2_000)];
@@ -69,7 +71,8 @@ fn genesis() -> MemoryState {
 }
 
 fn registry(gas_limit: u64) -> Registry {
-    let state = Some(EmbeddedState { genesis: genesis().digest(), base_fee: BASE_FEE });
+    let state = EmbeddedState { genesis: genesis().digest(), base_fee: BASE_FEE };
+    let state = Some(StateSource::Embedded(state));
     let rollup = |(chain_id, interval_ms): (u64, u64)| Rollup {
         blocks: Some(BlockTimes { genesis_ms: GENESIS_MS, interval_ms }),
         gas_limit,
@@ -309,7 +312,7 @@ proptest! {
         prop_assert!(cutting.waiting().is_empty());
         let waiting = Vec::new();
         let states = INTERVALS_MS.map(|(id, _)| (id, cutting.states().state(id).unwrap().clone()));
-        let restored = ReleaseChain::restore(cutting.summary(), waiting, states.into());
+        let restored = ReleaseChain::restore(cutting.summary(), waiting, states.into(), &[]);
         prop_assert_eq!(restored, Ok(cutting.clone()));
 
         let clock = registry.slots().unwrap().unwrap();
@@ -423,7 +426,7 @@ fn stored_chains_are_read_back_or_refused() {
     let states: BTreeMap<u64, MemoryState> =
         INTERVALS_MS.map(|(id, _)| (id, chain.states().state(id).unwrap().clone())).into();
     let restore = |waiting: Vec<Waiting>, states: &BTreeMap<u64, MemoryState>| {
-        ReleaseChain::restore(summary.clone(), waiting, states.clone())
+        ReleaseChain::restore(summary.clone(), waiting, states.clone(), &[])
     };
     assert_eq!(restore(waiting.clone(), &states), Ok(chain));
     let none = RestoreError::Waiting { actual: 0, expected: 1 };

@@ -27,7 +27,7 @@ fn states(chain: &ReleaseChain) -> BTreeMap<u64, MemoryState> {
 fn restored(chain: &ReleaseChain) -> ReleaseChain {
     let summary = Summary::decode(&chain.summary().encode()).unwrap();
     let waiting: Vec<_> = chain.waiting().waiting().cloned().collect();
-    let mut restored = ReleaseChain::restore(summary, waiting, states(chain)).unwrap();
+    let mut restored = ReleaseChain::restore(summary, waiting, states(chain), &[]).unwrap();
     restored.provide(everything());
     restored
 }
