@@ -44,75 +44,17 @@ use crate::{
     store::{Store, StoreError, Table},
 };
 
-/// Calls that wait for the sequencer's task.
-pub(crate) const MAX_CALLS: usize = 4_096;
+mod call;
+
+pub use call::{Balance, CallError};
+pub(crate) use call::{Call, MAX_CALLS};
+
 /// Longest stored order certificate, in bytes.
 pub(crate) const MAX_CERTIFICATE_BYTES: usize = 8 << 20;
 /// Proofs shown at once.
 const MAX_EVIDENCE: usize = 1_024;
 /// Final heights that a ready sequencer may not have committed yet.
 const MAX_BEHIND: u64 = 8;
-
-/// One question to the sequencer's task.
-pub(crate) enum Call {
-    /// Admit these bytes.
-    Submit {
-        /// The sealed bundle.
-        sealed: Vec<u8>,
-        /// Who sent it.
-        address: IpAddr,
-        /// Who else is sent the same bytes.
-        addressed: Vec<SequencerIndex>,
-        /// Where the answer goes.
-        reply: oneshot::Sender<Result<Receipt, Rejection>>,
-    },
-    /// Keep this change of the rollups for a block.
-    ChangeRegistry {
-        /// The change.
-        change: Box<ApprovedChange>,
-        /// Where the answer goes.
-        reply: oneshot::Sender<Result<ChangeState, ChangeRefused>>,
-    },
-    /// Where a bundle stands that isn't ordered.
-    Pending {
-        /// The bundle.
-        id: BundleId,
-        /// Where the answer goes.
-        reply: oneshot::Sender<BundleState>,
-    },
-    /// What a payer has.
-    Balance {
-        /// The payer.
-        payer: Payer,
-        /// Where the answer goes; none if nothing is charged.
-        reply: oneshot::Sender<Option<Balance>>,
-    },
-}
-
-/// What a payer has after a final block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Balance {
-    /// What it has.
-    pub balance: u128,
-    /// What a bundle costs per byte of its size class.
-    pub fee_per_byte: u64,
-    /// The block.
-    pub height: Height,
-}
-
-/// Why a call brought no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum CallError {
-    /// The sequencer has stopped.
-    #[error("the sequencer has stopped")]
-    Stopped,
-    /// Too many calls wait already.
-    #[error("{} calls wait already", MAX_CALLS)]
-    Busy,
-    /// The database failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 /// One check of readiness.
 #[derive(Debug, Clone, PartialEq, Eq)]

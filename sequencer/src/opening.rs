@@ -36,7 +36,6 @@ use fairveil_release::{
     change::RegistryChange,
     opener::{FinalBatch, Input, OpenJob, OpenedOrder, Opener, OwnShare, Worked},
     release::Release,
-    views::Sight,
 };
 use rayon::ThreadPool;
 
@@ -48,13 +47,12 @@ use crate::{
     views::{BLIND_AFTER_MS, OpenRelease, Views},
 };
 
+mod turn;
+
+use turn::{Made, OpenCut, Turn, again_after_ms};
+
 /// How long a final height may stay closed here before the certified release of others is asked for.
 pub(crate) const ADOPT_AFTER_MS: u64 = 2_000;
-/// How long to wait before views are read again that could not be read, at first.
-const FIRST_AGAIN_MS: u64 = 100;
-/// At last: each time is twice as long as the one before.
-const LAST_AGAIN_MS: u64 = 5_000;
-
 /// A heavy step of an opening, done.
 pub(crate) enum OpeningDone {
     /// The own share of an order, or why there is none.
@@ -73,37 +71,12 @@ pub(crate) struct CutDone {
     made: Result<Made, ChainError>,
 }
 
-/// What a job made of the next height.
-enum Made {
-    /// It is released.
-    Kept(Source, Box<Released>),
-    /// It was cut over views, or they can't be read here now.
-    Sighted(JudgedOrder, Option<Box<Released>>),
-    /// It was cut without them.
-    Blind(Box<Released>),
-}
-
 /// What followed from a job.
 pub(crate) enum Progress {
     /// A height was released.
     Released(Source, Box<Released>, Box<Summary>),
     /// This height waits for the committee's word; whether its views can't be read here now.
     Waits { height: Height, unreadable: bool },
-}
-
-/// A height that is cut over views and not certified yet.
-struct OpenCut {
-    order: JudgedOrder,
-    /// Over the views, once they were read.
-    sighted: Option<Box<Released>>,
-    /// Without them, once that is of use.
-    blind: Option<Box<Released>>,
-    /// The root that a final block lists.
-    certified: Option<Digest>,
-    since_ms: u64,
-    /// How often the views could not be read, and when it is tried again.
-    failures: u32,
-    again_ms: u64,
 }
 
 /// All heights between final and released.
@@ -140,20 +113,6 @@ pub(crate) enum Source {
     Opened,
     /// From a peer, certified.
     Adopted,
-}
-
-/// What a height is released from.
-enum Turn {
-    /// An order that was opened.
-    Order(JudgedOrder),
-    /// The same, where views may have to be read.
-    Viewed(JudgedOrder),
-    /// The same, without views.
-    Blind(JudgedOrder),
-    /// What was cut here, and is certified.
-    Certified(Box<Released>),
-    /// A release of others.
-    Release(Box<Release>, Digest),
 }
 
 struct WaitingOrder {
@@ -496,52 +455,6 @@ pub(crate) fn stored_share(
     own: SequencerIndex,
 ) -> Option<OwnShare> {
     OwnShare::restore(share, order, own)
-}
-
-/// How long to wait before views are read again that could not be read so often.
-fn again_after_ms(failures: u32) -> u64 {
-    (FIRST_AGAIN_MS << failures.min(10)).min(LAST_AGAIN_MS)
-}
-
-impl OpenCut {
-    fn new(order: JudgedOrder, now_ms: u64) -> Self {
-        Self {
-            order,
-            sighted: None,
-            blind: None,
-            certified: None,
-            since_ms: now_ms,
-            failures: 0,
-            again_ms: now_ms,
-        }
-    }
-}
-
-impl Turn {
-    fn make(self, chain: &mut ReleaseChain, views: &dyn Views) -> Result<Made, ChainError> {
-        let kept = |source, released| Ok(Made::Kept(source, Box::new(released)));
-        match self {
-            Self::Order(order) => kept(Source::Opened, chain.extend(order)?),
-            Self::Release(release, root) => kept(Source::Adopted, chain.adopt(*release, &root)?),
-            Self::Certified(released) => {
-                chain.keep(&released)?;
-                Ok(Made::Kept(Source::Opened, released))
-            }
-            Self::Blind(order) => Ok(Made::Blind(Box::new(chain.release(order, Sight::Blind)?))),
-            Self::Viewed(order) => {
-                let open = |anchor: &Anchor| views.open(anchor);
-                match chain.release(order.clone(), Sight::Open(&open)) {
-                    Ok(released) if released.read.is_empty() => {
-                        chain.keep(&released)?;
-                        kept(Source::Opened, released)
-                    }
-                    Ok(released) => Ok(Made::Sighted(order, Some(Box::new(released)))),
-                    Err(ChainError::Unreadable { .. }) => Ok(Made::Sighted(order, None)),
-                    Err(error) => Err(error),
-                }
-            }
-        }
-    }
 }
 
 impl From<OpeningDone> for Done {

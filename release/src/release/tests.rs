@@ -3,6 +3,7 @@
 use fairveil_mempool::Policy;
 
 use super::*;
+use crate::batch::Validation;
 use crate::chain::{Judged, JudgedOrder, ReleaseChain};
 use crate::failed::Failed;
 use crate::registry::Rollup;
