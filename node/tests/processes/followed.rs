@@ -123,7 +123,7 @@ fn transfer(chain_id: u64, sender: u8) -> String {
         &secret(sender),
     );
     let (parity, bytes) = signed.serialize_compact();
-    let parity = i32::from(parity) == 1;
+    let parity = parity.to_u8() == 1;
     let signature = Signature::from_bytes_and_parity(&bytes, parity);
     let raw = TxEnvelope::from(transaction.into_signed(signature)).encoded_2718();
     alloy_primitives::hex::encode_prefixed(raw)

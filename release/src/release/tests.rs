@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use fairveil_crypto::BundleId;
 use fairveil_mempool::Policy;
 
 use super::*;
@@ -8,7 +9,7 @@ use crate::failed::Failed;
 use crate::registry::Rollup;
 use crate::states::RollupStates;
 use crate::transaction::RawTransaction;
-use crate::tree::Outcome;
+use crate::tree::{Outcome, TreeError};
 use crate::validity::{ValidBundle, ValidLeg};
 
 pub(crate) fn registry() -> Registry {
