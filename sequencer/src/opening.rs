@@ -32,24 +32,19 @@ use fairveil_crypto::{
 use fairveil_release::{
     adoption::{Adoption, MAX_WANTED},
     anchor::Anchor,
-    chain::{ChainError, JudgedOrder, ReleaseChain, Released, Summary},
+    chain::{JudgedOrder, ReleaseChain},
     change::RegistryChange,
-    opener::{FinalBatch, Input, OpenJob, OpenedOrder, Opener, OwnShare, Worked},
+    opener::{FinalBatch, OpenJob, OpenedOrder, Opener, OwnShare, Worked},
     release::Release,
 };
 use rayon::ThreadPool;
 
-use crate::{
-    actor::Done,
-    config::Secrets,
-    executor::Lane,
-    rollups::Rollups,
-    views::{BLIND_AFTER_MS, OpenRelease, Views},
-};
+use crate::{actor::Done, config::Secrets, rollups::Rollups, views::Views};
 
-mod turn;
+mod cutting;
 
-use turn::{Made, OpenCut, Turn, again_after_ms};
+use cutting::OpenCut;
+pub(crate) use cutting::{CutDone, Progress, Source};
 
 /// How long a final height may stay closed here before the certified release of others is asked for.
 pub(crate) const ADOPT_AFTER_MS: u64 = 2_000;
@@ -63,20 +58,6 @@ pub(crate) enum OpeningDone {
     Judged(JudgedOrder),
     /// A height was released, or cut over views.
     Cut(Box<CutDone>),
-}
-
-/// What became of the next height; and the chain, whose turn is next.
-pub(crate) struct CutDone {
-    chain: ReleaseChain,
-    made: Result<Made, ChainError>,
-}
-
-/// What followed from a job.
-pub(crate) enum Progress {
-    /// A height was released.
-    Released(Source, Box<Released>, Box<Summary>),
-    /// This height waits for the committee's word; whether its views can't be read here now.
-    Waits { height: Height, unreadable: bool },
 }
 
 /// All heights between final and released.
@@ -104,15 +85,6 @@ pub(crate) struct Openings {
     adopted: BTreeMap<Height, (Box<Release>, Digest)>,
     /// When each unreleased height became final here.
     final_since_ms: BTreeMap<Height, u64>,
-}
-
-/// Where a release came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// From shares, here.
-    Opened,
-    /// From a peer, certified.
-    Adopted,
 }
 
 struct WaitingOrder {
@@ -163,29 +135,6 @@ impl Openings {
     /// A final block announced a change of the rollups.
     pub(crate) fn announced(&mut self, change: RegistryChange) {
         self.announced.push(change);
-    }
-
-    /// A final block named blocks of followed rollups.
-    pub(crate) fn anchored(&mut self, height: Height, anchors: Vec<Anchor>) {
-        self.anchored.push((height, anchors));
-    }
-
-    /// A final block lists this release root.
-    pub(crate) fn certified(&mut self, height: Height, root: Digest) {
-        if let Some(open) = self.open.as_mut().filter(|open| open.order.height == height) {
-            open.certified = Some(root);
-        }
-    }
-
-    /// The release that waits for the committee's word.
-    pub(crate) fn open_release(&self) -> Option<OpenRelease> {
-        let open = self.open.as_ref()?;
-        let root = |released: &Option<Box<Released>>| {
-            released.as_ref().map(|released| released.release.header.root())
-        };
-        let (height, of_ms) = (open.order.height, open.order.time_ms);
-        let (sighted, blind) = (root(&open.sighted), root(&open.blind));
-        Some(OpenRelease { height, of_ms, sighted, blind })
     }
 
     /// The job that prepares own shares of these bundles, at home.
@@ -333,101 +282,6 @@ impl Openings {
         if height >= self.next {
             self.adopted.insert(height, (release, root));
         }
-    }
-
-    /// The job that goes on with the next height, if there is anything to do and no other job does,
-    /// and where it runs.
-    pub(crate) fn cutting(
-        &mut self,
-        now_ms: u64,
-    ) -> Option<(Lane, impl FnOnce(&ThreadPool) -> OpeningDone + Send + 'static)> {
-        self.releases.as_ref()?;
-        let turn = self.next_turn(now_ms)?;
-        let mut chain = self.releases.take()?;
-        let announced = std::mem::take(&mut self.announced);
-        let anchored = std::mem::take(&mut self.anchored);
-        let views = Arc::clone(&self.views);
-        let lane = if matches!(turn, Turn::Viewed(_)) { Lane::Viewing } else { Lane::Opening };
-        let job = move |_: &ThreadPool| {
-            anchored.iter().for_each(|(height, anchors)| chain.anchored(*height, anchors));
-            let known = announced.iter().try_for_each(|change| chain.announce(change));
-            let known = known.map_err(ChainError::Schedule);
-            let made = known.and_then(|()| turn.make(&mut chain, &*views));
-            OpeningDone::Cut(Box::new(CutDone { chain, made }))
-        };
-        Some((lane, job))
-    }
-
-    fn next_turn(&mut self, now_ms: u64) -> Option<Turn> {
-        let height = self.next;
-        if self.open.is_some() {
-            return self.open_turn(now_ms);
-        }
-        if let Some(order) = self.judged.remove(&height) {
-            let registry = self.rollups.at(height);
-            let followed = registry.rollups().iter().any(|rollup| rollup.followed().is_some());
-            return Some(if followed { Turn::Viewed(order) } else { Turn::Order(order) });
-        }
-        self.adopted.remove(&height).map(|(release, root)| Turn::Release(release, root))
-    }
-
-    /// What is to be done with a height that is cut over views.
-    fn open_turn(&mut self, now_ms: u64) -> Option<Turn> {
-        let open = self.open.as_mut()?;
-        let late = now_ms >= open.since_ms.saturating_add(BLIND_AFTER_MS);
-        if let Some(root) = open.certified {
-            for made in [&mut open.sighted, &mut open.blind] {
-                if made.as_ref().is_some_and(|made| made.release.header.root() == root) {
-                    return made.take().map(Turn::Certified);
-                }
-            }
-            if let Some((release, root)) = self.adopted.remove(&open.order.height) {
-                return Some(Turn::Release(release, root));
-            }
-        }
-        if open.blind.is_none() && (late || open.certified.is_some()) {
-            return Some(Turn::Blind(open.order.clone()));
-        }
-        let again = open.sighted.is_none() && now_ms >= open.again_ms;
-        again.then(|| Turn::Viewed(open.order.clone()))
-    }
-
-    /// A job is done: what followed.
-    pub(crate) fn cut(&mut self, now_ms: u64, done: CutDone) -> Result<Progress, ChainError> {
-        let CutDone { chain, made } = done;
-        let height = self.next;
-        let progress = match made? {
-            Made::Kept(source, released) => {
-                self.next = chain.next();
-                self.open = None;
-                self.adopted = self.adopted.split_off(&self.next);
-                self.final_since_ms = self.final_since_ms.split_off(&self.next);
-                self.waiting = self.waiting.split_off(&self.next);
-                self.postponed = self.postponed.split_off(&self.next);
-                // Neither has anything to say to that.
-                self.adoption.handle(0, fairveil_release::adoption::Input::Released(height));
-                self.opener.handle(0, Input::Released(height));
-                Progress::Released(source, released, Box::new(chain.summary()))
-            }
-            Made::Sighted(order, sighted) => {
-                let unreadable = sighted.is_none();
-                let open = self.open.get_or_insert_with(|| OpenCut::new(order, now_ms));
-                open.sighted = sighted;
-                if unreadable {
-                    open.again_ms = now_ms.saturating_add(again_after_ms(open.failures));
-                    open.failures = open.failures.saturating_add(1);
-                }
-                Progress::Waits { height, unreadable }
-            }
-            Made::Blind(released) => {
-                if let Some(open) = &mut self.open {
-                    open.blind = Some(released);
-                }
-                Progress::Waits { height, unreadable: false }
-            }
-        };
-        self.releases = Some(chain);
-        Ok(progress)
     }
 
     fn complete(&mut self, order: WaitingOrder) -> Option<FinalBatch> {

@@ -256,3 +256,99 @@ impl Host for Shared {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use fairveil_crypto::{ConsensusSecret, Epoch, NetworkId};
+    use fairveil_release::views::StateView;
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    /// Nodes that know of one block, from some time on.
+    #[derive(Default)]
+    struct OneBlock {
+        knows: AtomicBool,
+    }
+
+    impl Views for OneBlock {
+        fn settled(&self) -> Vec<Anchor> {
+            vec![anchor(7)]
+        }
+
+        fn has(&self, other: &Anchor) -> bool {
+            self.knows.load(Ordering::Relaxed) && *other == anchor(7)
+        }
+
+        fn open(&self, _: &Anchor) -> Option<Arc<dyn StateView>> {
+            None
+        }
+    }
+
+    fn anchor(number: u64) -> Anchor {
+        let (hash, state_root) = (Digest::from_bytes([1; 32]), Digest::from_bytes([2; 32]));
+        let (base_fee, gas_limit, gas_used) = (1, 2, 1);
+        let (chain_id, timestamp_s) = (901, number);
+        Anchor { chain_id, number, hash, state_root, timestamp_s, base_fee, gas_limit, gas_used }
+    }
+
+    fn shared(views: &Arc<OneBlock>) -> Shared {
+        let key = ConsensusSecret::from_seed([1; 32]).public_key();
+        let logs = KnownLogs::new(NetworkId::from_bytes([1; 32]), Epoch::new(1), vec![key]);
+        let own = SequencerIndex::from_position(0).unwrap();
+        Shared::new(logs, own, Behaviour::Honest, Arc::<OneBlock>::clone(views))
+    }
+
+    #[test]
+    fn a_vote_waits_until_the_own_view_has_the_anchored_block() {
+        let views = Arc::new(OneBlock::default());
+        let shared = shared(&views);
+        let seven = anchor(7);
+        let mut vote = Box::pin(shared.has_anchor(&seven));
+        assert_eq!(vote.as_mut().now_or_never(), None);
+        shared.look_at_views();
+        assert_eq!(vote.as_mut().now_or_never(), None);
+        views.knows.store(true, Ordering::Relaxed);
+        shared.look_at_views();
+        assert_eq!(vote.now_or_never(), Some(()));
+        // Another block of the same number is never voted for.
+        let other = Anchor { hash: Digest::from_bytes([9; 32]), ..anchor(7) };
+        assert_eq!(shared.has_anchor(&other).now_or_never(), None);
+    }
+
+    #[test]
+    fn anchors_are_proposed_but_for_a_while_after_it_was_in_vain() {
+        let shared = shared(&Arc::new(OneBlock::default()));
+        assert_eq!(shared.anchors(Height::new(5)), [anchor(7)]);
+        shared.proposes_anchors(Height::new(5));
+        shared.read().anchoring.finalized(Height::new(5), &[]);
+        assert!(shared.anchors(Height::new(6)).is_empty());
+        assert_eq!(shared.anchors(Height::new(37)), [anchor(7)]);
+    }
+
+    #[test]
+    fn a_release_over_views_is_offered_and_judged_before_it_is_kept() {
+        let shared = shared(&Arc::new(OneBlock::default()));
+        let [kept, sighted, blind] = [1, 2, 3].map(|byte| Digest::from_bytes([byte; 32]));
+        let at = Height::new;
+        shared.change(|contents| {
+            contents.roots.insert(at(6), kept);
+            let (sighted, blind) = (Some(sighted), Some(blind));
+            contents.open = Some(OpenRelease { height: at(7), of_ms: 1_000, sighted, blind });
+        });
+        let offered = |from, limit| shared.releases(at(from), limit, 1_000).now_or_never().unwrap();
+        assert_eq!(offered(6, 64), [(at(6), kept), (at(7), sighted)]);
+        assert_eq!(offered(6, 1), [(at(6), kept)]);
+        assert_eq!(offered(8, 64), []);
+        let judged =
+            |height, root, time_ms| shared.judge_release(at(height), root, time_ms).now_or_never();
+        assert_eq!(judged(6, kept, 1_001), Some(Ok(())));
+        assert!(matches!(judged(6, blind, 9_999), Some(Err(BlockFault::ReleaseRoot { .. }))));
+        assert_eq!(judged(7, sighted, 1_001), Some(Ok(())));
+        assert!(matches!(judged(7, blind, 1_001), Some(Err(BlockFault::Blind { .. }))));
+        assert_eq!(judged(7, blind, 3_000), Some(Ok(())));
+        assert_eq!(judged(8, blind, 3_000), None);
+    }
+}

@@ -113,17 +113,19 @@ impl ChainState {
         &self.anchors
     }
 
-    /// Those of these anchors that a child with about this state's time could carry and that are due:
-    /// the last one of their rollup has a quarter of its greatest age, or there is none.
+    /// Those of these anchors that are due and that a child could carry whose time is no earlier than
+    /// theirs: the last one of their rollup has a quarter of its greatest age by then, or there is none.
     #[must_use]
     pub fn anchorable(&self, mut candidates: Vec<Anchor>) -> Vec<Anchor> {
         let mut schedule = Schedule::clone(&self.schedule);
         schedule.advance(self.tip.height.next());
-        let time_ms = self.tip.time_ms.saturating_add(1);
+        let least_ms = self.tip.time_ms.saturating_add(1);
         candidates.sort_by_key(|anchor| anchor.chain_id);
         candidates.dedup_by_key(|anchor| anchor.chain_id);
         candidates.retain(|anchor| {
             let Some(rule) = followed(schedule.registry(), anchor.chain_id) else { return false };
+            // An idle chain's last block may be long ago.
+            let time_ms = least_ms.max(anchor.time_ms());
             let last = self.anchors.get(&anchor.chain_id);
             let due = |last: &Anchor| last.age_ms(time_ms) >= rule.max_age_ms / RENEWED_PARTS;
             last.is_none_or(due) && check(anchor, rule, last, time_ms).is_ok()

@@ -79,7 +79,9 @@ impl Views for NodeViews {
     }
 
     fn open(&self, anchor: &Anchor) -> Option<Arc<dyn StateView>> {
-        let state = self.rollups.get(&anchor.chain_id)?.open(anchor)?;
+        // Who did not answer a moment ago is not waited for.
+        let rollup = self.rollups.get(&anchor.chain_id).filter(|rollup| rollup.is_reachable())?;
+        let state = rollup.open(anchor)?;
         Some(state)
     }
 }

@@ -136,6 +136,11 @@ fn an_anchor_is_due_once_the_last_has_a_quarter_of_its_age() {
     bench.advance(bench.body());
     assert_eq!(bench.state.anchorable(vec![anchor(901, 10)]), [anchor(901, 10)]);
     assert!(bench.state.anchorable(vec![anchor(901, 9)]).is_empty(), "not later");
+    // After an idle hour a fresh block is far ahead of the last one of the network, and due.
+    let fresh = Anchor { timestamp_s: 4_600, ..anchor(901, 999) };
+    assert_eq!(bench.state.anchorable(vec![fresh]), [fresh]);
+    bench.now_ms = 4_601_000;
+    bench.advance(bench.naming(&[fresh]));
 }
 
 #[test]
