@@ -110,7 +110,7 @@ fn anchors_of_a_rollup_strictly_ascend_invariant_2() {
 #[test]
 fn anchors_are_neither_ahead_nor_old_invariant_3() {
     let bench = bench();
-    // The median of the clocks: 100 ms after the first block.
+    // The lower median of the clocks: 100 ms after the first block.
     let time_ms = bench.extend(bench.body()).unwrap().0.header().time_ms;
     assert_eq!(time_ms, 1_000_102);
     let of = |timestamp_s| Anchor { timestamp_s, ..anchor(901, 5) };
