@@ -151,7 +151,7 @@ impl Trader<'_> {
         legs.iter().for_each(|leg| build.extend(["--tx", leg.as_str()]));
         self.dev.done(&build);
         let seal = ["bundle", "seal", "--bundle", &bundle, "--payer", &payer];
-        self.dev.done(&[&seal[..], &["--expires-in", "300s", "--out", &sealed]].concat());
+        self.dev.done(&[&seal[..], &["--expires-in", "60s", "--out", &sealed]].concat());
         self.dev.done(&["bundle", "submit", &sealed]);
         let output = self.dev.trader(&["bundle", "wait", &sealed]);
         (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
