@@ -35,7 +35,9 @@
 //! 12. **Slots**: a bundle's blocks are later than the block that ordered it and of its slot, its
 //!     legs have equal timestamps, blocks ascend and hold no more than they may.
 //! 13. **Execution**: what the rollups hold is what the released transactions make of their genesis,
-//!     by arithmetic, and a bundle with a known fate has it.
+//!     by arithmetic, and a bundle with a known fate has it. In a slot without a view of a rollup that
+//!     others feed too, bundles of policy `execute` with a leg there fail, and nobody looks at the legs
+//!     there of others.
 //! 14. **Ledger**: what payers deposited is conserved, and the same everywhere.
 //! 15. **Changes of the rollups**: what final blocks announced holds from its height on, for what
 //!     releases hold and for what becomes of bundles.
@@ -48,6 +50,7 @@
 mod changes;
 mod keys;
 mod member;
+mod nodes;
 mod oracle;
 mod plan;
 mod rollups;

@@ -11,7 +11,7 @@ use fairveil_consensus::committee::{PublicKey, public_key};
 use fairveil_consensus::{Channels, Network, Timing};
 use fairveil_crypto::{Digest, SequencerIndex};
 use fairveil_ordering::{self as ordering, Mode};
-use fairveil_sequencer::views::NoViews;
+use fairveil_sequencer::views::{NoViews, Views};
 use fairveil_sequencer::{
     Behaviour, Config, Engine, Executor, Handle, PeerChannels, StopReason, Store,
 };
@@ -176,6 +176,10 @@ fn config(world: &World, position: usize) -> Config {
         _ => Behaviour::Honest,
     };
     let up = Arc::clone(&world.up);
+    let views: Arc<dyn Views> = match &plan.rollups.followed {
+        Some(followed) => Arc::new(followed.node(position, Arc::clone(&world.context))),
+        None => Arc::new(NoViews),
+    };
     Config {
         network_id: world.keys.network_id,
         committee: world.keys.committee().clone(),
@@ -184,7 +188,7 @@ fn config(world: &World, position: usize) -> Config {
         mode: Mode::Strict,
         registry: plan.rollups.registry.clone(),
         genesis: plan.rollups.genesis.clone(),
-        views: Arc::new(NoViews),
+        views,
         accounting: plan.rollups.accounting.clone(),
         transcript: Digest::from_bytes([1; 32]),
         limits: plan.limits.clone(),

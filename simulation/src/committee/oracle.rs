@@ -89,6 +89,8 @@ pub(super) struct Case<'a> {
     spots: BTreeMap<BundleId, (Spot, Placement)>,
     /// What became of ids, and in which release.
     outcomes: BTreeMap<BundleId, (u64, Outcome)>,
+    /// Heights whose slot was cut without a view of the followed rollup.
+    blind: BTreeSet<u64>,
     violations: Vec<String>,
     counts: BTreeMap<String, u64>,
 }
@@ -139,6 +141,7 @@ impl<'a> Case<'a> {
             emissions: BTreeMap::new(),
             spots: BTreeMap::new(),
             outcomes: BTreeMap::new(),
+            blind: BTreeSet::new(),
             violations,
             counts: BTreeMap::new(),
             adversary,
@@ -168,6 +171,9 @@ impl<'a> Case<'a> {
             }
         }
         for (height, (_, release)) in &view.releases {
+            if release.views.iter().any(|view| view.anchor.is_none()) {
+                self.blind.insert(*height);
+            }
             for leaf in &release.leaves {
                 if !matches!(leaf.outcome, Outcome::Carried { .. }) {
                     self.outcomes.insert(leaf.id, (*height, leaf.outcome.clone()));
@@ -233,19 +239,14 @@ impl<'a> Case<'a> {
             let outcome = self.outcomes.get(&submission.id).map(|(_, outcome)| outcome);
             let gone =
                 !self.spots.contains_key(&submission.id) && self.common > submission.expires_at;
-            // What its rollups are comes before what is in it.
-            let purpose = match (submission.purpose, self.refused(submission)) {
-                (Purpose::Known(_), Some(code)) => Purpose::Known(Fate::Failed(code)),
-                (purpose, _) => purpose,
-            };
-            match (purpose, outcome) {
-                (Purpose::Honest, Some(Outcome::Released { .. })) => {}
-                (Purpose::Hostile, Some(_)) => {}
-                (Purpose::Known(Fate::Released), Some(Outcome::Released { .. })) => {}
-                (Purpose::Known(Fate::Failed(code)), Some(Outcome::Failed(failed)))
+            let fate = self.fate(submission);
+            match (submission.purpose, fate, outcome) {
+                (Purpose::Hostile, _, Some(_)) => {}
+                (_, Some(Fate::Released), Some(Outcome::Released { .. })) => {}
+                (_, Some(Fate::Failed(code)), Some(Outcome::Failed(failed)))
                     if failed.code() == code => {}
-                (Purpose::Hostile, None) if gone => {}
-                (_, outcome) => wrong.push(format!(
+                (Purpose::Hostile, _, None) if gone => {}
+                (_, _, outcome) => wrong.push(format!(
                     "{} with {} receipts ended {outcome:?}",
                     submission.id,
                     signers.len()
@@ -253,6 +254,19 @@ impl<'a> Case<'a> {
             }
         }
         wrong.into_iter().for_each(|what| self.wrong(what));
+    }
+
+    /// How an ordinary bundle must end: what its rollups are comes before what is in it.
+    fn fate(&self, submission: &Submission) -> Option<Fate> {
+        match submission.purpose {
+            Purpose::Hostile => None,
+            Purpose::Honest => Some(Fate::Released),
+            Purpose::Known(fates) => Some(match self.refused(submission) {
+                Some(code) => Fate::Failed(code),
+                None if self.is_blind(submission) => fates.blind,
+                None => fates.seen,
+            }),
+        }
     }
 
     /// Rule 9.

@@ -125,7 +125,7 @@ impl Plan {
             orders.truncate(ORDERS);
         }
         let links = links(kind, &mut rng);
-        let rollups = Rollups::new(kind, seed, orders.len());
+        let rollups = Rollups::new(kind, seed, orders.len(), members);
         let changes = match kind {
             Kind::Rollups => changes::changes(&rollups, &mut stream(seed, 6)),
             _ => Vec::new(),

@@ -21,6 +21,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha20Rng;
 use secp256k1::{PublicKey, SecretKey};
 
+use super::nodes::{self, Followed};
 use super::plan::{Kind, stream};
 use super::traders::sign;
 
@@ -43,6 +44,8 @@ const INTERVALS_MS: [u64; 4] = [250, 500, 1_000, 2_000];
 pub(crate) const SLOW_INTERVAL_MS: u64 = 12_000;
 /// One of so many seeds has it.
 const SLOW_EVERY: u64 = 8;
+/// One of so many seeds has a rollup that others feed too.
+const FOLLOWED_EVERY: u64 = 4;
 /// Gas of a block: room for three to twelve transactions.
 const BLOCK_GAS: std::ops::Range<u64> = 100_000..400_000;
 const GAS_LIMIT: u64 = 30_000;
@@ -60,7 +63,17 @@ pub(crate) struct Rollups {
     /// Rollups that may join.
     pub(crate) joins: Vec<Rollup>,
     pub(crate) genesis: BTreeMap<u64, MemoryState>,
+    /// The one that others feed too, in every fourth seed.
+    pub(crate) followed: Option<Followed>,
     pub(crate) accounting: Option<Accounting>,
+}
+
+/// What must become of a bundle: with a view of the followed rollup, and in a release without one. They
+/// differ only where it has a leg there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fates {
+    pub(crate) seen: Fate,
+    pub(crate) blind: Fate,
 }
 
 /// What must become of a bundle.
@@ -82,12 +95,12 @@ enum Flaw {
 }
 
 impl Rollups {
-    pub(crate) fn new(kind: Kind, seed: u64, bundles: usize) -> Self {
+    pub(crate) fn new(kind: Kind, seed: u64, bundles: usize, members: usize) -> Self {
         if kind != Kind::Rollups {
             let rollup = |id| Rollup::recorder(id, &format!("rollup-{id}"));
             let registry = Registry::new(RECORDERS.map(rollup).to_vec()).expect("three rollups");
             let (joins, genesis) = (Vec::new(), BTreeMap::new());
-            return Self { registry, joins, genesis, accounting: None };
+            return Self { registry, joins, genesis, followed: None, accounting: None };
         }
         let mut rng = stream(seed, 5);
         let genesis = genesis((0..bundles as u64).map(|number| address(&secret(seed, number))));
@@ -110,6 +123,10 @@ impl Rollups {
             let times = BlockTimes { genesis_ms: 0, interval_ms: SLOW_INTERVAL_MS };
             rollup.blocks = Some(times);
         }
+        let followed = seed.is_multiple_of(FOLLOWED_EVERY).then_some(FIRST_CHAIN + count - 1);
+        for rollup in rollups.iter_mut().filter(|rollup| Some(rollup.chain_id) == followed) {
+            rollup.state = Some(StateSource::Followed(nodes::RULE));
+        }
         let registry = Registry::new(rollups).expect("2 to 8 rollups that meet");
         // Its blocks fit the slots if it makes them as often as one of the others.
         let blocks = registry.rollups()[0].blocks;
@@ -121,8 +138,11 @@ impl Rollups {
             fee_per_byte: FEE_PER_BYTE,
             rollup_share_percent: ROLLUP_SHARE_PERCENT,
         };
-        let genesis = ids.map(|id| (id, genesis.clone())).collect();
-        Self { registry, joins, genesis, accounting: Some(accounting) }
+        let followed =
+            followed.map(|id| Followed::new(id, genesis.clone(), members, &mut stream(seed, 7)));
+        let embedded = ids.filter(|id| followed.as_ref().is_none_or(|one| one.chain_id != *id));
+        let genesis = embedded.map(|id| (id, genesis.clone())).collect();
+        Self { registry, joins, genesis, followed, accounting: Some(accounting) }
     }
 }
 
@@ -156,8 +176,9 @@ pub(crate) fn address(secret: &SecretKey) -> Address {
 pub(crate) fn bundle(
     mut chains: Vec<u64>,
     secret: &SecretKey,
+    followed: Option<u64>,
     rng: &mut ChaCha20Rng,
-) -> (Bundle, Fate) {
+) -> (Bundle, Fates) {
     chains.shuffle(rng);
     chains.truncate(rng.random_range(1..=chains.len().min(MAX_LEGS)));
     chains.sort_unstable();
@@ -166,6 +187,7 @@ pub(crate) fn bundle(
     let flaws = [&flaws[..], &[Flaw::PaysTooLittle]].concat();
     let flaw = rng.random_bool(1.0 / 3.0).then(|| *flaws.choose(rng).expect("five"));
     let flawed = *chains.choose(rng).expect("at least one");
+    let has_followed = followed.is_some_and(|id| chains.contains(&id));
     let legs = chains.into_iter().map(|chain_id| {
         let count = rng.random_range(1..=2u64);
         let flaw = flaw.filter(|_| chain_id == flawed);
@@ -177,12 +199,19 @@ pub(crate) fn bundle(
         Leg { chain_id, transactions: transactions.collect() }
     });
     let bundle = Bundle::new(policy, legs.collect()).expect("a few small legs");
-    let fate = match (flaw, policy) {
+    let fate = |flaw| match (flaw, policy) {
         (None, _) | (Some(Flaw::Reverts), Policy::Include) => Fate::Released,
         (Some(Flaw::Reverts), Policy::Execute) => Fate::Failed("leg_failed"),
         (Some(_), _) => Fate::Failed("leg_invalid"),
     };
-    (bundle, fate)
+    let seen = fate(flaw);
+    let blind = match policy {
+        _ if !has_followed => seen,
+        Policy::Execute => Fate::Failed("state_unavailable"),
+        // Nobody looks at the leg there.
+        Policy::Include => fate(flaw.filter(|_| Some(flawed) != followed)),
+    };
+    (bundle, Fates { seen, blind })
 }
 
 fn transaction(

@@ -211,8 +211,10 @@ impl Scene {
         }
         let joins = self.world.plan.changes.iter().filter_map(Change::joins);
         let chains = registry.chain_ids().into_iter().chain(joins).collect();
-        let (bundle, fate) = rollups::bundle(chains, &rollups::secret(seed, number), rng);
-        (bundle, Purpose::Known(fate))
+        let followed = self.world.plan.rollups.followed.as_ref().map(|one| one.chain_id);
+        let (bundle, fates) =
+            rollups::bundle(chains, &rollups::secret(seed, number), followed, rng);
+        (bundle, Purpose::Known(fates))
     }
 
     /// Lets time pass until nothing is left to happen; false if that takes too long.

@@ -21,7 +21,7 @@ use rand_chacha::ChaCha20Rng;
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 use secp256k1::{Message, SecretKey};
 
-use super::rollups::Fate;
+use super::rollups::Fates;
 
 /// How long a trader waits before it tries again.
 const RETRY: Duration = Duration::from_millis(150);
@@ -36,7 +36,7 @@ pub(crate) enum Purpose {
     /// Sent by an attacking trader: it must end, whatever way.
     Hostile,
     /// An ordinary bundle whose contents decide how it ends.
-    Known(Fate),
+    Known(Fates),
 }
 
 /// A bundle that was sealed, and what became of its submission.

@@ -12,6 +12,7 @@ use fairveil_release::change::Action;
 use fairveil_sequencer::store::Write;
 
 use super::*;
+use crate::committee::rollups::Fates;
 use crate::committee::scene::play_with;
 
 /// One thing changed in what the oracle is shown.
@@ -381,7 +382,8 @@ fn rule_13_another_balance(given: &mut Evidence<'_>) {
 
 fn rule_13_another_fate(given: &mut Evidence<'_>) {
     for submission in &mut given.submissions {
-        submission.purpose = Purpose::Known(Fate::Failed("leg_failed"));
+        let fate = Fate::Failed("leg_failed");
+        submission.purpose = Purpose::Known(Fates { seen: fate, blind: fate });
     }
 }
 
