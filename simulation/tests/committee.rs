@@ -80,6 +80,8 @@ fn rollups() {
     let counts = judged("rollups");
     happened(&counts, &["released", "crashes", "failed_leg_failed", "failed_leg_invalid"]);
     happened(&counts, &["partial_without_simulation", "partial_include", "across_12_s"]);
+    happened(&counts, &["changes", "failed_rollup_paused", "failed_unknown_rollup"]);
+    happened(&counts, &["seen_slots", "blind_slots", "failed_state_unavailable"]);
     assert_eq!(counts["partial_execute"], 0);
 }
 
