@@ -62,7 +62,8 @@ pub struct Checkpoint {
 pub enum Claim {
     /// The release commits to it.
     Proven(Validation),
-    /// The release was cut by a registry that is not known here: it may be false.
+    /// It may be false: the release was cut by a registry that is not known here, or others feed the
+    /// rollup too and the document does not show over which of its blocks the slot was simulated.
     Unproven {
         /// That registry's digest.
         registry: Digest,

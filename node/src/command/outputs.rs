@@ -20,6 +20,7 @@ use fairveil_release::op::{
     L2Block, Parent,
     blocks::{Timing, released_blocks},
 };
+use fairveil_release::registry::StateSource;
 
 use self::{
     documents::{Following, Verified},
@@ -54,7 +55,8 @@ impl Outputs {
             (network::pinned(&source.network.transcript, &source.network.network)?, Vec::new())
         };
         let timing = timing(&network, &config, &source.rollup_config)?;
-        let mut following = Following::new(&network, config.chain_id(), from);
+        let following = Following::new(network, config.chain_id(), from);
+        let mut following = following.map_err(|error| CommandError::Check(error.to_string()))?;
         if source.batches.is_empty() {
             network::run(following.take_from(&endpoints, MAX_BATCHES))??;
         } else {
@@ -88,11 +90,20 @@ fn timing(
     let registry = registry.map_err(|error| CommandError::Check(error.to_string()))?;
     let rollup = registry.rollup(chain_id);
     let rollup = rollup.ok_or_else(|| refused("is not registered in this network"))?;
-    if rollup.state.is_none() {
-        return Err(refused(
-            "has no state in this network, so its batches are `unvalidated` and go to a raw \
-             adapter only",
-        ));
+    match rollup.state {
+        Some(StateSource::Embedded(_)) => {}
+        Some(StateSource::Followed(_)) => {
+            return Err(refused(
+                "is fed by others too, so its blocks are not the released ones: hand what is released \
+                 to its sequencer as raw transactions",
+            ));
+        }
+        None => {
+            return Err(refused(
+                "has no state in this network, so its batches are `unvalidated` and go to a raw \
+                 adapter only",
+            ));
+        }
     }
     let clock = registry.slots().map_err(|error| CommandError::Check(error.to_string()))?;
     let (Some(clock), Some(times)) = (clock, rollup.blocks) else {

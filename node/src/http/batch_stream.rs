@@ -21,11 +21,10 @@ use axum::{
 };
 use fairveil_release::document::BatchDocument;
 use futures::stream;
-use serde::Deserialize;
 use serde_json::json;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
-use super::Shared;
+use super::{From, Shared};
 
 /// Streams in progress.
 pub(super) const MAX_STREAMS: usize = 64;
@@ -36,12 +35,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
 /// How often the database is read although nothing more seems certified.
 const READ: Duration = Duration::from_secs(1);
-
-#[derive(Debug, Deserialize)]
-pub(super) struct From {
-    #[serde(default)]
-    from: Option<u64>,
-}
 
 struct Stream {
     shared: Arc<Shared>,
@@ -86,11 +79,7 @@ pub(super) async fn stream(
         Ok(Err(error)) => return super::failed(&error.to_string()),
         Err(error) => return super::failed(&error.to_string()),
     }
-    let resumed = headers
-        .get("last-event-id")
-        .and_then(|id| id.to_str().ok()?.parse::<u64>().ok())
-        .map(|last| last.saturating_add(1));
-    let next = resumed.or(query.from).unwrap_or(1).max(1);
+    let next = query.resumed(&headers).unwrap_or(1).max(1);
     let state = Stream {
         shared,
         chain_id,

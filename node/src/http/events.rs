@@ -14,20 +14,13 @@ use axum::{
     },
 };
 use futures::stream;
-use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Shared;
+use super::{From, Shared};
 
 /// Events read from the database at a time.
 const PAGE: usize = 64;
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-
-#[derive(Debug, Deserialize)]
-pub(super) struct From {
-    #[serde(default)]
-    from: Option<u64>,
-}
 
 struct Stream {
     shared: Arc<Shared>,
@@ -45,11 +38,7 @@ pub(super) async fn stream(
     let Ok(permit) = Arc::clone(&shared.streams).try_acquire_owned() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "too many event streams\n").into_response();
     };
-    let resumed = headers
-        .get("last-event-id")
-        .and_then(|id| id.to_str().ok()?.parse::<u64>().ok())
-        .map(|last| last.saturating_add(1));
-    let next = resumed.or(query.from).unwrap_or(0);
+    let next = query.resumed(&headers).unwrap_or(0);
     let state = Stream { shared, next, ready: Default::default(), _permit: permit };
     let events = stream::unfold(state, async |mut state| {
         let (number, text) = state.next_event().await?;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Path, Query, State},
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -93,11 +93,21 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) -> std::io
     axum::serve(deadline::Deadline::new(listener, deadline::STALLED), service).await
 }
 
+/// Where an answer begins.
 #[derive(Debug, Deserialize)]
 struct From {
-    /// First height.
+    /// The first height, or the number of the first event.
     #[serde(default)]
-    from: u64,
+    from: Option<u64>,
+}
+
+impl From {
+    /// Where a stream begins: after the last event that its reader had, or where it asks.
+    fn resumed(&self, headers: &HeaderMap) -> Option<u64> {
+        let last =
+            headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse::<u64>().ok());
+        last.map(|last| last.saturating_add(1)).or(self.from)
+    }
 }
 
 /// `GET /batches/{chain_id}?from=HEIGHT`: certified batches of one rollup in order of height.
@@ -107,7 +117,7 @@ async fn batches(
     Query(query): Query<From>,
 ) -> Response {
     let handle = shared.handle.clone();
-    blocking(move || handle.batches(chain_id, query.from, MAX_BATCHES)).await
+    blocking(move || handle.batches(chain_id, query.from.unwrap_or(0), MAX_BATCHES)).await
 }
 
 /// `GET /orders/{height}`: the order certificate of a height.

@@ -3,7 +3,7 @@
 //!
 //! # Invariants
 //!
-//! 1. A batch is taken only if its document verifies and continues what was taken before, so that
+//! 1. A batch is taken only if [`RollupFollower`] accepts it: its document verifies and continues what was taken before, so that
 //!    none is left out, comes twice or stands elsewhere. From the first height on, that is all that
 //!    was ever released.
 //! 2. No sequencer is believed: a page that does not verify is as good as none, and the next one is
@@ -14,12 +14,10 @@ use std::path::{Path, PathBuf};
 use fairveil_client::{
     Endpoint, PinnedNetwork,
     file::{File, MAX_FILE_BYTES},
+    rollup::{FollowerError, Refused, RollupFollower},
 };
 use fairveil_crypto::Height;
-use fairveil_release::{
-    batch::Batch,
-    document::{AcceptError, BatchDocument, Cursor, accept_batch},
-};
+use fairveil_release::{batch::Batch, document::BatchDocument};
 
 use super::super::{disk, error::CommandError};
 
@@ -34,22 +32,21 @@ pub(in super::super) struct Verified {
 }
 
 /// Takes batch after batch.
-pub(in super::super) struct Following<'a> {
-    network: &'a PinnedNetwork,
-    chain_id: u64,
-    /// The first height that is asked for.
-    from: Height,
-    /// None before the first batch.
-    cursor: Option<Cursor>,
+pub(in super::super) struct Following {
+    follower: RollupFollower,
     verified: Verified,
 }
 
-impl<'a> Following<'a> {
+impl Following {
     /// Before the release of height `from`.
-    pub(in super::super) fn new(network: &'a PinnedNetwork, chain_id: u64, from: Height) -> Self {
+    pub(in super::super) fn new(
+        network: PinnedNetwork,
+        chain_id: u64,
+        from: Height,
+    ) -> Result<Self, FollowerError> {
         let from_first = from == Height::ZERO.next();
         let verified = Verified { from_first, ..Verified::default() };
-        Self { network, chain_id, from, cursor: None, verified }
+        Ok(Self { follower: RollupFollower::new(network, chain_id, from)?, verified })
     }
 
     /// What was taken.
@@ -71,7 +68,7 @@ impl<'a> Following<'a> {
                     return Err(CommandError::file(path, &why));
                 }
                 self.take(document).map_err(|error| {
-                    let (path, chain_id) = (path.display(), self.chain_id);
+                    let (path, chain_id) = (path.display(), self.follower.chain_id());
                     CommandError::Check(format!(
                         "{path}: batch {number} is refused as one of rollup {chain_id}: {error}"
                     ))
@@ -113,8 +110,8 @@ impl<'a> Following<'a> {
 
     /// Takes one page of a sequencer; how many batches it had.
     async fn page(&mut self, endpoint: &Endpoint) -> Result<usize, String> {
-        let next = self.cursor.map_or(self.from, |cursor| cursor.next);
-        let path = format!("/batches/{}?from={}", self.chain_id, next.get());
+        let (chain_id, next) = (self.follower.chain_id(), self.follower.next());
+        let path = format!("/batches/{chain_id}?from={}", next.get());
         let bytes = endpoint.get(&path).await.map_err(|error| error.to_string())?;
         let file = File::read(&bytes).map_err(|error| error.to_string())?;
         let File::Batches(documents) = file else {
@@ -127,20 +124,12 @@ impl<'a> Following<'a> {
         Ok(count)
     }
 
-    fn take(&mut self, document: BatchDocument) -> Result<(), AcceptError> {
-        let (network_id, committee) = (self.network.network_id(), self.network.committee());
-        let first = document.first().height;
-        let cursor = match self.cursor {
-            Some(cursor) => cursor,
-            None if self.verified.from_first => Cursor::new(&network_id),
-            None => Cursor { next: self.from, ..Cursor::before(document.first()) },
-        };
-        let (_, next) = accept_batch(&cursor, &network_id, committee, self.chain_id, &document)?;
+    fn take(&mut self, document: BatchDocument) -> Result<(), Refused> {
+        self.follower.accept(&document)?;
         let last = document.release.height;
-        let (first, _) = self.verified.heights.unwrap_or((first, last));
+        let (first, _) = self.verified.heights.unwrap_or((document.first().height, last));
         self.verified.heights = Some((first, last));
         self.verified.batches.push(document.batch);
-        self.cursor = Some(next);
         Ok(())
     }
 }

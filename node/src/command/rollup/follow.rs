@@ -147,7 +147,7 @@ impl Keeper<'_> {
         if let Claim::Unproven { registry } = claim {
             eprintln!(
                 "fairveil: height {height}: how the legs were checked is not proven: the release is \
-                 by registry {registry}, which is not the definition's"
+                 by registry {registry}, which is not the definition's, or others feed the rollup too"
             );
         }
     }
