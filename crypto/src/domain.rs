@@ -185,6 +185,8 @@ tags! {
     Ceremony = "CEREMONY",
     /// A dealing secret from its seed.
     DealingKey = "DEALING-KEY",
+    /// The key under which a keystore wraps an erasable secret.
+    EpochKey = "EPOCH-KEY",
     /// Seed of a dealer's polynomial and of the encryption of its dealings.
     DealingSeed = "DEALING-SEED",
     /// The public header under which a private dealing is encrypted.

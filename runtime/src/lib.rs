@@ -15,10 +15,9 @@
 use commonware_parallel::Sequential;
 use commonware_runtime::tokio;
 use fairveil_consensus::network::{Channels, Network as EngineNetwork};
-use fairveil_keygen::Membership;
 use fairveil_sequencer::{
     Config, Engine, Executor, PeerChannels, Running, Secrets, StartError, Store,
-    ceremony::{CeremonyError, Made, Setup},
+    ceremony::{CeremonyError, Keeper, Made, Setup},
 };
 use fairveil_transport::{Channel, ChannelTaken, Directory, Network, Receiver, Sender};
 use futures::{FutureExt as _, future::LocalBoxFuture};
@@ -72,9 +71,9 @@ pub fn ceremony<'a>(
     setup: Setup,
     store: &'a Store,
     engine: &'a NodeEngine,
-    keep: &'a mut dyn FnMut(&Membership) -> std::io::Result<()>,
+    keeper: &'a mut dyn Keeper,
 ) -> LocalBoxFuture<'a, Result<Made, CeremonyError>> {
-    fairveil_sequencer::ceremony::run(context, setup, store, engine, keep).boxed_local()
+    fairveil_sequencer::ceremony::run(context, setup, store, engine, keeper).boxed_local()
 }
 
 /// Starts a sequencer: [`fairveil_sequencer::start`].

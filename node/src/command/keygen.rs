@@ -1,5 +1,7 @@
 //! `fairveil keygen`: the files that operators exchange before a ceremony, and its transcript.
 
+mod ceremony;
+
 use std::path::{Path, PathBuf};
 
 use fairveil_crypto::{ConsensusSecret, Digest, Epoch};
@@ -9,7 +11,7 @@ use fairveil_keygen::{
         self, Accounting, Address, Blocks, Deadlines, MAX_BYTES, Ordering, VERSION, short_digest,
     },
     deposits::MAX_DEPOSITS_BYTES,
-    keystore::{self, KeystoreRandomness, ScryptCost, SequencerKeys},
+    keystore::{self, ScryptCost, SequencerKeys},
     transcript::MAX_BYTES as MAX_TRANSCRIPT_BYTES,
 };
 use serde_json::json;
@@ -21,7 +23,8 @@ use super::{
 };
 use crate::{
     cli::{self, exit},
-    process::{passphrase, random},
+    config::Config,
+    process::{self, KeystoreFile, NodeError, keys_folder, passphrase, random},
     rollups::{named, now_ms},
 };
 
@@ -36,23 +39,54 @@ pub(crate) fn run(args: &cli::Keygen, json: bool) -> Result<u8, CommandError> {
             out,
             password_file,
             light,
+            renew,
         } => {
-            let cost = if *light { ScryptCost::Light } else { ScryptCost::Standard };
             let addresses = [address, trader_address, rpc_address].map(Clone::clone);
+            let cost = match (light, renew) {
+                (_, true) => Make::DealingKey,
+                (true, false) => Make::Keystore(ScryptCost::Light),
+                (false, false) => Make::Keystore(ScryptCost::Standard),
+            };
             identity(name, addresses, out, password_file.as_deref(), cost, json)
         }
-        cli::Keygen::Propose { members, f, g, rollups, step_seconds, out, .. } => {
+        cli::Keygen::Propose {
+            members, f, g, rollups, step_seconds, revealed_limit, out, ..
+        } => {
             let accounting = accounting(args)?;
             let step_ms = step_seconds.saturating_mul(1_000);
-            let numbers = Numbers { f: *f, g: *g, step_ms, accounting };
+            let revealed_limit = revealed_limit.unwrap_or(*f);
+            let numbers = Numbers { f: *f, g: *g, step_ms, revealed_limit, accounting };
             propose(members, &numbers, rollups, out, json)
         }
         cli::Keygen::Approve { definition, digest, keystore, password_file, out } => {
             let keys = Keys { keystore, password_file: password_file.as_deref() };
             approve(definition, digest, &keys, out, json)
         }
+        cli::Keygen::Run { config, settings, round, crash_in } => {
+            let config = configuration(config.as_deref(), settings)?;
+            ceremony::run(&config, *round, *crash_in, json)
+        }
+        cli::Keygen::Status { config, settings } => {
+            ceremony::status(&configuration(config.as_deref(), settings)?, json)
+        }
         cli::Keygen::Verify { transcript, network } => verify(transcript, network.as_deref(), json),
     }
+}
+
+fn configuration(
+    file: Option<&Path>,
+    settings: &cli::SettingFlags,
+) -> Result<Config, CommandError> {
+    Ok(process::config(file, &settings.0).map_err(NodeError::from)?)
+}
+
+/// What `identity` makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Make {
+    /// A keystore with all keys.
+    Keystore(ScryptCost),
+    /// A dealing key for another ceremony, into the keystore that is there.
+    DealingKey,
 }
 
 fn identity(
@@ -60,42 +94,78 @@ fn identity(
     [peer_address, trader_address, rpc_address]: [Address; 3],
     out: &Path,
     password_file: Option<&Path>,
-    cost: ScryptCost,
+    make: Make,
     json: bool,
 ) -> Result<u8, CommandError> {
     let passphrase = passphrase(password_file)?;
-    let keys = SequencerKeys {
-        network: ConsensusSecret::from_seed(random()?),
-        consensus: ConsensusSecret::from_seed(random()?),
-        dealing: DealingSecret::from_seed(&random()?),
-        membership: None,
+    std::fs::create_dir_all(out).map_err(|error| CommandError::file(out, &error))?;
+    let (secret, public) = (out.join("keystore.json"), out.join("member.json"));
+    let dealing = DealingSecret::from_seed(&random()?);
+    let [consensus, network] = match make {
+        Make::Keystore(cost) => {
+            let keys = SequencerKeys::new(
+                ConsensusSecret::from_seed(random()?),
+                ConsensusSecret::from_seed(random()?),
+            );
+            let public = [keys.consensus.public_key(), keys.network.public_key()];
+            KeystoreFile::create(&secret, passphrase, cost, keys, &dealing)?;
+            public
+        }
+        Make::DealingKey => {
+            let (file, mut keys) = KeystoreFile::open(&secret, passphrase)?;
+            file.add_dealing(&mut keys, &dealing)?;
+            [keys.consensus.public_key(), keys.network.public_key()]
+        }
     };
     let member = Member {
         name: name.to_owned(),
-        consensus: keys.consensus.public_key(),
-        network: NetworkPublicKey::from_bytes(keys.network.public_key().to_bytes()),
-        dealing: keys.dealing.public_key(),
+        consensus,
+        network: NetworkPublicKey::from_bytes(network.to_bytes()),
+        dealing: dealing.public_key(),
         peer_address,
         trader_address,
         rpc_address,
     };
-    let randomness = KeystoreRandomness { salt: random()?, iv: random()?, uuid: random()? };
-    let sealed = keystore::seal(&keys, &passphrase, cost, randomness);
-    std::fs::create_dir_all(out).map_err(|error| CommandError::file(out, &error))?;
-    let (secret, public) = (out.join("keystore.json"), out.join("member.json"));
-    disk::write_new(&secret, &sealed, Readers::Owner)?;
     disk::write(&public, &pretty(&member)?, Readers::All)?;
+    let settings = out.join("node.toml");
+    let new = !settings.exists();
+    if new {
+        disk::write(&settings, node_toml(password_file).as_bytes(), Readers::All)?;
+    }
     if json {
-        println!("{}", json!({ "keystore": secret, "member": public, "keys": member }));
-    } else {
-        println!("{name}, consensus key {}", member.consensus);
-        println!("  {}  secret, encrypted: back it up, give it to nobody", secret.display());
-        println!("  {}  public: send it to whoever proposes the definition", public.display());
-        if cost == ScryptCost::Light {
-            println!("  made with a light scrypt setting: only for networks that don't matter");
-        }
+        let value =
+            json!({ "keystore": secret, "member": public, "config": settings, "keys": member });
+        println!("{value}");
+        return Ok(exit::OK);
+    }
+    println!("{name}, consensus key {}", member.consensus);
+    println!("  {}  secret, encrypted", secret.display());
+    println!("  {}  secret: part of the keystore", keys_folder(&secret).display());
+    println!("  {}  public: send it to whoever proposes the definition", public.display());
+    if new {
+        println!("  {}  settings of this member's node", settings.display());
+    }
+    if make == Make::Keystore(ScryptCost::Light) {
+        println!("  made with a light scrypt setting: only for networks that don't matter");
     }
     Ok(exit::OK)
+}
+
+/// Settings of a node whose files stand in one folder.
+fn node_toml(password_file: Option<&Path>) -> String {
+    let passphrase = match password_file.map(std::path::absolute) {
+        Some(Ok(path)) => {
+            let path = toml::Value::String(path.display().to_string());
+            format!("passphrase_file = {path}\n")
+        }
+        _ => String::new(),
+    };
+    format!(
+        "# Paths that are relative start at this file's folder; `fairveil config show --config FILE`\n\
+         # prints every setting with its source.\n\
+         data_dir = \"data\"\nkeystore = \"keystore.json\"\n{passphrase}\
+         definition = \"definition.toml\"\napprovals = \"approvals\"\n"
+    )
 }
 
 /// What the members agree on besides themselves.
@@ -103,6 +173,7 @@ struct Numbers {
     f: u16,
     g: u16,
     step_ms: u64,
+    revealed_limit: u16,
     accounting: Option<Accounting>,
 }
 
@@ -128,9 +199,10 @@ fn propose(
     out: &Path,
     json: bool,
 ) -> Result<u8, CommandError> {
+    let members = member_files(members)?;
     let members = members.iter().map(|path| member(path)).collect::<Result<Vec<_>, _>>()?;
     let rollups = named(rollups, now_ms())?.into_iter().map(|named| named.rollup).collect();
-    let &Numbers { f, g, step_ms, accounting } = numbers;
+    let &Numbers { f, g, step_ms, revealed_limit, accounting } = numbers;
     let n =
         u16::try_from(members.len()).map_err(|_| CommandError::Usage("too many members".into()))?;
     let definition = Definition::new(Proposal {
@@ -139,7 +211,7 @@ fn propose(
         n,
         f,
         g,
-        revealed_limit: 0,
+        revealed_limit,
         ordering: Ordering::default(),
         blocks: Blocks::default(),
         deadlines: Deadlines {
@@ -161,12 +233,12 @@ fn propose(
 fn show_definition(definition: &Definition, path: &Path, json: bool) {
     let digest = definition.digest();
     let (n, t) = (definition.n(), definition.threshold());
-    let Proposal { f, g, .. } = definition.proposal();
+    let Proposal { f, g, revealed_limit, .. } = definition.proposal();
     let consensus_faults = definition.consensus_faults();
     if json {
         let value = json!({
             "file": path, "digest": digest, "short": short_digest(&digest), "n": n, "f": f,
-            "g": g, "consensus_faults": consensus_faults, "t": t,
+            "g": g, "consensus_faults": consensus_faults, "t": t, "revealed_limit": revealed_limit,
         });
         println!("{value}");
         return;
@@ -177,6 +249,11 @@ fn show_definition(definition: &Definition, path: &Path, json: bool) {
     println!("  n = {n}, f = {f}: the fair order holds against {f} liars, g = {g}");
     println!("  F = {consensus_faults}: blocks stay final against {consensus_faults} of {n}");
     println!("  t = {t}: any {t} of {n} open an ordered bundle, {} open nothing", t - 1);
+    if *revealed_limit > 0 {
+        println!(
+            "  up to {revealed_limit} members may be silent in the ceremony: each lowers the {t} by one"
+        );
+    }
     println!("  Every member: read the digest to the others, then fairveil keygen approve.");
 }
 
@@ -273,6 +350,29 @@ impl Keys<'_> {
         keystore::open(&bytes, &passphrase)
             .map_err(|error| CommandError::file(self.keystore, &error))
     }
+}
+
+/// The files that were named, and those of the folders that were.
+fn member_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CommandError> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let fault = |error: std::io::Error| CommandError::file(path, &error);
+        let before = files.len();
+        for entry in std::fs::read_dir(path).map_err(fault)? {
+            let file = entry.map_err(fault)?.path();
+            if file.extension().is_some_and(|extension| extension == "json") {
+                files.push(file);
+            }
+        }
+        if files.len() == before {
+            return Err(CommandError::file(path, &"no member's file: none ends in .json"));
+        }
+    }
+    Ok(files)
 }
 
 fn member(path: &Path) -> Result<Member, CommandError> {

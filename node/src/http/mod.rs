@@ -5,6 +5,7 @@
 //! answer comes from the sequencer's handle.
 
 mod batch_stream;
+pub(crate) mod ceremony;
 mod deadline;
 mod events;
 mod health;
@@ -27,6 +28,8 @@ use fairveil_sequencer::{Handle, StoreError};
 use serde::Deserialize;
 use tokio::{net::TcpListener, sync::Semaphore};
 
+use crate::process::Report;
+
 /// Longest request body in bytes: the largest sealed bundle as hex, with room for the envelope.
 const MAX_REQUEST_BYTES: usize = 256 << 10;
 /// Requests in progress.
@@ -46,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) connected: Box<dyn Fn() -> Vec<bool> + Send + Sync>,
     /// All metrics in Prometheus' text form.
     pub(crate) metrics: Box<dyn Fn() -> String + Send + Sync>,
+    /// How far the newest key ceremony is.
+    pub(crate) ceremony: Box<dyn Fn() -> Report + Send + Sync>,
     pub(crate) requests: Semaphore,
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) batch_streams: Arc<Semaphore>,
@@ -59,6 +64,7 @@ impl Shared {
         transcript: String,
         connected: Box<dyn Fn() -> Vec<bool> + Send + Sync>,
         metrics: Box<dyn Fn() -> String + Send + Sync>,
+        ceremony: Box<dyn Fn() -> Report + Send + Sync>,
     ) -> Self {
         Self {
             handle,
@@ -66,6 +72,7 @@ impl Shared {
             transcript,
             connected,
             metrics,
+            ceremony,
             requests: Semaphore::new(MAX_REQUESTS),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             batch_streams: Arc::new(Semaphore::new(batch_stream::MAX_STREAMS)),
@@ -82,6 +89,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) -> std::io
         .route("/batches/{chain_id}/stream", get(batch_stream::stream))
         .route("/orders/{height}", get(order))
         .route("/transcript", get(transcript))
+        .route("/ceremony", get(report))
         .route("/evidence", get(evidence))
         .route("/adversary", get(adversary))
         .route("/metrics", get(metrics))
@@ -124,6 +132,11 @@ async fn batches(
 async fn order(State(shared): State<Arc<Shared>>, Path(height): Path<u64>) -> Response {
     let handle = shared.handle.clone();
     blocking(move || handle.order_certificate(height)).await
+}
+
+/// `GET /ceremony`: how far the newest key ceremony is.
+async fn report(State(shared): State<Arc<Shared>>) -> Response {
+    ceremony::answer(&(shared.ceremony)())
 }
 
 async fn transcript(State(shared): State<Arc<Shared>>) -> Response {

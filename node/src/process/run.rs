@@ -4,26 +4,19 @@ use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use commonware_p2p::Manager as _;
-use commonware_runtime::{
-    Metrics as _, Runner as _, Spawner as _, Supervisor as _, tokio as runtime,
-};
+use commonware_runtime::{Metrics as _, Runner as _, Supervisor as _, tokio as runtime};
 use commonware_utils::ordered::Set;
-use fairveil_crypto::{SequencerIndex, committee::KeyShare};
+use fairveil_crypto::SequencerIndex;
 use fairveil_keygen::{
-    CeremonyContext, Definition, Membership, Transcript, VerifiedTranscript, definition::Mode,
+    ApprovedDefinition, Definition, Transcript, VerifiedTranscript, definition::Mode,
     keystore::SequencerKeys,
 };
 use fairveil_ordering as ordering;
 use fairveil_release::registry::Registry;
-use fairveil_runtime::NodeEngine;
-use fairveil_sequencer::{
-    Config as SequencerConfig, Executor, Secrets, Store,
-    ceremony::{self, Setup},
-};
+use fairveil_sequencer::{Config as SequencerConfig, Executor, Secrets, Store};
 use fairveil_transport::{
     self as transport, EndpointSecret, Member, Network, NetworkPublicKey, NetworkSecret,
 };
@@ -33,7 +26,9 @@ use tracing::info;
 
 use super::{
     NodeError,
-    files::{self, Endpoints, FolderLock, KeystoreFile},
+    ceremony::{CeremonyOptions, Made, report::Report},
+    files::{self, Endpoints, FolderLock},
+    keystore::KeystoreFile,
     metrics, settings, traders,
     views::NodeViews,
 };
@@ -41,14 +36,23 @@ use crate::{cli::ByzantineKind, config::Config, http};
 
 /// Most members that are ever connected at once.
 const MAX_PEERS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
-/// How long the ceremony's chain goes on for members that are not done.
-const LINGER: Duration = Duration::from_secs(60);
 
-/// Runs a node until it stops.
-pub(super) fn run(config: &Config, byzantine: Option<ByzantineKind>) -> Result<(), NodeError> {
+/// What a node is run for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Purpose {
+    /// To be a sequencer, as an adversary if asked.
+    Sequence(Option<ByzantineKind>),
+    /// To take part in the key ceremony and end.
+    Ceremony(CeremonyOptions),
+}
+
+/// Runs a node until it stops, or its ceremony is over.
+pub(super) fn run(config: &Config, purpose: Purpose) -> Result<Option<Report>, NodeError> {
     let data = config.path("data_dir").unwrap_or_default();
     let lock = files::lock_folder(&data)?;
-    let (keystore, keys) = KeystoreFile::open(config)?;
+    let passphrase = files::passphrase(config.path("passphrase_file").as_deref())?;
+    let path = config.path("keystore").unwrap_or_default();
+    let (keystore, keys) = KeystoreFile::open(&path, passphrase)?;
     let approved = files::approved(config)?;
     let threads = config.number("runtime_threads", 1..=256, "1 to 256 threads")?;
     let node = Node {
@@ -56,15 +60,23 @@ pub(super) fn run(config: &Config, byzantine: Option<ByzantineKind>) -> Result<(
         data: data.clone(),
         keystore,
         keys,
-        context: CeremonyContext::new(approved, 0),
-        byzantine,
+        approved,
+        byzantine: match purpose {
+            Purpose::Sequence(byzantine) => byzantine,
+            Purpose::Ceremony(_) => None,
+        },
         _lock: lock,
     };
     let runtime = runtime::Config::new()
         .with_worker_threads(usize::try_from(threads).unwrap_or(2))
         .with_storage_directory(data.join("consensus"))
         .with_catch_panics(false);
-    runtime::Runner::new(runtime).start(|context| node.start(context))
+    runtime::Runner::new(runtime).start(|context| async move {
+        match purpose {
+            Purpose::Sequence(_) => node.start(context).await.map(|()| None),
+            Purpose::Ceremony(options) => node.ceremony(context, options).await.map(Some),
+        }
+    })
 }
 
 /// What a database file that is opened has in it.
@@ -76,27 +88,28 @@ enum Contents {
     Stay,
 }
 
-struct Node {
+pub(super) struct Node {
     config: Config,
-    data: PathBuf,
-    keystore: KeystoreFile,
-    keys: SequencerKeys,
-    context: CeremonyContext,
+    pub(super) data: PathBuf,
+    pub(super) keystore: KeystoreFile,
+    pub(super) keys: SequencerKeys,
+    pub(super) approved: ApprovedDefinition,
     byzantine: Option<ByzantineKind>,
     _lock: FolderLock,
 }
 
 impl Node {
     async fn start(self, context: runtime::Context) -> Result<(), NodeError> {
-        let definition = self.context.definition().clone();
-        let key = self.keys.consensus.public_key();
-        let index = definition.index_of(&key).ok_or(NodeError::NotAMember { key })?;
+        let definition = self.approved.definition().clone();
+        let (index, member) = self.own_member()?;
         let network = Arc::new(self.open_network(&definition, index)?);
         let observer = network.observer();
         let (engine, channels) = fairveil_runtime::channels(&context, &network)
             .map_err(|error| NodeError::Start { what: "channel", why: error.to_string() })?;
         let store = self.store(&definition)?;
-        let (membership, transcript) = self.key_share(&context, &store, &engine).await?;
+        let options = CeremonyOptions::default();
+        let Made { membership, transcript, report, .. } =
+            self.key_share(&context, &store, &engine, &observer, options).await?;
         let verified = self.verified(&transcript)?;
         let registry = fairveil_client::registry::registry(&definition)
             .map_err(|error| NodeError::Start { what: "rollups", why: error.to_string() })?;
@@ -123,19 +136,22 @@ impl Node {
         )
         .await
         .map_err(|error| NodeError::Start { what: "sequencer", why: error.to_string() })?;
-        let member = definition.member(index).ok_or(NodeError::NotAMember { key })?;
         let trader = self.trader_endpoint(&definition, member, running.handle.clone())?;
         let http = self.http_listener(member).await?;
         self.announce(index, &member.name, &network, &trader, &http)?;
         let observed = (observer.clone(), definition.consensus_keys());
         let connected = move || metrics::connected(&observed.0, &observed.1);
         let (handle, encoder) = (running.handle.clone(), context.child("metrics"));
+        let ceremony = report.metrics();
+        let metrics =
+            move || metrics::text(&handle, &observer, &views, &ceremony, &encoder.encode());
         let shared = http::Shared::new(
             running.handle.clone(),
             definition,
             String::from_utf8_lossy(&transcript.to_json()).into_owned(),
             Box::new(connected),
-            Box::new(move || metrics::text(&handle, &observer, &views, &encoder.encode())),
+            Box::new(metrics),
+            Box::new(move || report.clone()),
         );
         let served = tokio::spawn(http::serve(http, Arc::new(shared)));
         let stopped = tokio::select! {
@@ -149,6 +165,33 @@ impl Node {
         drop(trader);
         info!("stopping");
         stopped
+    }
+
+    /// Takes part in the key ceremony, and stays a while for the others.
+    async fn ceremony(
+        self,
+        context: runtime::Context,
+        options: CeremonyOptions,
+    ) -> Result<Report, NodeError> {
+        let definition = self.approved.definition().clone();
+        let (index, _) = self.own_member()?;
+        let network = self.open_network(&definition, index)?;
+        let (engine, _channels) = fairveil_runtime::channels(&context, &network)
+            .map_err(|error| NodeError::Start { what: "channel", why: error.to_string() })?;
+        let store = self.store(&definition)?;
+        let observer = network.observer();
+        let mut signal = std::pin::pin!(signalled());
+        let made = tokio::select! {
+            made = self.key_share(&context, &store, &engine, &observer, options) => made?,
+            () = &mut signal => return Err(NodeError::Interrupted),
+        };
+        if let Some(lingering) = made.lingering {
+            tokio::select! {
+                _ = lingering => {}
+                () = signal => {}
+            }
+        }
+        Ok(made.report)
     }
 
     fn open_network(
@@ -232,74 +275,14 @@ impl Node {
             .map_err(|error| unusable(error.to_string()))
     }
 
-    /// The key share and the transcript: from the keystore and the data folder, or from a
-    /// ceremony.
-    async fn key_share(
+    pub(super) fn verified(
         &self,
-        context: &runtime::Context,
-        store: &Store,
-        engine: &NodeEngine,
-    ) -> Result<(Membership, Transcript), NodeError> {
-        let definition = self.context.definition();
-        let path = self.data.join("transcript.json");
-        let stored = self.keys.membership_of(&definition.network_id(), definition.epoch());
-        if let (Ok(membership), true) = (&stored, path.exists()) {
-            let bytes = files::read("transcript", &path)?;
-            let transcript = Transcript::from_json(&bytes).map_err(|error| {
-                NodeError::Unusable { what: "transcript", path, why: error.to_string() }
-            })?;
-            return Ok((copied(membership)?, transcript));
-        }
-        info!("no key share yet: the key ceremony begins");
-        let setup = Setup {
-            context: self.context.clone(),
-            consensus_seed: self.keys.consensus.expose_seed(),
-            dealing: fairveil_keygen::DealingSecret::from_bytes(&self.keys.dealing.expose_bytes())
-                .map_err(|error| NodeError::Start { what: "keystore", why: error.to_string() })?,
-            partition: "ceremony".into(),
-            timing: settings::ceremony_timing(),
-        };
-        let mut keep = |membership: &Membership| {
-            let with_share = self.with(membership).map_err(std::io::Error::other)?;
-            self.keystore.keep(&with_share)
-        };
-        let made =
-            fairveil_runtime::ceremony(context.child("keygen"), setup, store, engine, &mut keep)
-                .await
-                .map_err(|error| NodeError::Start {
-                    what: "key ceremony",
-                    why: error.to_string(),
-                })?;
-        files::write_public(&path, &made.transcript.to_json())
-            .map_err(|source| NodeError::File { what: "transcript", path, source })?;
-        info!("the key ceremony is complete");
-        let (chain, store) = (made.chain, store.clone());
-        context.child("linger").spawn(move |_| async move {
-            // Others may still need this member to finish.
-            let _ = tokio::time::timeout(LINGER, ceremony::linger(chain, store)).await;
-        });
-        Ok((made.membership, *made.transcript))
-    }
-
-    fn with(&self, membership: &Membership) -> Result<SequencerKeys, NodeError> {
-        let seed = |key: &fairveil_crypto::ConsensusSecret| {
-            fairveil_crypto::ConsensusSecret::from_seed(*key.expose_seed())
-        };
-        let dealing = fairveil_keygen::DealingSecret::from_bytes(&self.keys.dealing.expose_bytes())
-            .map_err(|error| NodeError::Start { what: "keystore", why: error.to_string() })?;
-        Ok(SequencerKeys {
-            network: seed(&self.keys.network),
-            consensus: seed(&self.keys.consensus),
-            dealing,
-            membership: Some(copied(membership)?),
-        })
-    }
-
-    fn verified(&self, transcript: &Transcript) -> Result<VerifiedTranscript, NodeError> {
+        transcript: &Transcript,
+    ) -> Result<VerifiedTranscript, NodeError> {
         let path = self.data.join("transcript.json");
         transcript
             .verify()
-            .and_then(|verified| verified.of_network(&self.context.definition().network_id()))
+            .and_then(|verified| verified.of_network(&self.approved.definition().network_id()))
             .map_err(|error| NodeError::Unusable {
                 what: "transcript",
                 path,
@@ -370,7 +353,7 @@ impl Node {
         traders::Traders::open(setup, handle)
     }
 
-    async fn http_listener(
+    pub(super) async fn http_listener(
         &self,
         member: &fairveil_keygen::Member,
     ) -> Result<TcpListener, NodeError> {
@@ -420,13 +403,6 @@ impl Node {
     fn endpoint_secret(&self, name: &str) -> Result<EndpointSecret, NodeError> {
         Ok(EndpointSecret::from_bytes(files::lasting_secret(&self.data.join(name))?))
     }
-}
-
-/// A second instance of a membership: the share is read from its encoding.
-fn copied(membership: &Membership) -> Result<Membership, NodeError> {
-    let share = KeyShare::decode(membership.share.index(), &membership.share.expose_encoding()[..])
-        .map_err(|error| NodeError::Start { what: "key share", why: error.to_string() })?;
-    Ok(Membership { network_id: membership.network_id, epoch: membership.epoch, share })
 }
 
 /// Resolves when the process is asked to end.

@@ -30,6 +30,7 @@ impl Office {
             out: self.path(name),
             password_file: Some(self.path("password")),
             light: true,
+            renew: false,
         };
         run(&args, true)
     }
@@ -48,6 +49,7 @@ impl Office {
             fee_per_byte: fee,
             rollup_share: 40,
             step_seconds: 60,
+            revealed_limit: None,
             out: self.path("definition.toml"),
         };
         run(&args, true)
