@@ -197,6 +197,12 @@ tags! {
     Dealing = "DEALING",
     /// A member's vote to close a phase of a ceremony.
     CeremonyClose = "CEREMONY-CLOSE",
+    /// Nonce of the proof that a pad belongs to a ciphertext and a dealing key.
+    PadNonce = "PAD-NONCE",
+    /// Challenge of that proof.
+    PadProof = "PAD-PROOF",
+    /// What a member signs that complains about a dealing.
+    Complaint = "COMPLAINT",
     /// Digest of a ceremony's transcript, without its confirmations.
     Transcript = "TRANSCRIPT",
     /// A member's confirmation of a transcript.
