@@ -40,8 +40,8 @@ use fairveil_consensus::{
 };
 use fairveil_crypto::{ConsensusSecret, Height, encoding};
 use fairveil_keygen::{
-    Ceremony, CeremonyContext, DealingNonce, DealingSecret, Failure, Input, Membership, Output,
-    Phase, Record, StartError, Status, Transcript,
+    Blame, Ceremony, CeremonyContext, DealingNonce, DealingSecret, Failure, Input, Membership,
+    Output, Participant, Phase, Record, StartError, Status, Transcript,
 };
 use rand_core_10::CryptoRng;
 use tracing::{info, warn};
@@ -144,6 +144,9 @@ pub trait Keeper {
     /// If it is not stored.
     fn keep(&mut self, membership: &Membership) -> std::io::Result<()>;
 
+    /// Keeps the evidence of a member's fault. After a restart it is told again.
+    fn blamed(&mut self, blame: &Blame);
+
     /// Looks at how far the ceremony is: after everything that was agreed on, and at least once a
     /// second.
     fn observe(&mut self, status: &Status);
@@ -199,16 +202,18 @@ where
         return Err(CeremonyError::RoundOver { asked, next });
     }
     let secret = || ConsensusSecret::from_seed(*setup.consensus_seed);
+    let participant =
+        Participant { consensus: secret(), dealing: Some(setup.dealing), share: None };
     let machine = match store.get(Table::Meta, &nonce_key(asked))? {
         Some(bytes) => {
             let nonce = DealingNonce::from_bytes(&bytes)
                 .map_err(|error| CeremonyError::Damaged(error.to_string()))?;
-            Ceremony::resume(ceremony_context.clone(), secret(), setup.dealing, nonce)?
+            Ceremony::resume(ceremony_context.clone(), participant, nonce)?
         }
         None => {
             let mut nonce = [0; 32];
             context.fill_bytes(&mut nonce);
-            Ceremony::start(ceremony_context.clone(), secret(), setup.dealing, nonce)?
+            Ceremony::start(ceremony_context.clone(), participant, nonce)?
         }
     };
     let chain = CeremonyChain::new(ceremony_context.id());
@@ -349,7 +354,7 @@ impl Run<'_> {
     /// Stores that this round is over.
     fn ended(&self, failure: &Failure) -> Result<(), CeremonyError> {
         let next = self.round.saturating_add(1);
-        let mut sentence = failure.sentence(self.context.definition());
+        let mut sentence = failure.sentence(&self.context);
         let mut end = sentence.len().min(MAX_FAILURE_BYTES / 2);
         while !sentence.is_char_boundary(end) {
             end -= 1;
@@ -373,10 +378,13 @@ impl Run<'_> {
                 Output::Post(entry) => self.chain.submit(entry.encode())?,
                 Output::Entered(phase) => info!(phase = phase_word(phase), "ceremony"),
                 Output::NotAcknowledged { dealer, error } => {
-                    warn!(%dealer, %error, "a dealing is not acknowledged");
+                    warn!(%dealer, %error, "a dealing is bad and complained about");
                 }
                 Output::Refused(refusal) => warn!(?refusal, "an entry changes nothing"),
-                Output::Blamed(blame) => warn!(?blame, "a member's provable fault"),
+                Output::Blamed(blame) => {
+                    warn!(fault = blame.sentence(&self.context), "a member's provable fault");
+                    self.keeper.blamed(&blame);
+                }
                 Output::NoShare(error) => return Err(CeremonyError::NoShare(error.to_string())),
                 Output::Complete(transcript) => self.transcript = Some(transcript),
                 Output::Failed(failure) => {

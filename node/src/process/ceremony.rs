@@ -11,6 +11,7 @@
 //! | keystore | before the member confirms | the key share, under an epoch key of its own |
 //! | `transcript.json` | at the end | public |
 //! | `ceremony.json` | whenever something changes | how far it is, for `keygen status` |
+//! | `evidence/` | when a member is convicted | what `fairveil verify` judges |
 //!
 //! # Invariants
 //!
@@ -26,7 +27,9 @@ use std::time::Duration;
 
 use commonware_runtime::{Spawner as _, Supervisor as _, tokio as runtime};
 use fairveil_crypto::SequencerIndex;
-use fairveil_keygen::{CeremonyContext, Member, Membership, Status, Transcript};
+use fairveil_keygen::{
+    Blame, BlameEvidence, CeremonyContext, Member, Membership, Status, Transcript,
+};
 use fairveil_runtime::NodeEngine;
 use fairveil_sequencer::{
     Store,
@@ -40,6 +43,8 @@ use self::report::{Report, State};
 use super::{NodeError, files, keystore::KeystoreFile, metrics, run::Node, settings};
 use crate::{cli::CeremonyStep, http};
 
+/// Folder of the evidence of members' faults, in the data folder.
+const EVIDENCE: &str = "evidence";
 /// How long the ceremony's chain goes on for members that are not done.
 const LINGER: Duration = Duration::from_secs(60);
 /// The same once all members have confirmed: they only lack the last blocks.
@@ -95,8 +100,9 @@ impl Node {
         if let Some(failure) = failure {
             warn!(round = next.saturating_sub(1), failure, "an earlier round made no key");
         }
-        let ceremony_context =
-            CeremonyContext::new(self.approved.clone(), options.round.unwrap_or(next));
+        let round = options.round.unwrap_or(next);
+        let ceremony_context = CeremonyContext::first(self.approved.clone(), round)
+            .map_err(|error| NodeError::Start { what: "definition", why: error.to_string() })?;
         info!(round = ceremony_context.round(), "no key share yet: the key ceremony begins");
         let setup = Setup {
             context: ceremony_context.clone(),
@@ -222,6 +228,25 @@ impl Keeper for Host<'_> {
         keystore.keep(membership).map_err(std::io::Error::other)
     }
 
+    fn blamed(&mut self, blame: &Blame) {
+        let evidence = BlameEvidence::new(&self.context, blame);
+        let (round, folder) = (self.context.round(), self.node.data.join(EVIDENCE));
+        let written = || -> std::io::Result<()> {
+            std::fs::create_dir_all(&folder)?;
+            let mut text = serde_json::to_vec_pretty(&evidence).map_err(std::io::Error::other)?;
+            text.push(b'\n');
+            let name = format!(
+                "epoch-{}-round-{round}-{}.json",
+                self.context.definition().epoch(),
+                blame.culprit.name
+            );
+            files::write_public(&folder.join(name), &text)
+        };
+        if let Err(error) = written() {
+            warn!(%error, "the evidence of a fault can't be written");
+        }
+    }
+
     fn observe(&mut self, status: &Status) {
         if self.options.crash_in.is_some_and(|step| step.phase() == status.phase) {
             std::process::abort();
@@ -273,12 +298,12 @@ impl Host<'_> {
         let (state, missing, why) = match error {
             CeremonyError::Failed(failure) => {
                 let state = if failure.blames.is_empty() { State::Expired } else { State::Failed };
-                (state, failure.missing.clone(), failure.sentence(definition))
+                (state, report::party_names(&failure.missing), failure.sentence(&self.context))
             }
             CeremonyError::Expired(status) => {
-                let mut away = report::away(definition, &self.seen);
+                let mut away = report::names(definition, &report::away(definition, &self.seen));
                 if away.is_empty() {
-                    away.clone_from(&status.missing);
+                    away = report::party_names(&status.missing);
                 }
                 let why = format!(
                     "the step {} is overdue, and too few members are there to end it; nothing is \
@@ -291,7 +316,6 @@ impl Host<'_> {
                 return NodeError::Start { what: "key ceremony", why: other.to_string() };
             }
         };
-        let missing = report::names(definition, &missing);
         self.reports.send_modify(|report| {
             report.state = state;
             report.step = state.word().into();

@@ -8,7 +8,9 @@ use std::{
 };
 
 use fairveil_crypto::{Digest, NetworkId, SequencerIndex};
-use fairveil_keygen::{CeremonyContext, Definition, Phase, Status, definition::short_digest};
+use fairveil_keygen::{
+    CeremonyContext, Definition, Party, Phase, Status, definition::short_digest,
+};
 use serde::{Deserialize, Serialize};
 
 use super::super::{NodeError, files};
@@ -118,11 +120,12 @@ impl Report {
         let milliseconds = |left: Duration| u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
         Self {
             step: step(status.phase).to_owned(),
-            missing: names(definition, &status.missing),
+            missing: party_names(&status.missing),
             unreachable: names(definition, &away(definition, connected)),
             time_left_ms: status.time_left.map(milliseconds),
-            safe_to_stop: state == State::Complete || !status.missing.contains(&own),
-            faults: status.blames.iter().map(|blame| blame.sentence(definition)).collect(),
+            safe_to_stop: state == State::Complete
+                || status.missing.iter().all(|party| party.player != Some(own)),
+            faults: status.blames.iter().map(|blame| blame.sentence(context)).collect(),
             ..Self::before(context.definition(), context.round(), own, state)
         }
     }
@@ -285,6 +288,13 @@ pub(super) const fn step(phase: Phase) -> &'static str {
         Phase::Complete => "complete",
         Phase::Failed => "failed",
     }
+}
+
+/// The names of those who take part, in alphabetical order.
+pub(super) fn party_names(parties: &[Party]) -> Vec<String> {
+    let mut names: Vec<String> = parties.iter().map(|party| party.name.clone()).collect();
+    names.sort();
+    names
 }
 
 /// The names of these members, in alphabetical order.
