@@ -20,7 +20,7 @@ use fairveil_sequencer::Behaviour;
 pub(crate) use self::bench::{Bench, BenchGrid, EndToEnd};
 pub(crate) use self::dry_run::DryRun;
 pub(crate) use self::follow::{CheckBatcher, Follow};
-pub(crate) use self::keygen::{CeremonyStep, Keygen};
+pub(crate) use self::keygen::{CeremonyStep, Keygen, Succession};
 pub(crate) use self::outputs::{Engine as EngineOutput, Frames, Source};
 pub(crate) use self::rollup::{Proposal, Propose, Rollup};
 #[cfg(feature = "simulate")]

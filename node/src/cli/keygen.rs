@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use fairveil_keygen::{Phase, definition::Address};
 
 use super::SettingFlags;
@@ -30,6 +30,34 @@ impl CeremonyStep {
             Self::Confirming => Phase::Confirming,
         }
     }
+}
+
+/// What a definition of a later epoch is made from.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Succession {
+    /// The newest transcript.
+    #[arg(long, env = "FAIRVEIL_TRANSCRIPT", value_name = "FILE")]
+    pub(crate) transcript: PathBuf,
+    /// The network id that it must have.
+    #[arg(long, env = "FAIRVEIL_NETWORK")]
+    pub(crate) network: String,
+    /// A member's `member.json` with a dealing key that served no ceremony yet (`identity --renew`),
+    /// once per member; or a folder with all of them.
+    #[arg(long = "member", value_name = "FILE", required = true)]
+    pub(crate) members: Vec<PathBuf>,
+    /// The last height at which the old committee proposes anything new; if the ceremony takes
+    /// longer, it is 32 heights after its end.
+    #[arg(long, value_name = "HEIGHT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) boundary: u64,
+    /// Most members whose share may have been revealed because they kept silent; f unless given.
+    #[arg(long, value_name = "MEMBERS")]
+    pub(crate) revealed_limit: Option<u16>,
+    /// How long each step of the ceremony may take, in seconds.
+    #[arg(long, default_value_t = 3_600)]
+    pub(crate) step_seconds: u64,
+    /// Where to write it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -100,6 +128,22 @@ pub(crate) enum Keygen {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Writes the definition of the next epoch: the same committee key, shared among these members.
+    Reshare {
+        #[command(flatten)]
+        succession: Succession,
+        /// Liars that the fair order shall tolerate; n >= 4f + 2g + 1.
+        #[arg(long, default_value_t = 1)]
+        f: u16,
+        /// Honest disagreement that the fair order shall tolerate.
+        #[arg(long, default_value_t = 0)]
+        g: u16,
+    },
+    /// Writes the definition of the next epoch: the same members, new shares.
+    Refresh {
+        #[command(flatten)]
+        succession: Succession,
+    },
     /// Signs the digest of a definition with this member's consensus key.
     Approve {
         /// The definition.
@@ -114,6 +158,10 @@ pub(crate) enum Keygen {
         /// File with the passphrase; else FAIRVEIL_PASSPHRASE.
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
+        /// The transcript of the epoch before, for a definition of a later one: who leaves approves
+        /// as a member of the committee before.
+        #[arg(long, value_name = "FILE")]
+        transcript: Option<PathBuf>,
         /// Where to write the approval.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
