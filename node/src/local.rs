@@ -404,6 +404,7 @@ fn proposal(n: u16, members: Vec<Member>, rollups: &[Named]) -> Proposal {
         accounting: None,
         rollups: rollups.iter().map(|named| named.rollup.clone()).collect(),
         members,
+        resharing: None,
     }
 }
 

@@ -31,7 +31,7 @@ use fairveil_consensus::{
 use fairveil_crypto::{ConsensusSecret, Height};
 use fairveil_keygen::{
     Ceremony, CeremonyContext, DealingNonce, DealingSecret, Failure, Input, Membership, Output,
-    Phase, Record, StartError, Transcript,
+    Participant, Phase, Record, StartError, Transcript,
 };
 use rand_core_10::CryptoRng;
 use tracing::{info, warn};
@@ -130,16 +130,18 @@ where
 {
     let ceremony_context = setup.context.clone();
     let secret = || ConsensusSecret::from_seed(*setup.consensus_seed);
+    let participant =
+        Participant { consensus: secret(), dealing: Some(setup.dealing), share: None };
     let machine = match store.get(Table::Meta, NONCE)? {
         Some(bytes) => {
             let nonce = DealingNonce::from_bytes(&bytes)
                 .map_err(|error| CeremonyError::Damaged(error.to_string()))?;
-            Ceremony::resume(ceremony_context.clone(), secret(), setup.dealing, nonce)?
+            Ceremony::resume(ceremony_context.clone(), participant, nonce)?
         }
         None => {
             let mut nonce = [0; 32];
             context.fill_bytes(&mut nonce);
-            Ceremony::start(ceremony_context.clone(), secret(), setup.dealing, nonce)?
+            Ceremony::start(ceremony_context.clone(), participant, nonce)?
         }
     };
     let chain = CeremonyChain::new(ceremony_context.id());
@@ -254,7 +256,7 @@ impl Run<'_> {
                 Output::Post(entry) => self.chain.submit(entry.encode())?,
                 Output::Entered(phase) => info!(phase = phase_word(phase), "ceremony"),
                 Output::NotAcknowledged { dealer, error } => {
-                    warn!(%dealer, %error, "a dealing is not acknowledged");
+                    warn!(%dealer, %error, "a dealing is bad and complained about");
                 }
                 Output::Refused(refusal) => warn!(?refusal, "an entry changes nothing"),
                 Output::Blamed(blame) => warn!(?blame, "a member's provable fault"),

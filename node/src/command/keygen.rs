@@ -151,6 +151,7 @@ fn propose(
         accounting,
         rollups,
         members,
+        resharing: None,
     })
     .map_err(|error| CommandError::Usage(error.to_string()))?;
     disk::write(out, definition.to_toml().as_bytes(), Readers::All)?;

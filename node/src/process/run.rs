@@ -56,7 +56,8 @@ pub(super) fn run(config: &Config, byzantine: Option<ByzantineKind>) -> Result<(
         data: data.clone(),
         keystore,
         keys,
-        context: CeremonyContext::new(approved, 0),
+        context: CeremonyContext::first(approved, 0)
+            .map_err(|error| NodeError::Start { what: "definition", why: error.to_string() })?,
         byzantine,
         _lock: lock,
     };
