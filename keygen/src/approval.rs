@@ -239,8 +239,11 @@ fn name(definition: &Definition, index: SequencerIndex) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use fairveil_crypto::Height;
+
     use super::*;
-    use crate::test_support::Members;
+    use crate::definition::{Proposal, Resharing};
+    use crate::test_support::{Members, consensus_secret};
 
     #[test]
     fn invariant_1_everyone_approves_exactly_this_definition() {
@@ -277,5 +280,50 @@ mod tests {
         bytes[3] ^= 1;
         let forged = Approval { signature: Signature::from_bytes(bytes), ..good };
         assert!(matches!(forged.verify(&definition), Err(ApprovalError::Signature { .. })));
+    }
+
+    #[test]
+    fn invariant_1_a_later_definition_takes_all_its_members_and_a_quorum_of_those_before() {
+        let before = Members::new(5).definition(0);
+        let resharing = Resharing {
+            network_id: before.network_id(),
+            predecessor: before.digest(),
+            boundary: Height::new(9),
+        };
+        let next = Members { ids: vec![3, 4, 5, 6], epoch: 2 };
+        let proposal = next.proposal(0);
+        let definition =
+            Definition::new(Proposal { version: 2, resharing: Some(resharing), ..proposal });
+        let definition = definition.unwrap();
+        let of = |members: &[u16]| -> Vec<Approval> {
+            let approval = |k: &u16| Approval::new(&definition, &consensus_secret(*k));
+            members.iter().map(approval).collect()
+        };
+        let approve = |members: &[u16]| {
+            ApprovedDefinition::resharing(definition.clone(), of(members), &before)
+        };
+        let approved = approve(&[6, 5, 4, 3, 0, 1]).unwrap();
+        assert!(approved.approvals().is_sorted_by_key(|one| one.member));
+        assert_eq!(approved.approvals().len(), 6);
+        assert_eq!(approve(&[6, 5, 4, 3, 2, 0, 1]).unwrap().approvals().len(), 7);
+        assert_eq!(
+            approve(&[6, 4, 3, 0, 1, 2]).unwrap_err(),
+            ApprovalError::Missing { names: vec!["member-5".to_owned()] }
+        );
+        let ApprovalError::Predecessors { found, needed, mut names } =
+            approve(&[6, 5, 4, 3, 0]).unwrap_err()
+        else {
+            panic!()
+        };
+        names.sort();
+        assert_eq!((found, needed), (3, 4));
+        assert_eq!(names, ["member-1", "member-2"]);
+        let stranger = approve(&[6, 5, 4, 3, 0, 1, 9]).unwrap_err();
+        assert!(matches!(stranger, ApprovalError::NotAMember { .. }));
+        let alone = ApprovedDefinition::new(definition.clone(), of(&[3, 4, 5, 6]));
+        assert_eq!(alone.unwrap_err(), ApprovalError::NeedsPredecessor);
+        let other = Members::new(5).definition(1);
+        let wrong = ApprovedDefinition::resharing(definition.clone(), of(&[3, 4, 5, 6]), &other);
+        assert!(matches!(wrong.unwrap_err(), ApprovalError::Succession(_)));
     }
 }

@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod faults;
+mod openings;
+mod resharing;
 
 use fairveil_crypto::committee::KeyShare;
 use fairveil_crypto::opening::{Batch, Opening, Outcome};

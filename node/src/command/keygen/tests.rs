@@ -3,6 +3,10 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use std::path::PathBuf;
+
+use fairveil_keygen::{Approval, Deposits, definition::Accounting};
+
 use super::*;
 
 struct Office {
@@ -61,6 +65,7 @@ impl Office {
             digest: digest.to_owned(),
             keystore: self.path(name).join("keystore.json"),
             password_file: Some(self.path("password")),
+            transcript: None,
             out: self.path(&format!("{name}.approval.json")),
         };
         run(&args, true)
