@@ -39,7 +39,8 @@ use fairveil_registry::registry::MAX_ROLLUPS;
 use serde::{Deserialize, Serialize};
 
 use crate::chain::Slot;
-use crate::committee::{PublicKey, public_key};
+use crate::committee::{MAX_MEMBERS, PublicKey, public_key};
+use crate::epoch::{Handover, MAX_DEFINITION_BYTES, Resharing};
 use crate::equivocation::ConflictingVotes;
 
 /// A block digest as the engine's type.
@@ -78,12 +79,16 @@ pub enum SystemEntry {
     ForkedLog(Equivocation),
     /// A sequencer cast two votes of which an honest one casts at most one.
     ConflictingVotes(ConflictingVotes),
-    /// An entry of a ceremony, opaque here; on a ceremony's chain alone.
+    /// An entry of a ceremony, opaque here.
     CeremonyEntry(Vec<u8>),
     /// A change of the rollups that a quorum of the committee approved.
     RegistryChange(ApprovedChange),
     /// A block of a followed rollup, over whose state slots are simulated from here on.
     Anchor(Anchor),
+    /// A resharing begins.
+    Resharing(Resharing),
+    /// A resharing is complete, and the epoch ends.
+    Handover(Handover),
 }
 
 /// Everything of a block but its header.
@@ -124,6 +129,14 @@ pub enum BlockError {
         /// What the header says.
         expected: fairveil_crypto::Digest,
     },
+    /// Below the block that its epoch begins with.
+    #[error("height {height} is below {start}, where its epoch begins")]
+    BelowStart {
+        /// The block's height.
+        height: BlockHeight,
+        /// What the header says of its epoch.
+        start: BlockHeight,
+    },
     /// The leader's key is no key.
     #[error("the leader's key is not an ed25519 public key")]
     Leader,
@@ -161,7 +174,7 @@ impl Body {
     fn check(&self) -> Result<(), BlockError> {
         within("release roots", self.releases.len(), MAX_RELEASES)?;
         within("evidence ids", self.evidence_ids(), MAX_EVIDENCE_IDS)?;
-        let (mut proofs, mut entries, mut changes, mut anchors) = (0, 0, 0, 0);
+        let (mut proofs, mut entries, mut changes, mut anchors, mut epochs) = (0, 0, 0, 0, 0);
         for entry in &self.system {
             match entry {
                 SystemEntry::ForkedLog(_) | SystemEntry::ConflictingVotes(_) => {
@@ -178,11 +191,21 @@ impl Body {
                     within("bytes of a registry change", change.encode().len(), MAX_CHANGE_BYTES)?;
                 }
                 SystemEntry::Anchor(_) => anchors += 1,
+                SystemEntry::Resharing(resharing) => {
+                    epochs += 1;
+                    let bytes = resharing.definition.len();
+                    within("bytes of a definition", bytes, MAX_DEFINITION_BYTES)?;
+                }
+                SystemEntry::Handover(handover) => {
+                    epochs += 1;
+                    within("members", handover.successor.keys.len(), MAX_MEMBERS)?;
+                }
             }
         }
         within("proofs of equivocation", proofs, MAX_EQUIVOCATIONS)?;
         within("registry changes", changes, MAX_REGISTRY_CHANGES)?;
         within("anchors", anchors, MAX_ANCHORS)?;
+        within("resharings and handovers", epochs, 1)?;
         within("ceremony entries", entries, MAX_CEREMONY_ENTRIES)
     }
 }
@@ -235,6 +258,10 @@ impl Block {
         let actual = body.digest();
         if actual != header.body_digest {
             return Err(BlockError::BodyDigest { actual, expected: header.body_digest });
+        }
+        let (height, start) = (header.height, header.epoch_start);
+        if height < start {
+            return Err(BlockError::BelowStart { height, start });
         }
         let leader = public_key(&header.leader).ok_or(BlockError::Leader)?;
         let digest = header.digest();
@@ -294,6 +321,11 @@ impl PartialEq for Block {
 
 impl Eq for Block {}
 
+/// The height as the engine counts it: from the block that the epoch begins with.
+pub(crate) fn engine_height(height: BlockHeight, start: BlockHeight) -> Height {
+    Height::new(height.distance_from(start))
+}
+
 /// The engine's form of a digest.
 pub(crate) fn engine_digest(digest: &BlockDigest) -> Digest {
     Digest(digest.to_bytes())
@@ -347,7 +379,7 @@ impl Digestible for Block {
 
 impl Heightable for Block {
     fn height(&self) -> Height {
-        Height::new(self.0.header.height.get())
+        engine_height(self.0.header.height, self.0.header.epoch_start)
     }
 }
 

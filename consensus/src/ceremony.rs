@@ -6,34 +6,27 @@
 //!
 //! # Invariants
 //!
-//! 1. An entry is final at most once: entries are told apart by their hash.
-//! 2. A leader has [`MAX_LEADER_ENTRIES`] entries and [`MAX_LEADER_BYTES`] on the whole chain, so
-//!    that no member takes the others' room.
-//! 3. Time counts blocks, one millisecond each: no clock takes part.
-//! 4. The result root commits to all entries so far, in order.
+//! 1. Entries are agreed as [`crate::entries`] says: once, and within the room of each leader.
+//! 2. Time counts blocks, one millisecond each: no clock takes part.
+//! 3. The result root commits to all entries so far, in order.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, ready};
 use std::sync::Arc;
 
 use commonware_utils::sync::{Mutex, Notify};
 use fairveil_crypto::domain::{Tag, hash};
-use fairveil_crypto::{ConsensusPublicKey, Digest, Epoch, NetworkId, SequencerIndex};
+use fairveil_crypto::{ConsensusPublicKey, Digest, Epoch, Height, NetworkId, SequencerIndex};
 use fairveil_ordering::Evidence;
 
-use crate::block::{
-    Block, BlockError, Body, MAX_BLOCK_BYTES, MAX_CEREMONY_ENTRIES, MAX_CEREMONY_ENTRY_BYTES,
-    SystemEntry,
-};
+use crate::block::{Block, BlockError, Body, MAX_BLOCK_BYTES, SystemEntry};
 use crate::chain::{Chain, Executed, Slot, Tip};
+use crate::entries::{AgreedEntries, EntriesFault, Submissions};
 use crate::equivocation::ConflictingVotes;
 use crate::header::{ChainId, HeaderFault};
 use crate::timing::Load;
 
-/// Entries of one leader on the whole chain.
-pub const MAX_LEADER_ENTRIES: u32 = 1_024;
-/// Bytes of one leader's entries on the whole chain.
-pub const MAX_LEADER_BYTES: u64 = 16 << 20;
+pub use crate::entries::{MAX_LEADER_BYTES, MAX_LEADER_ENTRIES, SubmitError};
+
 /// Bytes of entries in a block: leaves room for the header and their lengths.
 const MAX_BYTES: usize = MAX_BLOCK_BYTES / 2;
 
@@ -46,83 +39,26 @@ pub enum CeremonyFault {
     /// It carries something that is not an entry.
     #[error("carries something else than entries")]
     Foreign,
-    /// An entry is already on the chain.
-    #[error("entry {entry} is already on the chain")]
-    Repeated {
-        /// Its hash.
-        entry: Digest,
-    },
-    /// The leader's room is used up.
-    #[error("the leader has {entries} entries of {bytes} bytes, beyond its room")]
-    Room {
-        /// Entries with this block.
-        entries: u32,
-        /// Bytes with this block.
-        bytes: u64,
-    },
-}
-
-/// Why an entry was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SubmitError {
-    /// The entry is too long.
-    #[error("entry is {actual} bytes, the limit is {MAX_CEREMONY_ENTRY_BYTES}")]
-    Long {
-        /// Its length.
-        actual: usize,
-    },
-    /// This member's room is used up.
-    #[error(
-        "{entries} entries of {bytes} bytes, the limits are {MAX_LEADER_ENTRIES} \
-         and {MAX_LEADER_BYTES}"
-    )]
-    Full {
-        /// Entries submitted, with this one.
-        entries: u32,
-        /// Their bytes.
-        bytes: u64,
-    },
+    /// An entry.
+    #[error(transparent)]
+    Entries(#[from] EntriesFault),
 }
 
 /// The entries of a ceremony after a block.
 #[derive(Clone, Debug)]
 pub struct CeremonyState {
     tip: Tip,
-    history: Digest,
-    entries: Arc<BTreeSet<Digest>>,
-    room: Arc<BTreeMap<ConsensusPublicKey, Room>>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Room {
-    entries: u32,
-    bytes: u64,
-}
-
-impl Room {
-    fn with(self, entry: &[u8]) -> Self {
-        Self {
-            entries: self.entries.saturating_add(1),
-            bytes: self.bytes.saturating_add(entry.len() as u64),
-        }
-    }
-
-    fn suffices(self) -> bool {
-        self.entries <= MAX_LEADER_ENTRIES && self.bytes <= MAX_LEADER_BYTES
-    }
+    agreed: Arc<AgreedEntries>,
 }
 
 /// The entries that a block added, in order.
 pub type CeremonyOutput = Arc<Vec<Vec<u8>>>;
 
-/// An entry with its hash.
-type Submitted = (Digest, Vec<u8>);
-
 /// A handle to one sequencer's side of a ceremony's chain.
 #[derive(Clone)]
 pub struct CeremonyChain {
     id: ChainId,
-    submitted: Arc<Mutex<Vec<Submitted>>>,
+    submitted: Arc<Mutex<Submissions>>,
     changed: Arc<Notify>,
 }
 
@@ -131,7 +67,7 @@ impl CeremonyChain {
     #[must_use]
     pub fn new(ceremony: &Digest) -> Self {
         let network_id = NetworkId::from_bytes(ceremony.to_bytes());
-        let id = ChainId { network_id, epoch: Epoch::ZERO };
+        let id = ChainId { network_id, epoch: Epoch::ZERO, start: Height::ZERO };
         Self { id, submitted: Arc::default(), changed: Arc::new(Notify::new()) }
     }
 
@@ -142,22 +78,9 @@ impl CeremonyChain {
     ///
     /// If it is too long or too many were submitted.
     pub fn submit(&self, entry: Vec<u8>) -> Result<(), SubmitError> {
-        if entry.len() > MAX_CEREMONY_ENTRY_BYTES {
-            return Err(SubmitError::Long { actual: entry.len() });
+        if self.submitted.lock().submit(entry)? {
+            self.changed.notify_waiters();
         }
-        let mut submitted = self.submitted.lock();
-        let digest = entry_digest(&entry);
-        if submitted.iter().any(|(held, _)| *held == digest) {
-            return Ok(());
-        }
-        let held = submitted.iter().map(|(_, entry)| entry.as_slice());
-        let room = held.chain([entry.as_slice()]).fold(Room::default(), Room::with);
-        if !room.suffices() {
-            return Err(SubmitError::Full { entries: room.entries, bytes: room.bytes });
-        }
-        submitted.push((digest, entry));
-        drop(submitted);
-        self.changed.notify_waiters();
         Ok(())
     }
 
@@ -182,62 +105,11 @@ impl CeremonyChain {
         &self,
         first_member: ConsensusPublicKey,
     ) -> Result<(Block, CeremonyState), BlockError> {
-        let history = Digest::from_bytes(self.id.network_id.to_bytes());
-        let block = self.id.genesis(history, first_member, result_root(&history))?;
+        let agreed = AgreedEntries::new(&Digest::from_bytes(self.id.network_id.to_bytes()));
+        let history = agreed.history();
+        let block = self.id.genesis(history, first_member, 0, result_root(&history))?;
         let tip = Tip::of(block.header());
-        let state = CeremonyState { tip, history, entries: Arc::default(), room: Arc::default() };
-        Ok((block, state))
-    }
-
-    fn has_unposted(&self, state: &CeremonyState) -> bool {
-        self.submitted.lock().iter().any(|(digest, _)| !state.entries.contains(digest))
-    }
-
-    fn unposted(&self, state: &CeremonyState) -> Vec<Vec<u8>> {
-        let submitted = self.submitted.lock();
-        let fresh = submitted.iter().filter(|(digest, _)| !state.entries.contains(digest));
-        fresh.map(|(_, entry)| entry.clone()).collect()
-    }
-
-    /// The state after these entries of a leader; its tip is still the parent's.
-    fn extend(
-        parent: &CeremonyState,
-        leader: ConsensusPublicKey,
-        entries: &[Vec<u8>],
-    ) -> Result<CeremonyState, CeremonyFault> {
-        let mut state = parent.clone();
-        for bytes in entries {
-            let entry = entry_digest(bytes);
-            if !Arc::make_mut(&mut state.entries).insert(entry) {
-                return Err(CeremonyFault::Repeated { entry });
-            }
-            let room = Arc::make_mut(&mut state.room).entry(leader).or_default();
-            *room = room.with(bytes);
-            if !room.suffices() {
-                return Err(CeremonyFault::Room { entries: room.entries, bytes: room.bytes });
-            }
-            let items: [&[u8]; 2] = [state.history.as_bytes(), entry.as_bytes()];
-            state.history = hash(Tag::CeremonyHistory, &items);
-        }
-        Ok(state)
-    }
-
-    /// As many of the entries as fit into a block and into the leader's room.
-    fn fitting(
-        parent: &CeremonyState,
-        leader: &ConsensusPublicKey,
-        all: Vec<Vec<u8>>,
-    ) -> Vec<Vec<u8>> {
-        let mut room = parent.room.get(leader).copied().unwrap_or_default();
-        let mut bytes = 0;
-        all.into_iter()
-            .take_while(|entry| {
-                room = room.with(entry);
-                bytes += entry.len();
-                room.suffices() && bytes <= MAX_BYTES
-            })
-            .take(MAX_CEREMONY_ENTRIES)
-            .collect()
+        Ok((block, CeremonyState { tip, agreed: Arc::new(agreed) }))
     }
 
     fn executed(
@@ -262,13 +134,14 @@ impl CeremonyChain {
                 _ => Err(CeremonyFault::Foreign),
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let extended = Self::extend(parent, header.leader, &entries)?;
-        let expected = result_root(&extended.history);
+        let mut agreed = parent.agreed.clone();
+        Arc::make_mut(&mut agreed).extend(header.leader, entries.iter().map(Vec::as_slice))?;
+        let expected = result_root(&agreed.history());
         if header.result_root != expected {
             let actual = header.result_root;
             return Err(HeaderFault::ResultRoot { actual, expected }.into());
         }
-        let state = CeremonyState { tip: Tip::of(header), ..extended };
+        let state = CeremonyState { tip: Tip::of(header), agreed };
         Ok(Executed { block: block.clone(), state, output: Arc::new(entries) })
     }
 }
@@ -289,7 +162,7 @@ impl Chain for CeremonyChain {
     async fn work(&self, parent: &CeremonyState) {
         loop {
             let changed = self.changed.notified();
-            if self.has_unposted(parent) {
+            if self.submitted.lock().has_unposted(&parent.agreed) {
                 return;
             }
             changed.await;
@@ -301,14 +174,16 @@ impl Chain for CeremonyChain {
         slot: Slot,
         parent: &CeremonyState,
     ) -> impl Future<Output = Option<Executed<Self>>> + Send {
-        let entries = Self::fitting(parent, &slot.leader, self.unposted(parent));
-        let extended = Self::extend(parent, slot.leader, &entries).ok();
-        let built = extended.and_then(|CeremonyState { history, .. }| {
+        let unposted = self.submitted.lock().unposted(&parent.agreed);
+        let entries = parent.agreed.fitting(&slot.leader, unposted, MAX_BYTES);
+        let mut agreed = AgreedEntries::clone(&parent.agreed);
+        let extended = agreed.extend(slot.leader, entries.iter().map(Vec::as_slice)).ok();
+        let built = extended.and_then(|()| {
+            let root = result_root(&agreed.history());
             let system = entries.into_iter().map(SystemEntry::CeremonyEntry).collect();
             let body = Body { system, ..Body::default() };
             let time_ms = parent.tip.time_ms + 1;
-            let block =
-                self.id.child(slot, &parent.tip, time_ms, result_root(&history), body).ok()?;
+            let block = self.id.child(slot, &parent.tip, time_ms, root, body).ok()?;
             self.executed(parent, &block).ok()
         });
         ready(built)
@@ -334,10 +209,6 @@ impl Chain for CeremonyChain {
     fn equivocation(&self, culprit: SequencerIndex, votes: ConflictingVotes) {
         tracing::warn!(culprit = culprit.get(), conflict = ?votes.conflict(), "conflicting votes");
     }
-}
-
-fn entry_digest(entry: &[u8]) -> Digest {
-    hash(Tag::CeremonyEntry, &[entry])
 }
 
 fn result_root(history: &Digest) -> Digest {

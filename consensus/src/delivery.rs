@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use commonware_actor::Feedback;
+use commonware_consensus::Reporter;
 use commonware_consensus::marshal::{Identifier, Update};
-use commonware_consensus::{Reporter, types};
 use commonware_runtime::Clock;
 use commonware_utils::Acknowledgement as _;
 use commonware_utils::acknowledgement::Exact;
@@ -28,7 +28,7 @@ use fairveil_ordering::FRESH_HEIGHTS;
 use tracing::{error, warn};
 
 use crate::application::Marshal;
-use crate::block::{Block, block_digest};
+use crate::block::{Block, block_digest, engine_height};
 use crate::chain::{Chain, Executed};
 use crate::committee::Scheme;
 use crate::speculation::Speculation;
@@ -145,6 +145,8 @@ impl Progress {
 #[derive(Clone)]
 pub(crate) struct Updates {
     pub(crate) progress: Progress,
+    /// The height of the block that the engine counts from.
+    pub(crate) start: Height,
     pub(crate) blocks: mpsc::UnboundedSender<(Block, Exact)>,
 }
 
@@ -154,7 +156,7 @@ impl Reporter for Updates {
     fn report(&mut self, update: Update<Block>) -> Feedback {
         match update {
             Update::Tip(_, height, _) => {
-                self.progress.saw_final(Height::new(height.get()));
+                self.progress.saw_final(self.start.saturating_add(height.get()));
             }
             // The engine has at most `max_pending_acks` of them under way.
             Update::Block(block, acknowledgement) => {
@@ -245,15 +247,16 @@ async fn finality(clock: &impl Clock, marshal: &Marshal, block: &Block) -> Final
 async fn stored_finality(marshal: &Marshal, block: &Block) -> Option<Finality> {
     let mut headers = vec![block.header().clone()];
     let mut newest = block.clone();
+    let start = block.header().epoch_start;
     while headers.len() <= MAX_HEADERS {
         let height = newest.header().height;
-        if let Some(finalization) = marshal.get_finalization(engine_height(height)).await
+        if let Some(finalization) = marshal.get_finalization(engine_height(height, start)).await
             && block_digest(&finalization.proposal.payload) == newest.block_digest()
         {
             headers.reverse();
             return Some(Finality { finalization: certificate(&finalization), headers });
         }
-        let next = Identifier::Height(engine_height(height.next()));
+        let next = Identifier::Height(engine_height(height.next(), start));
         let child = marshal.get_block(next).await?.inner().clone();
         if child.header().parent != newest.block_digest() {
             return None;
@@ -262,10 +265,6 @@ async fn stored_finality(marshal: &Marshal, block: &Block) -> Option<Finality> {
         newest = child;
     }
     None
-}
-
-fn engine_height(height: Height) -> types::Height {
-    types::Height::new(height.get())
 }
 
 /// The engine's finalization in the form that is verified without the engine.

@@ -156,7 +156,8 @@ impl<C: Chain> Running<C> {
 
 /// Starts the engine for `chain`, whose last committed block left `state`.
 ///
-/// `genesis` is the block at height 0 that all members agree on.
+/// `genesis` is the block that the epoch begins with, on which all members agree; the engine counts
+/// heights from there.
 ///
 /// # Errors
 ///
@@ -236,7 +237,8 @@ where
 
         let speculation = Speculation::new(self.state.clone(), self.progress.clone());
         let (updates, received) = mpsc::unbounded_channel();
-        let updates = Updates { progress: self.progress.clone(), blocks: updates };
+        let start = self.genesis.header().height;
+        let updates = Updates { progress: self.progress.clone(), start, blocks: updates };
         let actor = actor.start(updates, buffer, resolver);
         let (chain, states, store) = (self.chain.clone(), speculation.clone(), marshal.clone());
         let sender = self.sender.clone();
@@ -297,7 +299,7 @@ where
             // Without it a second vote after the certificate would convict nobody.
             track_historical_votes: true,
             strategy: self.config.strategy.clone(),
-            partition: format!("{}-simplex-{}", self.config.partition, self.config.epoch),
+            partition: format!("{}-simplex", self.partition()),
             mailbox_size: MAILBOX,
             epoch: EngineEpoch::new(self.config.epoch.get()),
             // After a restart the journal knows better.
@@ -361,7 +363,7 @@ where
             provider: ConstantProvider::new(self.scheme.clone()),
             epocher: epochs,
             start: Start::Genesis(genesis),
-            partition_prefix: format!("{}-marshal", self.config.partition),
+            partition_prefix: format!("{}-marshal", self.partition()),
             mailbox_size: MAILBOX,
             view_retention: ViewDelta::new(RETAINED_VIEWS),
             prunable_items_per_section: CACHE_SECTION,
@@ -376,8 +378,13 @@ where
         }
     }
 
+    /// The prefix of everything that this engine stores: no two epochs share a file.
+    fn partition(&self) -> String {
+        format!("{}-{}", self.config.partition, self.config.epoch)
+    }
+
     fn archive<V>(&self, name: &str, pages: &CacheRef, codec_config: V) -> immutable::Config<V> {
-        let partition = |part: &str| format!("{}-{name}-{part}", self.config.partition);
+        let partition = |part: &str| format!("{}-{name}-{part}", self.partition());
         immutable::Config {
             metadata_partition: partition("metadata"),
             freezer_table_partition: partition("table"),

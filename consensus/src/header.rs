@@ -13,6 +13,8 @@ pub struct ChainId {
     pub network_id: NetworkId,
     /// The epoch.
     pub epoch: Epoch,
+    /// The height of the block that the epoch begins with.
+    pub start: Height,
 }
 
 /// A header that does not continue the chain.
@@ -39,6 +41,14 @@ pub enum HeaderFault {
         actual: Epoch,
         /// The chain's epoch.
         expected: Epoch,
+    },
+    /// Another beginning of the epoch.
+    #[error("the epoch begins at height {actual}, it began at {expected}")]
+    Start {
+        /// What the header says.
+        actual: Height,
+        /// Where the chain's epoch begins.
+        expected: Height,
     },
     /// Not the next height.
     #[error("height is {actual}, the next one is {expected}")]
@@ -87,6 +97,10 @@ impl ChainId {
         if header.epoch != self.epoch {
             return Err(HeaderFault::Epoch { actual: header.epoch, expected: self.epoch });
         }
+        if header.epoch_start != self.start {
+            let (actual, expected) = (header.epoch_start, self.start);
+            return Err(HeaderFault::Start { actual, expected });
+        }
         let expected = parent.height.next();
         if header.height != expected {
             return Err(HeaderFault::Height { actual: header.height, expected });
@@ -110,6 +124,7 @@ impl ChainId {
             version: BLOCK_VERSION,
             network_id: self.network_id,
             epoch: self.epoch,
+            epoch_start: self.start,
             height: parent.height.next(),
             parent: parent.digest,
             leader: slot.leader,
@@ -122,8 +137,9 @@ impl ChainId {
         Block::new(header, body)
     }
 
-    /// The block at height 0 that a chain begins with: nobody proposes it or votes for it. What
-    /// the chain stands on (a transcript, a definition) is in the place of its parent.
+    /// The block that a chain begins with, at the epoch's start: nobody proposes it or votes for
+    /// it. What the chain stands on (a transcript, a definition, the epoch before) is in the place
+    /// of its parent.
     ///
     /// # Errors
     ///
@@ -132,6 +148,7 @@ impl ChainId {
         &self,
         origin: Digest,
         first_member: ConsensusPublicKey,
+        time_ms: u64,
         result_root: Digest,
     ) -> Result<Block, BlockError> {
         let body = Body::default();
@@ -139,12 +156,13 @@ impl ChainId {
             version: BLOCK_VERSION,
             network_id: self.network_id,
             epoch: self.epoch,
-            height: Height::ZERO,
+            epoch_start: self.start,
+            height: self.start,
             parent: BlockDigest::from_bytes(origin.to_bytes()),
             leader: first_member,
             view: View::ZERO,
             parent_view: View::ZERO,
-            time_ms: 0,
+            time_ms,
             result_root,
             body_digest: body.digest(),
         };

@@ -4,6 +4,7 @@
 //! all of its futures may be dropped at any await.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use fairveil_crypto::envelope::{Header, Payer, SizeClass};
 use fairveil_crypto::{BundleId, Digest, Height, KeyId, SequencerIndex};
@@ -13,6 +14,8 @@ use fairveil_registry::change::ApprovedChange;
 use serde::{Deserialize, Serialize};
 
 use crate::block::SystemEntry;
+use crate::entries::AgreedEntries;
+use crate::epoch::{Resharing, Successor};
 use crate::state::BlockFault;
 
 /// What the chain needs to know of a sealed bundle: the part of its header that decides about
@@ -72,12 +75,27 @@ pub struct Wanted {
     pub unreleased: Height,
     /// The first of them that emitted anything, if any did.
     pub due: Option<Height>,
+    /// The resharing that is open, if one is: its ceremony, and the entries that are agreed.
+    pub open: Option<Arc<OpenResharing>>,
+    /// Whether a handover is final.
+    pub handed_over: bool,
+}
+
+/// A resharing on this chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenResharing {
+    /// As it was announced.
+    pub resharing: Resharing,
+    /// The height of the block that announced it.
+    pub since: Height,
+    /// Its entries so far.
+    pub agreed: AgreedEntries,
 }
 
 /// A handle to the sequencer; clones are handles to the same one.
 pub trait Host: Clone + Send + Sync + 'static {
-    /// Resolves once there are ids beyond the committed lengths (with intake open), or the
-    /// release of the due height is known.
+    /// Resolves once there are ids beyond the committed lengths (with intake open), the release of
+    /// the due height is known, or a resharing has to be announced, to go on or to be handed over.
     fn work(&self, wanted: &Wanted) -> impl Future<Output = ()> + Send;
 
     /// Evidence for a block: fresh heads of at least the quorum, as soon as it has them, with all
@@ -116,6 +134,22 @@ pub trait Host: Clone + Send + Sync + 'static {
 
     /// Resolves once this sequencer's own view of the rollup has the anchored block on its chain.
     fn has_anchor(&self, anchor: &Anchor) -> impl Future<Output = ()> + Send;
+
+    /// The resharing that this sequencer would announce.
+    fn resharing(&self) -> Option<Resharing>;
+
+    /// Resolves once this sequencer accepts the announced resharing: it knows the definition as
+    /// approved for the next epoch, and no resharing that it takes part in is under way.
+    fn accepts_resharing(&self, resharing: &Resharing) -> impl Future<Output = ()> + Send;
+
+    /// Entries of the open resharing that this sequencer wants agreed and that are not.
+    fn ceremony_entries(&self, open: &OpenResharing) -> Vec<Vec<u8>>;
+
+    /// Who takes over by the result of the open resharing, once this sequencer has it.
+    fn successor(&self) -> Option<Successor>;
+
+    /// Resolves once this sequencer has this very result of the open resharing.
+    fn has_successor(&self, successor: &Successor) -> impl Future<Output = ()> + Send;
 
     /// Proofs of equivocation that are recorded and on no final block yet.
     fn equivocations(&self) -> Vec<SystemEntry>;

@@ -12,6 +12,8 @@
 //! | [`host`] | what the sequencer supplies |
 //! | [`order_chain`] | the network's chain: [`state`] with a [`host`] |
 //! | [`ceremony`] | the chain of a ceremony |
+//! | [`entries`] | a ceremony's entries, on whichever chain |
+//! | [`epoch`] | how an epoch ends, as blocks say it |
 //! | [`chain`] | the seam between the engine and a chain |
 //! | [`header`] | what every header has to say |
 //! | [`engine`] | wiring, configuration, start and stop |
@@ -61,6 +63,8 @@ pub mod chain;
 pub mod committee;
 pub mod delivery;
 pub mod engine;
+pub mod entries;
+pub mod epoch;
 pub mod equivocation;
 pub mod header;
 pub mod host;
@@ -81,6 +85,7 @@ pub use crate::chain::{Chain, Executed, Slot, Tip};
 pub use crate::committee::Members;
 pub use crate::delivery::{Acknowledgement, Finality, Finalized, Progress};
 pub use crate::engine::{Config, EngineError, Running, start};
+pub use crate::epoch::{Handover, Resharing, Successor};
 pub use crate::header::ChainId;
 pub use crate::host::{BundleFacts, Host, Intake, Wanted};
 pub use crate::network::{Channels, Network, Subchannel};

@@ -10,24 +10,33 @@
 //! 3. A leader proposes what it executed itself, and leaves out what would make its block invalid.
 //! 4. A vote needs every anchored block to be on the rollup's chain as this sequencer's own view has
 //!    it; until it is, the vote is pending. So an anchor of a final block was seen by a quorum.
+//! 5. A vote needs an announced resharing to be accepted here, and a handover's successor to be this
+//!    sequencer's own result of the resharing; until they are, the vote is pending.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use commonware_parallel::Strategy;
 use fairveil_crypto::certificate::OrderCertificate;
-use fairveil_crypto::{BundleId, SequencerIndex};
+use fairveil_crypto::{BundleId, ConsensusPublicKey, SequencerIndex};
 use tracing::{debug, warn};
 
 use crate::block::{
-    Block, Body, MAX_EQUIVOCATIONS, MAX_REGISTRY_CHANGES, MAX_RELEASES, SystemEntry,
+    Block, Body, MAX_CEREMONY_ENTRY_BYTES, MAX_EQUIVOCATIONS, MAX_REGISTRY_CHANGES, MAX_RELEASES,
+    SystemEntry,
 };
 use crate::chain::{Chain, Executed, Slot, Tip};
 use crate::delivery::Finalized;
+use crate::epoch::MAX_DEFINITION_BYTES;
 use crate::equivocation::ConflictingVotes;
 use crate::host::{BundleFacts, Host};
 use crate::state::{BlockFault, BlockOutput, ChainState, ExtendError};
 use crate::timing::Load;
+
+/// Bytes of a ceremony's entries in a block: what evidence and releases leave.
+const MAX_CEREMONY_BYTES: usize = 96 << 10;
+const _: () = assert!(MAX_CEREMONY_ENTRY_BYTES <= MAX_CEREMONY_BYTES);
+const _: () = assert!(MAX_DEFINITION_BYTES <= MAX_CEREMONY_BYTES);
 
 /// The network's chain as one sequencer runs it.
 #[derive(Clone)]
@@ -51,7 +60,10 @@ impl<H: Host, T: Strategy> OrderChain<H, T> {
         ids.into_iter().zip(facts).collect()
     }
 
-    async fn body(&self, parent: &ChainState) -> Body {
+    async fn body(&self, leader: &ConsensusPublicKey, parent: &ChainState) -> Body {
+        if parent.has_ended() {
+            return Body::default();
+        }
         let wanted = parent.wanted();
         let evidence = self.host.evidence(&wanted).await;
         let after_ms = parent.tip().time_ms;
@@ -70,7 +82,27 @@ impl<H: Host, T: Strategy> OrderChain<H, T> {
         system.extend(changes.into_iter().map(SystemEntry::RegistryChange));
         let anchors = parent.anchorable(self.host.anchors(wanted.height));
         system.extend(anchors.into_iter().map(SystemEntry::Anchor));
+        system.extend(self.ending(leader, parent));
         Body { evidence, releases, system }
+    }
+
+    /// What a block says of the next epoch: a handover, a resharing, or entries of the open one.
+    fn ending(&self, leader: &ConsensusPublicKey, parent: &ChainState) -> Vec<SystemEntry> {
+        if parent.handover().is_some() {
+            return Vec::new();
+        }
+        let successor = self.host.successor();
+        if let Some(handover) = successor.and_then(|successor| parent.handover_to(successor)) {
+            return vec![SystemEntry::Handover(handover)];
+        }
+        let resharing = self.host.resharing();
+        if let Some(resharing) = resharing.filter(|resharing| parent.may_announce(resharing)) {
+            return vec![SystemEntry::Resharing(resharing)];
+        }
+        let Some(open) = parent.open_resharing() else { return Vec::new() };
+        let unposted = self.host.ceremony_entries(open);
+        let entries = open.agreed.fitting(leader, unposted, MAX_CEREMONY_BYTES);
+        entries.into_iter().map(SystemEntry::CeremonyEntry).collect()
     }
 
     /// The body without fragments that would make the block invalid, and the bundles it needs.
@@ -111,13 +143,16 @@ impl<H: Host, T: Strategy> Chain for OrderChain<H, T> {
     }
 
     async fn work(&self, parent: &ChainState) {
+        if parent.has_ended() {
+            return std::future::pending().await;
+        }
         if !parent.has_backlog() {
             self.host.work(&parent.wanted()).await;
         }
     }
 
     async fn build(&self, slot: Slot, parent: &ChainState) -> Option<Executed<Self>> {
-        let body = self.body(parent).await;
+        let body = self.body(&slot.leader, parent).await;
         let (body, needed) = Self::admissible(parent, body)?;
         let facts = self.facts(needed).await;
         let (parent, cost) = (parent.clone(), Self::cost(&body));
@@ -158,8 +193,13 @@ impl<H: Host, T: Strategy> Chain for OrderChain<H, T> {
             self.host.judge_release(*height, *root, time_ms).await?;
         }
         for entry in &block.body().system {
-            if let SystemEntry::Anchor(anchor) = entry {
-                self.host.has_anchor(anchor).await;
+            match entry {
+                SystemEntry::Anchor(anchor) => self.host.has_anchor(anchor).await,
+                SystemEntry::Resharing(resharing) => self.host.accepts_resharing(resharing).await,
+                SystemEntry::Handover(handover) => {
+                    self.host.has_successor(&handover.successor).await;
+                }
+                _ => {}
             }
         }
         Ok(())

@@ -10,10 +10,10 @@
 //! releases    the unreleased heights in order, from the oldest, at most 64
 //! system      proofs of equivocation, each of a sequencer not yet convicted; changes of the
 //!             rollups, approved by a quorum, each of which the schedule admits; anchors of followed
-//!             rollups (`state/anchors.rs`)
+//!             rollups (`state/anchors.rs`); what ends the epoch (`state/ending.rs`)
 //! new ids     every id that reaches T: sealed to an active key, valid_from <= height,
 //!             expires_at <= height + 2^16; its facts come from the held bundle
-//! order       APPLY of ordering.md 3
+//! order       APPLY of ordering.md 3; above a handover's boundary nothing is proposed
 //! placement   per emitted id, in order: window closed -> expired; pair consumed -> nonce used;
 //!             fee not covered -> unfunded; else open, and the fee is debited. The first id with
 //!             a pair consumes it, expired, unfunded or not
@@ -22,7 +22,7 @@
 //!
 //! ```text
 //! state digest = H(CHAIN-STATE, ordering digest, history, released(8), convicted, schedule digest,
-//!                  anchors digest, balances)
+//!                  anchors digest, epoch digest, balances)
 //! history_h    = H(CHAIN-HISTORY, history_{h-1}, for each emitted id: id ‖ payer ‖ nonce(8))
 //! ```
 //!
@@ -46,9 +46,9 @@ use std::sync::Arc;
 use fairveil_crypto::certificate::{Emission, result_root};
 use fairveil_crypto::domain::{Hasher, Tag, hash};
 use fairveil_crypto::envelope::Payer;
-use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex};
+use fairveil_crypto::{BundleId, ConsensusPublicKey, Digest, Height, SequencerIndex};
 use fairveil_ordering::{
-    self as ordering, MAX_WINDOW_HEIGHTS, Output, Phase, VerifiedEvidence, median_time_ms,
+    self as ordering, MAX_WINDOW_HEIGHTS, Output, VerifiedEvidence, median_time_ms,
 };
 use fairveil_registry::anchor::Anchor;
 use fairveil_registry::change::RegistryChange;
@@ -65,6 +65,7 @@ use crate::remembered::Remembered;
 use crate::timing::Load;
 
 mod anchors;
+mod ending;
 mod fault;
 mod parameters;
 mod placement;
@@ -74,6 +75,7 @@ mod snapshot;
 mod tests;
 
 pub use anchors::{AnchorFault, MAX_AHEAD_MS};
+pub use ending::{EndingFault, EndingOutput, NextEpochError};
 pub use fault::{BlockFault, ExtendError};
 use parameters::Checked;
 pub use parameters::{Parameters, ParametersError};
@@ -109,6 +111,8 @@ pub struct BlockOutput {
     pub announced: Vec<RegistryChange>,
     /// Blocks of followed rollups that the block names, ascending by chain id.
     pub anchored: Vec<Anchor>,
+    /// What the block says of the next epoch.
+    pub ending: EndingOutput,
 }
 
 /// The state after a block.
@@ -131,6 +135,7 @@ pub struct ChainState {
     /// The rollups at the tip, and the changes that are announced.
     schedule: Arc<Schedule>,
     anchors: anchors::Anchors,
+    ending: ending::Ending,
 }
 
 /// A block's effect before it is a block: what does not depend on its result root.
@@ -149,9 +154,9 @@ impl ChainState {
     pub fn genesis(parameters: Parameters) -> Result<(Block, Self), ParametersError> {
         let checked = Checked::new(parameters)?;
         let Parameters { id, committee, mode, transcript, .. } = checked.given;
-        let ordering = ordering::State::new(id.network_id, id.epoch, committee, mode, Height::ZERO);
+        let ordering = ordering::State::new(id.network_id, id.epoch, committee, mode, id.start);
         let placeholder = Tip {
-            height: Height::ZERO,
+            height: id.start,
             digest: fairveil_crypto::BlockDigest::from_bytes([0; 32]),
             time_ms: 0,
         };
@@ -164,16 +169,16 @@ impl ChainState {
             ordering,
             bundles: Arc::default(),
             nonces: Remembered::new(),
-            released: Height::ZERO,
+            released: id.start,
             emitting: Arc::default(),
             convicted: BTreeSet::new(),
             history: hash(Tag::ChainHistory, &[]),
             schedule: Arc::new(schedule),
             anchors: anchors::Anchors::default(),
+            ending: ending::Ending::default(),
         };
-        let nothing = Emission { height: Height::ZERO, cohorts: Vec::new() };
-        let root = result_root(&nothing, &state.digest());
-        let block = id.genesis(transcript, first_member, root)?;
+        let root = state.idle_root(id.start);
+        let block = id.genesis(transcript, first_member, 0, root)?;
         state.tip = Tip::of(block.header());
         Ok((block, state))
     }
@@ -259,6 +264,8 @@ impl ChainState {
             max_ids: MAX_EVIDENCE_IDS,
             unreleased: self.released.next(),
             due: self.emitting.first().copied(),
+            open: self.ending.open(),
+            handed_over: self.handover().is_some(),
         }
     }
 
@@ -269,7 +276,8 @@ impl ChainState {
         let releases = due.is_some_and(|due| body.releases.iter().any(|(height, _)| height == due));
         let urgent = |entry: &SystemEntry| !matches!(entry, SystemEntry::Anchor(_));
         let news = body.evidence_ids() > 0 || body.system.iter().any(urgent);
-        if news || releases || self.has_backlog() { Load::Busy } else { Load::Idle }
+        let busy = news || releases || self.has_backlog();
+        if busy && !self.has_ended() { Load::Busy } else { Load::Idle }
     }
 
     /// Digest of everything that the continuation depends on.
@@ -284,6 +292,7 @@ impl ChainState {
         digest.item(&convicted);
         digest.item(self.schedule.digest().as_bytes());
         digest.item(anchors::digest(&self.anchors).as_bytes());
+        digest.item(self.ending.digest().as_bytes());
         if let Some(balances) = &self.balances {
             digest.item(balances.digest().as_bytes());
         }
@@ -305,7 +314,7 @@ impl ChainState {
         if self.parameters.given.keys.binary_search(&header.leader).is_err() {
             return Err(BlockFault::Leader(header.leader));
         }
-        let effect = self.effect(block.body(), facts)?;
+        let effect = self.effect(header.leader, block.body(), facts)?;
         if header.time_ms != effect.time_ms {
             let (actual, expected) = (header.time_ms, effect.time_ms);
             return Err(HeaderFault::Time { actual, expected }.into());
@@ -331,7 +340,7 @@ impl ChainState {
         body: Body,
         facts: &BTreeMap<BundleId, BundleFacts>,
     ) -> Result<(Block, Self, BlockOutput), ExtendError> {
-        let Effect { mut state, output, time_ms } = self.effect(&body, facts)?;
+        let Effect { mut state, output, time_ms } = self.effect(slot.leader, &body, facts)?;
         let id = self.parameters.given.id;
         let block = id.child(slot, &self.tip, time_ms, output.result_root(), body)?;
         state.tip = Tip::of(block.header());
@@ -344,6 +353,9 @@ impl ChainState {
     ///
     /// If the evidence is invalid for ever.
     pub fn needed(&self, body: &Body) -> Result<Vec<BundleId>, BlockFault> {
+        if self.has_ended() {
+            return Ok(Vec::new());
+        }
         let evidence = self.verified(body)?;
         self.ordering.validate(self.tip.height.next(), &evidence)?;
         Ok(self.ordering.would_reach_edge(&evidence))
@@ -368,10 +380,11 @@ impl ChainState {
                 logs.verify(&id.network_id, key)?;
                 sequencer
             }
-            SystemEntry::RegistryChange(_) | SystemEntry::Anchor(_) => {
-                return Err(BlockFault::NoProof);
-            }
-            SystemEntry::CeremonyEntry(_) => return Err(BlockFault::Foreign),
+            SystemEntry::RegistryChange(_)
+            | SystemEntry::Anchor(_)
+            | SystemEntry::CeremonyEntry(_)
+            | SystemEntry::Resharing(_)
+            | SystemEntry::Handover(_) => return Err(BlockFault::NoProof),
         };
         if self.convicted.contains(&culprit) {
             return Err(BlockFault::Convicted(culprit));
@@ -386,9 +399,13 @@ impl ChainState {
 
     fn effect(
         &self,
+        leader: ConsensusPublicKey,
         body: &Body,
         facts: &BTreeMap<BundleId, BundleFacts>,
     ) -> Result<Effect, BlockFault> {
+        if self.has_ended() {
+            return self.tail(body);
+        }
         let height = self.tip.height.next();
         let mut state = self.clone();
         let ids = body.evidence_ids();
@@ -404,10 +421,11 @@ impl ChainState {
         let time_ms = median.max(self.tip.time_ms.saturating_add(1));
         let anchored = state.anchor(&body.system, time_ms)?;
         state.release(&body.releases)?;
+        let ending = state.end_epoch(leader, &body.system)?;
         let output = state.ordering.apply(&ordering::Block {
             height,
             parent: self.tip.digest,
-            phase: Phase::Ordering,
+            phase: state.phase(height),
             evidence: &evidence,
             expiries: &expiries,
         })?;
@@ -422,6 +440,7 @@ impl ChainState {
             charges,
             announced,
             anchored,
+            ending,
         };
         Ok(Effect { state, output, time_ms })
     }
@@ -456,7 +475,7 @@ impl ChainState {
     fn convict(&mut self, system: &[SystemEntry]) -> Result<Vec<SequencerIndex>, BlockFault> {
         let mut convicted = Vec::new();
         let proof = |entry: &&SystemEntry| {
-            !matches!(entry, SystemEntry::RegistryChange(_) | SystemEntry::Anchor(_))
+            matches!(entry, SystemEntry::ForkedLog(_) | SystemEntry::ConflictingVotes(_))
         };
         for entry in system.iter().filter(proof) {
             let culprit = self.convicts(entry)?;

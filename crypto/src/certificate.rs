@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// The version of block headers.
-pub const BLOCK_VERSION: u8 = 1;
+pub const BLOCK_VERSION: u8 = 2;
 
 /// Headers in a certificate, at most.
 pub const MAX_HEADERS: usize = 256;
@@ -52,6 +52,8 @@ pub struct BlockHeader {
     pub network_id: NetworkId,
     /// The epoch that owns the height.
     pub epoch: Epoch,
+    /// The height of the block that the epoch begins with: the engine counts from there.
+    pub epoch_start: Height,
     /// The height.
     pub height: Height,
     /// The block below.
@@ -78,6 +80,7 @@ impl BlockHeader {
         hasher.item(&[self.version]);
         hasher.item(self.network_id.as_bytes());
         hasher.item(&self.epoch.get().to_be_bytes());
+        hasher.item(&self.epoch_start.get().to_be_bytes());
         hasher.item(&self.height.get().to_be_bytes());
         hasher.item(self.parent.as_bytes());
         hasher.item(self.leader.as_bytes());

@@ -143,6 +143,7 @@ impl Dealt {
             version: BLOCK_VERSION,
             network_id,
             epoch: self.committee.epoch(),
+            epoch_start: Height::ZERO,
             height,
             parent: BlockDigest::from_bytes([0; 32]),
             leader: self.committee.consensus_keys()[0],

@@ -91,6 +91,14 @@ tags! {
     CeremonyEntry = "CEREMONY-ENTRY",
     /// All entries of a ceremony's chain so far.
     CeremonyHistory = "CEREMONY-HISTORY",
+    /// What later entries of a ceremony on the network's chain are judged by.
+    CeremonyRoom = "CEREMONY-ROOM",
+    /// A resharing that the network's chain announced, and the end of its epoch.
+    ChainEpoch = "CHAIN-EPOCH",
+    /// What the first block of a later epoch stands on.
+    EpochOrigin = "EPOCH-ORIGIN",
+    /// A snapshot of everything at an epoch's end.
+    Boundary = "BOUNDARY",
     /// Result root of a block of a ceremony's chain.
     CeremonyResult = "CEREMONY-RESULT",
 

@@ -18,6 +18,8 @@
 //!             sequencers from index (height mod n) + 1 on, and on from 1 after n
 //! ```
 //!
+//! A new epoch's committee takes the accounts over ([`Accounts::next_epoch`]).
+//!
 //! So no unit is ever divided away, and over the heights no sequencer is favoured by the rest.
 //!
 //! # Invariants
@@ -35,7 +37,7 @@
 use std::collections::BTreeMap;
 
 use fairveil_crypto::encoding::{self, DecodeError};
-use fairveil_crypto::{BundleId, Height};
+use fairveil_crypto::{BundleId, ConsensusPublicKey, Height};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -61,6 +63,8 @@ pub struct Accounts {
     pub rollups: BTreeMap<u64, u128>,
     /// What each sequencer got, by position of its index.
     pub sequencers: Vec<u128>,
+    /// What sequencers of earlier epochs got that are no members now, by consensus key.
+    pub former: BTreeMap<ConsensusPublicKey, u128>,
 }
 
 /// The ledger of one epoch's committee.
@@ -125,7 +129,7 @@ impl Accounts {
     /// All revenue together.
     #[must_use]
     pub fn revenue(&self) -> u128 {
-        let all = self.rollups.values().chain(&self.sequencers);
+        let all = self.rollups.values().chain(&self.sequencers).chain(self.former.values());
         all.fold(0, |sum: u128, amount| sum.saturating_add(*amount))
     }
 
@@ -134,6 +138,19 @@ impl Accounts {
     pub fn is_conserved(&self) -> bool {
         let against = self.balances.checked_add(self.in_flight);
         against.and_then(|sum| sum.checked_add(self.revenue())) == Some(self.deposits)
+    }
+
+    /// The accounts of the next epoch's committee: what a sequencer got stays its own, under its new
+    /// index or, if it leaves, under its key.
+    #[must_use]
+    pub fn next_epoch(&self, old: &[ConsensusPublicKey], new: &[ConsensusPublicKey]) -> Self {
+        let mut former = self.former.clone();
+        for (key, revenue) in old.iter().zip(&self.sequencers) {
+            *former.entry(*key).or_default() += revenue;
+        }
+        let sequencers = new.iter().map(|key| former.remove(key).unwrap_or(0)).collect();
+        former.retain(|_, revenue| *revenue > 0);
+        Self { sequencers, former, ..self.clone() }
     }
 
     /// The canonical encoding, for storage.

@@ -12,6 +12,7 @@
 
 pub mod adoption;
 pub mod batch;
+pub mod boundary;
 pub mod carry_over;
 pub mod certificate;
 pub mod chain;

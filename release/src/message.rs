@@ -7,12 +7,14 @@ use fairveil_crypto::encoding::{self, DecodeError};
 use serde::{Deserialize, Serialize};
 
 use crate::adoption::{PART_BYTES, ReleaseMessage};
+use crate::boundary::{BoundaryMessage, CHUNK_BYTES};
 use crate::opener::{MAX_SHARE_MESSAGE_BYTES, ShareMessage};
 
 /// The longest message, in bytes.
 pub const MAX_OPENING_MESSAGE_BYTES: usize = MAX_SHARE_MESSAGE_BYTES + 4;
 
 const _: () = assert!(PART_BYTES + 64 <= MAX_OPENING_MESSAGE_BYTES);
+const _: () = assert!(CHUNK_BYTES + 64 <= MAX_OPENING_MESSAGE_BYTES);
 
 /// A message on the channel `shares`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +23,8 @@ pub enum OpeningMessage {
     Share(ShareMessage),
     /// About releases.
     Release(ReleaseMessage),
+    /// About an epoch's end.
+    Boundary(BoundaryMessage),
 }
 
 impl OpeningMessage {

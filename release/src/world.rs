@@ -195,6 +195,7 @@ impl World {
             version: BLOCK_VERSION,
             network_id: self.network_id,
             epoch: Epoch::new(1),
+            epoch_start: Height::ZERO,
             height: Height::new(height),
             parent,
             leader: self.dealt.committee.consensus_keys()[0],

@@ -16,7 +16,7 @@ use commonware_parallel::Sequential;
 use commonware_runtime::tokio;
 use fairveil_consensus::network::{Channels, Network as EngineNetwork};
 use fairveil_sequencer::{
-    Config, Engine, Executor, PeerChannels, Running, Secrets, StartError, Store,
+    Config, Engine, Executor, PeerChannels, Running, Seat, Secrets, StartError, Store,
     ceremony::{CeremonyError, Keeper, Made, Setup},
 };
 use fairveil_transport::{Channel, ChannelTaken, Directory, Network, Receiver, Sender};
@@ -28,8 +28,11 @@ pub type Context = tokio::Context;
 /// What the engine needs from its surroundings, over QUIC.
 pub type NodeEngine = Engine<Directory, Directory, Sequential, Sender>;
 
-/// The channels of a sequencer beside the engine's, over QUIC.
-pub type NodeChannels = PeerChannels<Sender, Receiver>;
+/// What outlives an epoch at a node.
+pub type NodeSeat = Seat<Sender, Receiver>;
+
+/// A running sequencer over QUIC.
+pub type NodeSequencer = Running<Sender, Receiver>;
 
 /// The engine's side of a network, and the sequencer's own.
 ///
@@ -39,7 +42,7 @@ pub type NodeChannels = PeerChannels<Sender, Receiver>;
 pub fn channels(
     context: &Context,
     network: &Network,
-) -> Result<(NodeEngine, NodeChannels), ChannelTaken> {
+) -> Result<(NodeEngine, NodeSeat), ChannelTaken> {
     let channels = Channels {
         votes: network.channel(Channel::Votes)?,
         certificates: network.channel(Channel::Certificates)?,
@@ -58,7 +61,7 @@ pub fn channels(
         bundles: network.channel(Channel::Bundles)?,
         shares: network.channel(Channel::Shares)?,
     };
-    Ok((engine, own))
+    Ok((engine, Seat::new(own)))
 }
 
 /// Runs a key ceremony: [`fairveil_sequencer::ceremony::run`].
@@ -88,8 +91,7 @@ pub fn start(
     store: Store,
     executor: Executor,
     engine: NodeEngine,
-    channels: NodeChannels,
-) -> LocalBoxFuture<'static, Result<Running, StartError>> {
-    fairveil_sequencer::start(context, config, secrets, store, executor, engine, channels)
-        .boxed_local()
+    seat: NodeSeat,
+) -> LocalBoxFuture<'static, Result<NodeSequencer, StartError>> {
+    fairveil_sequencer::start(context, config, secrets, store, executor, engine, seat).boxed_local()
 }

@@ -14,11 +14,14 @@
 //! 2. A final block is acknowledged to the engine in the transaction after which all that follows
 //!    from it is durable.
 //! 3. The task never blocks: proofs, combining and transactions run elsewhere.
-//! 4. All inputs are bounded; what doesn't fit is refused or dropped by its own queue.
+//! 4. When the epoch has ended and everything is released, nothing more is taken, what is under way is
+//!    brought to its end, and the end is written; then the task stops.
+//! 5. All inputs are bounded; what doesn't fit is refused or dropped by its own queue.
 
 mod admission;
 mod adoption;
 mod attack;
+mod ending;
 mod finality;
 mod ledger;
 mod logs;
@@ -35,7 +38,9 @@ use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Receiver, Recipients, Sender};
 use commonware_runtime::{Clock, Metrics, Spawner};
 use commonware_utils::channel::mpsc as engine_channel;
-use fairveil_consensus::{Finalized, Members, engine::EngineError, order_chain::OrderChain};
+use fairveil_consensus::{
+    Finalized, Handover, Members, engine::EngineError, order_chain::OrderChain,
+};
 use fairveil_consensus::{
     delivery::Progress,
     state::{BlockFault, ChainState},
@@ -46,6 +51,7 @@ use fairveil_mempool::{
     pool::{Input, LogEntry, RequestId, VerificationResult},
 };
 use fairveil_ordering::OrderLog;
+use fairveil_release::boundary::BoundaryRoot;
 use fairveil_release::ledger::Ledger;
 use fairveil_release::states::StatesError;
 use futures::{
@@ -57,12 +63,14 @@ use tracing::{debug, error};
 
 use crate::{
     adversary::Adversary,
+    boundary::BoundaryError,
     config::{Config, Secrets},
     executor::{Executor, JobLost},
     handle::{Call, Overview},
     opening::{OpeningDone, Openings},
     outbox::{Effect, Outbox},
     record::Place,
+    renewal::Renewal,
     rollups::Rollups,
     shared::Shared,
     store::{Store, StoreError},
@@ -74,6 +82,7 @@ const TICK: Duration = Duration::from_millis(25);
 const SLOW_TICKS: u64 = 10;
 
 pub(crate) use adoption::Served;
+pub(crate) use ending::{Kept, Missed};
 
 /// The channels of a sequencer beside the engine's.
 pub struct PeerChannels<S, R> {
@@ -103,6 +112,13 @@ pub enum StopReason {
         /// Which one.
         channel: Lane,
     },
+    /// The epoch has ended, and the database stands at the beginning of the next one.
+    #[error("epoch {} begins at height {}", .0.epoch, .1)]
+    EpochEnded(Box<Handover>, Height),
+    /// An epoch has begun without this sequencer, says one honest member at least: it takes its
+    /// beginning from the others ([`crate::sync`]).
+    #[error("epoch {} began without this sequencer at height {}", .0.epoch, .0.start)]
+    Missed(BoundaryRoot),
     /// All handles are gone.
     #[error("nobody holds a handle any more")]
     Unused,
@@ -141,6 +157,7 @@ pub(crate) enum Done {
     Prepared,
     Opening(Box<OpeningDone>),
     Committed(Vec<Effect>, Result<(), StoreError>),
+    Boundary(Result<(), BoundaryError>),
 }
 
 type Job = BoxFuture<'static, Result<Done, JobLost>>;
@@ -188,6 +205,25 @@ pub(crate) struct Actor<E, S> {
     pub(crate) counters: BTreeMap<&'static str, u64>,
     pub(crate) adversary: Adversary,
     pub(crate) ticks: u64,
+    pub(crate) renewal: Option<Box<dyn Renewal>>,
+    pub(crate) closing: Closing,
+    /// Whether the end is on its way through the outbox.
+    pub(crate) told_end: bool,
+    pub(crate) missed: Missed,
+    pub(crate) kept: Option<Kept>,
+}
+
+/// How far the sequencer is with ending its epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// The epoch goes on, or what it ordered is not released here yet.
+    Open,
+    /// All is released: what is under way is brought to its end, nothing else is taken.
+    Finishing,
+    /// The end is being written.
+    Writing,
+    /// It is written.
+    Written,
 }
 
 impl<E, S> Actor<E, S>
@@ -197,49 +233,55 @@ where
 {
     /// Runs until something fails or nobody holds a handle.
     pub(crate) async fn run<R, T>(
-        mut self,
-        receivers: [R; 3],
-        mut calls: mpsc::Receiver<Call>,
+        &mut self,
+        receivers: &mut [R; 3],
+        calls: &mut mpsc::Receiver<Call>,
         finalized: &mut engine_channel::Receiver<Delivered<T>>,
     ) -> StopReason
     where
         R: Receiver<PublicKey = PublicKey>,
         T: commonware_parallel::Strategy,
     {
-        let [mut logs, mut bundles, mut shares] = receivers;
+        let [logs, bundles, shares] = receivers;
         let mut wanted = self.shared.wanted();
         let mut tick = Box::pin(self.context.sleep(TICK));
         loop {
+            if let Some(reason) = self.closed() {
+                return reason;
+            }
+            let open = self.closing == Closing::Open;
+            let ordering = open && !self.chain.has_ended();
             let step = tokio::select! {
                 biased;
-                block = finalized.recv() => match block {
+                block = finalized.recv(), if ordering => match block {
                     Some(block) => self.finalized(block),
                     None => return StopReason::Engine(EngineError::Ended { part: "delivery" }),
                 },
                 Some(done) = self.jobs.next(), if !self.jobs.is_empty() => self.done(done),
-                message = shares.recv() => match message {
+                message = shares.recv(), if open => match message {
                     Ok((peer, bytes)) => self.received(Lane::Shares, &peer, bytes.as_ref()),
                     Err(_) => return StopReason::Channel { channel: Lane::Shares },
                 },
-                message = logs.recv() => match message {
+                message = logs.recv(), if open => match message {
                     Ok((peer, bytes)) => self.received(Lane::Logs, &peer, bytes.as_ref()),
                     Err(_) => return StopReason::Channel { channel: Lane::Logs },
                 },
-                Ok(()) = wanted.changed() => self.wanted(),
+                Ok(()) = wanted.changed(), if open => self.wanted(),
                 () = &mut tick => {
                     tick = Box::pin(self.context.sleep(TICK));
-                    self.tick()
+                    if open { self.tick() } else { Ok(()) }
                 }
-                message = bundles.recv() => match message {
+                message = bundles.recv(), if open => match message {
                     Ok((peer, bytes)) => self.received(Lane::Bundles, &peer, bytes.as_ref()),
                     Err(_) => return StopReason::Channel { channel: Lane::Bundles },
                 },
-                call = calls.recv() => match call {
+                call = calls.recv(), if open => match call {
                     Some(call) => self.call(call),
                     None => return StopReason::Unused,
                 },
             };
             let step = step.and_then(|()| self.flush());
+            let step = step.and_then(|()| self.close());
             if let Err(reason) = step {
                 error!(%reason, "the sequencer stops");
                 return reason;
@@ -272,10 +314,14 @@ where
             .filter(|index| **index != own)
             .filter_map(|index| self.keys.get(index.position()).cloned())
             .collect();
-        if keys.is_empty() {
-            return;
+        self.send_to(lane, keys, bytes);
+    }
+
+    /// Hands a message to the queues of these keys' owners, members of this epoch or not.
+    pub(crate) fn send_to(&mut self, lane: Lane, keys: Vec<PublicKey>, bytes: Vec<u8>) {
+        if !keys.is_empty() {
+            self.senders[lane as usize].send(Recipients::Some(keys), bytes, false);
         }
-        self.senders[lane as usize].send(Recipients::Some(keys), bytes, false);
     }
 
     /// All sequencers but this one.
@@ -285,7 +331,9 @@ where
     }
 
     fn received(&mut self, lane: Lane, peer: &PublicKey, bytes: &[u8]) -> Result<(), StopReason> {
-        let Some(position) = self.keys.iter().position(|key| key == peer) else { return Ok(()) };
+        let Some(position) = self.keys.iter().position(|key| key == peer) else {
+            return self.guest_message(lane, peer, bytes);
+        };
         let Some(peer) = SequencerIndex::from_position(position) else { return Ok(()) };
         match lane {
             Lane::Logs => self.log_message(peer, bytes),
@@ -303,6 +351,14 @@ where
                 result?;
                 self.outbox.done();
                 effects.into_iter().try_for_each(|effect| self.effect(effect))
+            }
+            Done::Boundary(result) => {
+                result.map_err(|error| match error {
+                    BoundaryError::Store(error) => StopReason::Store(error),
+                    error => StopReason::Inconsistent(error.to_string()),
+                })?;
+                self.closing = Closing::Written;
+                Ok(())
             }
         }
     }
@@ -341,6 +397,11 @@ where
             Effect::Event(number) => {
                 self.events.send_replace(number);
             }
+            Effect::Post(entry) => self.posted(entry),
+            Effect::Succeed(successor) => {
+                self.shared.change(|contents| contents.renewing.successor = Some(*successor));
+            }
+            Effect::EpochEnded => self.closing = Closing::Finishing,
         }
         Ok(())
     }
@@ -352,6 +413,7 @@ where
         if slow {
             self.served.renew();
             self.look_at_peers()?;
+            self.look_for_missed_epoch()?;
         }
         if self.pool.wake_at_ms().is_some_and(|at| at <= self.now_ms()) {
             self.admit(Input::Tick)?;
@@ -360,6 +422,7 @@ where
             self.publish_head();
         }
         self.tick_openings()?;
+        self.tick_renewal()?;
         self.update_overview();
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What one sequencer is started with.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use fairveil_consensus::timing::Timing;
 use fairveil_crypto::{
@@ -14,6 +14,7 @@ use fairveil_release::{registry::Registry, states::MemoryState};
 use zeroize::Zeroizing;
 
 use crate::behaviour::Behaviour;
+use crate::renewal::Resharings;
 use crate::views::Views;
 
 /// Everything public that a sequencer is started with.
@@ -35,9 +36,11 @@ pub struct Config {
     pub genesis: BTreeMap<u64, MemoryState>,
     /// The own nodes of followed rollups; [`crate::views::NoViews`] where there are none.
     pub views: Arc<dyn Views>,
+    /// What this sequencer knows of the next epoch; [`crate::renewal::NoResharings`] for nothing.
+    pub resharings: Arc<dyn Resharings>,
     /// What bundles cost; none if nothing is charged.
     pub accounting: Option<Accounting>,
-    /// Digest of the transcript that the chain begins with.
+    /// Digest of the transcript that the epoch begins with.
     pub transcript: Digest,
     /// Bounds of the pool.
     pub limits: Limits,
@@ -46,6 +49,8 @@ pub struct Config {
     pub kept_share_heights: u64,
     /// Durations of the consensus.
     pub timing: Timing,
+    /// How long the engine goes on after the epoch has ended, for those who have not seen the end.
+    pub linger: Duration,
     /// Prefix of everything in the consensus' storage.
     pub partition: String,
     /// Which peers can be reached now, by position. A closure, for who knows it.

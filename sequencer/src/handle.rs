@@ -1,7 +1,8 @@
 //! What the rest of the process may ask of a running sequencer.
 //!
 //! Submissions and live states go through the sequencer's own task; what is final is read from the
-//! database. Handles are cheap to clone and outlive the sequencer: calls fail then.
+//! database. Handles are cheap to clone and outlive the sequencer: calls fail then. They are good for
+//! all epochs ([`crate::Seat`]).
 
 use std::{
     collections::BTreeMap,
@@ -9,6 +10,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use fairveil_consensus::Resharing;
 use fairveil_crypto::{
     BundleId, Height, SequencerIndex,
     certificate::OrderCertificate,
@@ -37,10 +39,11 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     adversary::AttackReport,
-    config::Config,
     ledger_store::accounts,
     record::{BundleState, Event, MAX_EVENT_BYTES, MAX_PLACE_BYTES, Place},
+    renewal::Progress,
     rollups::{ChangeRefused, ChangeState, Rollups},
+    seat::Current,
     store::{Store, StoreError, Table},
 };
 
@@ -109,7 +112,7 @@ const MAX_SKIPPED: usize = 4_096;
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) calls: mpsc::Sender<Call>,
-    pub(crate) config: Arc<Config>,
+    pub(crate) config: Current,
     pub(crate) store: Store,
     pub(crate) rollups: Rollups,
     pub(crate) overview: Arc<Mutex<Overview>>,
@@ -151,6 +154,31 @@ impl Handle {
     ) -> Result<Result<ChangeState, ChangeRefused>, CallError> {
         let (reply, answer) = oneshot::channel();
         self.call(Call::ChangeRegistry { change: Box::new(change), reply })?;
+        answer.await.map_err(|_| CallError::Stopped)
+    }
+
+    /// Has a resharing announced: this sequencer proposes it when it leads.
+    ///
+    /// # Errors
+    ///
+    /// If the sequencer has stopped or too many calls wait. A refusal is an answer.
+    pub async fn offer_resharing(
+        &self,
+        resharing: Resharing,
+    ) -> Result<Result<(), String>, CallError> {
+        let (reply, answer) = oneshot::channel();
+        self.call(Call::Offer { resharing: Box::new(resharing), reply })?;
+        answer.await.map_err(|_| CallError::Stopped)
+    }
+
+    /// How far the resharing is that is under way, if one is.
+    ///
+    /// # Errors
+    ///
+    /// If the sequencer has stopped or too many calls wait.
+    pub async fn resharing(&self) -> Result<Option<Progress>, CallError> {
+        let (reply, answer) = oneshot::channel();
+        self.call(Call::Renewal { reply })?;
         answer.await.map_err(|_| CallError::Stopped)
     }
 
@@ -196,10 +224,11 @@ impl Handle {
     ///
     /// If the database failed.
     pub fn accounts(&self) -> Result<Option<Accounts>, StoreError> {
-        let Some(accounting) = &self.config.accounting else { return Ok(None) };
+        let config = self.config.get();
+        let Some(accounting) = &config.accounting else { return Ok(None) };
         let first = || {
             let deposits = accounting.deposits.values().sum();
-            Ledger::new(self.config.committee.n(), accounting.rollup_share_percent, deposits)
+            Ledger::new(config.committee.n(), accounting.rollup_share_percent, deposits)
         };
         let stored = accounts(&self.store)?;
         Ok(Some(stored.unwrap_or_else(|| first().accounts().clone())))
@@ -340,7 +369,8 @@ impl Handle {
 
     /// Every limit that can reject a submission: code, what, value, unit.
     pub fn limits(&self) -> Vec<(&'static str, &'static str, u64, &'static str)> {
-        let limits = &self.config.limits;
+        let config = self.config.get();
+        let limits = &config.limits;
         let mut all = vec![
             ("syncing", "blocks behind while bundles are admitted", limits.lag_blocks, "heights"),
             ("rate", "submissions of one address in a burst", limits.address_burst, "bundles"),
@@ -354,7 +384,7 @@ impl Handle {
             ("pool_full", "bundles at once", limits.pool_bundles, "bundles"),
             ("pool_full", "bytes of bundles at once", limits.pool_bytes, "bytes"),
         ];
-        if let Some(accounting) = &self.config.accounting {
+        if let Some(accounting) = &config.accounting {
             let (what, fee) = ("fee per byte of a bundle's size class", accounting.fee_per_byte);
             all.push(("unfunded", what, fee, "units of the deposits"));
         }
@@ -366,7 +396,7 @@ impl Handle {
         let overview = self.overview();
         let behind = overview.final_height.saturating_sub(overview.height);
         let unreleased = overview.height.saturating_sub(overview.released);
-        let lag = self.config.limits.lag_blocks;
+        let lag = self.config.get().limits.lag_blocks;
         let check = |name, passed, why| Check { name, passed, why };
         vec![
             check("running", !self.calls.is_closed(), "the sequencer's task".into()),
@@ -409,14 +439,14 @@ impl Handle {
         self.events.clone()
     }
 
-    /// The committee of the epoch.
-    pub fn committee(&self) -> &Committee {
-        &self.config.committee
+    /// The committee of the epoch that runs.
+    pub fn committee(&self) -> Committee {
+        self.config.get().committee.clone()
     }
 
-    /// This sequencer's index.
+    /// This sequencer's index in it.
     pub fn index(&self) -> SequencerIndex {
-        self.config.index
+        self.config.get().index
     }
 
     /// What the sequencer says of itself.

@@ -26,7 +26,7 @@ use crate::{
     store::{Store, StoreError, Table, Write},
 };
 
-const ACCOUNTS: &[u8] = b"ledger";
+pub(crate) const ACCOUNTS: &[u8] = b"ledger";
 
 /// The accounts, as they are stored.
 pub(crate) fn accounts(store: &Store) -> Result<Option<Accounts>, StoreError> {

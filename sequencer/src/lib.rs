@@ -16,6 +16,10 @@
 //! | `ledger_store` | what bundles paid and who got it, in the database |
 //! | [`rollups`] | the rollups of every height, and changes of them |
 //! | [`views`] | followed rollups: anchors, and releases over their states |
+//! | [`renewal`] | its part in a resharing |
+//! | [`boundary`] | everything at an epoch's end: what the next one begins with |
+//! | [`sync`] | taking it from others |
+//! | `seat` | what outlives an epoch |
 //! | `outbox` | writes, and what may happen only after them |
 //! | [`recovery`] | the state after a start |
 //! | [`store`], [`record`] | the database and what stands in it |
@@ -27,6 +31,7 @@
 mod actor;
 mod adversary;
 pub mod behaviour;
+pub mod boundary;
 pub mod ceremony;
 pub mod config;
 pub mod executor;
@@ -38,10 +43,13 @@ mod outbox;
 pub mod record;
 pub mod recovery;
 mod release_store;
+pub mod renewal;
 pub mod rollups;
+mod seat;
 mod shared;
 mod start;
 pub mod store;
+pub mod sync;
 pub mod views;
 
 pub use crate::{
@@ -51,6 +59,7 @@ pub use crate::{
     config::{Accounting, Config, Secrets},
     executor::Executor,
     handle::{Balance, Check, Handle, Overview},
-    start::{Engine, Running, StartError, start},
+    seat::Seat,
+    start::{Engine, LINGER, Running, StartError, Stopped, start},
     store::{Store, StoreError},
 };

@@ -73,6 +73,8 @@ pub(crate) struct Openings {
     anchored: Vec<(Height, Vec<Anchor>)>,
     views: Arc<dyn Views>,
     open: Option<OpenCut>,
+    /// Once the epoch has ended: the last height whose release it certifies.
+    closing: Option<Height>,
     prepared: Arc<Mutex<PreparedShares>>,
     secrets: Arc<Secrets>,
     /// Final orders whose bundles aren't all here yet.
@@ -119,6 +121,7 @@ impl Openings {
             anchored: Vec::new(),
             views,
             open: None,
+            closing: None,
             prepared: Arc::new(Mutex::new(prepared)),
             secrets,
             waiting: BTreeMap::new(),

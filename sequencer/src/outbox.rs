@@ -7,7 +7,7 @@
 //! 3. Entries of the own order log get their positions when they are written, in the order in
 //!    which they were put in (an adversary's behaviour may turn that around).
 
-use fairveil_consensus::Acknowledgement;
+use fairveil_consensus::{Acknowledgement, Successor};
 use fairveil_crypto::{BundleId, Digest, Height};
 use fairveil_mempool::{Receipt, Rejection, pool::RequestId};
 
@@ -27,6 +27,12 @@ pub(crate) enum Effect {
     Released(Height, Digest),
     /// Tell subscribers that events up to this number are there.
     Event(u64),
+    /// This entry of a resharing may be shown to the others.
+    Post(Vec<u8>),
+    /// The result of a resharing may be proposed and voted for.
+    Succeed(Box<Successor>),
+    /// Everything up to the epoch's end is released.
+    EpochEnded,
 }
 
 /// What one transaction carries.
@@ -62,6 +68,11 @@ impl Outbox {
         }
         self.under_way = true;
         Some(std::mem::take(&mut self.waiting))
+    }
+
+    /// Whether nothing waits and nothing is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.under_way && self.waiting.writes.is_empty() && self.waiting.effects.is_empty()
     }
 
     /// The transaction that was under way is durable.

@@ -4,7 +4,8 @@
 //!
 //! `Meta/chain` is a snapshot of the chain's state at some height, `Blocks` the final blocks since.
 //! They are applied again at a start; the result must be the committed tip. A snapshot is written
-//! every `SNAPSHOT_HEIGHTS` heights, in the transaction that commits that height.
+//! every `SNAPSHOT_HEIGHTS` heights, in the transaction that commits that height. At an epoch's end it
+//! is that of the next epoch's first block ([`crate::boundary`]).
 //!
 //! # Invariants
 //!
@@ -29,12 +30,13 @@ use fairveil_mempool::{
     Receipt,
     pool::{EmittedBundle, LogEntry, Restored, RestoredBundle, StoredBundle},
 };
-use fairveil_ordering::{AlreadyLogged, LogName, OrderLog, Tip};
+use fairveil_ordering::{AlreadyLogged, LogName, OrderLog, Status, Tip};
 use fairveil_release::{
     chain::ReleaseChain, ledger::Ledger, registry::RegistryError, states::StatesError,
 };
 
 use crate::{
+    boundary,
     config::Accounting,
     handle::decoded,
     ledger_store,
@@ -43,10 +45,14 @@ use crate::{
     store::{Store, StoreError, Stored, Table, Write},
 };
 
+/// Where the snapshot of the chain's state stands.
+pub(crate) const CHAIN: &[u8] = b"chain";
+/// The epoch that a network begins with.
+pub(crate) const FIRST_EPOCH: Epoch = Epoch::new(1);
 /// Heights between two snapshots of the chain's state.
 pub(crate) const SNAPSHOT_HEIGHTS: u64 = 64;
 /// Heights for which consumed nonces and emitted ids are remembered.
-const REMEMBERED_HEIGHTS: u64 = fairveil_consensus::state::NONCE_HEIGHTS;
+pub(crate) const REMEMBERED_HEIGHTS: u64 = fairveil_consensus::state::NONCE_HEIGHTS;
 /// Entries read from the database at a time.
 const PAGE: usize = 1_024;
 const MAX_VALUE_BYTES: usize = 1 << 20;
@@ -69,6 +75,14 @@ pub enum RecoveryError {
     /// The snapshot of the chain's state is not usable.
     #[error("the stored state of the chain: {0}")]
     Snapshot(#[from] RestoreError),
+    /// The database stands in another epoch.
+    #[error("the database stands in epoch {actual}, the committee is of epoch {expected}")]
+    Epoch {
+        /// The database's.
+        actual: Epoch,
+        /// The committee's.
+        expected: Epoch,
+    },
     /// A stored block is not a block.
     #[error("the stored block of height {height}: {error}")]
     Block {
@@ -142,10 +156,19 @@ pub(crate) fn recover(
     let n = parameters.committee.n();
     let name = LogName { network_id: parameters.id.network_id, epoch, sequencer: own };
     let (bundles, facts) = bundles(store)?;
-    let (genesis, mut chain) = ChainState::genesis(parameters.clone())?;
-    if let Some(snapshot) = store.get(Table::Meta, b"chain")? {
-        chain = ChainState::restore(parameters, &snapshot)?;
+    let (actual, expected) = (boundary::epoch(store)?.unwrap_or(FIRST_EPOCH), epoch);
+    if actual != expected {
+        return Err(RecoveryError::Epoch { actual, expected });
     }
+    let snapshot = store.get(Table::Meta, CHAIN)?;
+    let (genesis, chain) = match (boundary::genesis(store)?, snapshot) {
+        (Some(genesis), Some(snapshot)) => (genesis, ChainState::restore(parameters, &snapshot)?),
+        (_, snapshot) => {
+            let (genesis, first) = ChainState::genesis(parameters.clone())?;
+            let restore = |bytes: Vec<u8>| ChainState::restore(parameters, &bytes);
+            (genesis, snapshot.map_or(Ok(first), restore)?)
+        }
+    };
     let snapshot = chain.tip().height;
     let chain = replay(store, chain, &facts)?;
     let releases = restored(store, first_releases)?;
@@ -158,19 +181,20 @@ pub(crate) fn recover(
     let log = resume_log(name, committed, &entries)?;
     let order = chain.ordering().order();
     let remembered = |entry: &&LogEntry| {
-        entry.position >= committed.length
-            || order.status(&entry.id) != fairveil_ordering::Status::Unknown
+        entry.position >= committed.length || order.status(&entry.id) != Status::Unknown
     };
     let first = entries.iter().position(|entry| remembered(&entry)).unwrap_or(entries.len());
+    let first_ids = boundary::unproposed(store)?;
     let pool = Restored {
         height: chain.tip().height,
-        bundles,
+        bundles: of_epoch(bundles, epoch),
         log: entries[first..].to_vec(),
         log_length: entries.len() as u64,
         committed: committed.length,
         below_edge: order.below_edge(own),
         emitted: emitted(store, chain.tip().height)?,
-        duty: order.to_report(own),
+        first: if entries.is_empty() { first_ids } else { Vec::new() },
+        duty: duty(&chain, own),
         balances: chain.balances().map(Balances::changed).unwrap_or_default(),
     };
     let next_event = match store.last(Table::Events)? {
@@ -180,12 +204,30 @@ pub(crate) fn recover(
     Ok(Recovered { genesis, chain, releases, ledger, log, pool, facts, next_event, snapshot })
 }
 
+/// Ids that this sequencer must report: what earlier epochs emitted is settled.
+pub(crate) fn duty(chain: &ChainState, own: SequencerIndex) -> Vec<BundleId> {
+    let (order, start) = (chain.ordering().order(), chain.parameters().id.start);
+    let earlier = |id: &BundleId| match order.status(id) {
+        Status::Emitted { height, .. } => height <= start,
+        _ => false,
+    };
+    order.to_report(own).into_iter().filter(|id| !earlier(id)).collect()
+}
+
+/// Bundles without the receipts of earlier epochs, which speak of other logs.
+fn of_epoch(mut bundles: Vec<RestoredBundle>, epoch: Epoch) -> Vec<RestoredBundle> {
+    for bundle in &mut bundles {
+        bundle.receipt = bundle.receipt.filter(|receipt| receipt.epoch == epoch);
+    }
+    bundles
+}
+
 /// The writes that commit a final block, with a snapshot where one is due.
 pub(crate) fn chain_writes(chain: &ChainState, block: &Block, snapshot: &mut Height) -> Vec<Write> {
     let height = chain.tip().height;
     let mut writes = vec![Write::put(Table::Blocks, height_key(height), block.bytes().to_vec())];
     if height.distance_from(*snapshot) >= SNAPSHOT_HEIGHTS {
-        writes.push(Write::put(Table::Meta, b"chain", chain.snapshot()));
+        writes.push(Write::put(Table::Meta, CHAIN, chain.snapshot()));
         let mut old = *snapshot;
         while old < height {
             old = old.next();

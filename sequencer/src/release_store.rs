@@ -34,7 +34,7 @@ use crate::{
     views::{anchor_key, place_of, seen_write, unseen_write},
 };
 
-const SUMMARY: &[u8] = b"releases";
+pub(crate) const SUMMARY: &[u8] = b"releases";
 
 /// The chain as it is stored, or the first one, whose states are stored then.
 pub(crate) fn restored(

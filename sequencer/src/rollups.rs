@@ -81,6 +81,14 @@ impl Rollups {
         Ok(Self(Arc::new(Mutex::new(registries))))
     }
 
+    /// Takes what another reading of the same database found.
+    pub(crate) fn set(&self, other: Self) {
+        if !Arc::ptr_eq(&self.0, &other.0) {
+            let registries = other.read().clone();
+            *self.read() = registries;
+        }
+    }
+
     /// The registry of a height.
     pub(crate) fn at(&self, height: Height) -> Arc<Registry> {
         Arc::clone(self.read().at(height))

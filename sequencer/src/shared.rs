@@ -16,8 +16,9 @@ use std::{
 };
 
 use fairveil_consensus::{
-    Signal, SystemEntry,
-    host::{BundleFacts, Host, Intake, Wanted},
+    Resharing, Signal, Successor, SystemEntry,
+    entries::Submissions,
+    host::{BundleFacts, Host, Intake, OpenResharing, Wanted},
     state::BlockFault,
 };
 use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex};
@@ -28,6 +29,7 @@ use tokio::sync::watch;
 use crate::{
     behaviour::Behaviour,
     logs::KnownLogs,
+    renewal::Resharings,
     views::{Anchoring, OpenRelease, Views},
 };
 
@@ -41,6 +43,7 @@ pub(crate) struct Shared {
     signal: Arc<Signal>,
     wanted: watch::Sender<()>,
     views: Arc<dyn Views>,
+    resharings: Arc<dyn Resharings>,
     /// Whether a vote waits for an anchored block.
     awaits_view: Arc<AtomicBool>,
     own: SequencerIndex,
@@ -61,6 +64,18 @@ pub(crate) struct Contents {
     /// The release over views that waits to be certified.
     pub(crate) open: Option<OpenRelease>,
     pub(crate) anchoring: Anchoring,
+    pub(crate) renewing: Renewing,
+}
+
+/// This sequencer's side of a resharing.
+#[derive(Default)]
+pub(crate) struct Renewing {
+    /// What an operator wants announced.
+    pub(crate) offered: Option<Resharing>,
+    /// The ceremony that is under way, with the entries to post.
+    pub(crate) under_way: Option<(Digest, Submissions)>,
+    /// Its result.
+    pub(crate) successor: Option<Successor>,
 }
 
 impl Shared {
@@ -69,6 +84,7 @@ impl Shared {
         own: SequencerIndex,
         behaviour: Behaviour,
         views: Arc<dyn Views>,
+        resharings: Arc<dyn Resharings>,
     ) -> Self {
         let contents = Contents {
             logs,
@@ -80,10 +96,12 @@ impl Shared {
             changes: BTreeMap::new(),
             open: None,
             anchoring: Anchoring::default(),
+            renewing: Renewing::default(),
         };
         let contents = Arc::new(Mutex::new(contents));
         let (wanted, awaits_view) = (watch::Sender::new(()), Arc::default());
-        Self { contents, signal: Arc::default(), wanted, views, awaits_view, own, behaviour }
+        let signal = Arc::default();
+        Self { contents, signal, wanted, views, resharings, awaits_view, own, behaviour }
     }
 
     /// Reads.
@@ -158,10 +176,30 @@ impl Shared {
         let released = |due: Height| contents.roots.contains_key(&due) || open(due);
         let released = wanted.due.is_some_and(released);
         released
+            || contents.renewing.has_work(wanted)
             || (0..wanted.committed.len()).any(|at| {
                 self.fragment(contents, wanted, at, wanted.max_ids)
                     .is_some_and(|fragment| !fragment.ids.is_empty())
             })
+    }
+}
+
+impl Renewing {
+    fn submissions(&self, ceremony: &Digest) -> Option<&Submissions> {
+        let (under_way, submissions) = self.under_way.as_ref()?;
+        (under_way == ceremony).then_some(submissions)
+    }
+
+    fn has_work(&self, wanted: &Wanted) -> bool {
+        if wanted.handed_over {
+            return false;
+        }
+        let unposted = wanted.open.as_ref().is_some_and(|open| {
+            let submissions = self.submissions(&open.resharing.ceremony);
+            submissions.is_some_and(|submissions| submissions.has_unposted(&open.agreed))
+        });
+        let offers = self.under_way.is_none() && self.offered.is_some();
+        unposted || offers || self.successor.is_some()
     }
 }
 
@@ -239,6 +277,37 @@ impl Host for Shared {
         self.until(seen).await;
     }
 
+    fn resharing(&self) -> Option<Resharing> {
+        let contents = self.read();
+        let idle = contents.renewing.under_way.is_none();
+        contents.renewing.offered.clone().filter(|_| idle)
+    }
+
+    async fn accepts_resharing(&self, resharing: &Resharing) {
+        let accepts = |contents: &Contents| {
+            let idle = contents.renewing.under_way.is_none();
+            (idle && self.resharings.accepts(resharing)).then_some(())
+        };
+        self.until(accepts).await;
+    }
+
+    fn ceremony_entries(&self, open: &OpenResharing) -> Vec<Vec<u8>> {
+        let contents = self.read();
+        let submissions = contents.renewing.submissions(&open.resharing.ceremony);
+        submissions.map(|submissions| submissions.unposted(&open.agreed)).unwrap_or_default()
+    }
+
+    fn successor(&self) -> Option<Successor> {
+        self.read().renewing.successor.clone()
+    }
+
+    async fn has_successor(&self, successor: &Successor) {
+        let same = |contents: &Contents| {
+            (contents.renewing.successor.as_ref() == Some(successor)).then_some(())
+        };
+        self.until(same).await;
+    }
+
     fn equivocations(&self) -> Vec<SystemEntry> {
         self.read().proofs.iter().map(|(_, proof)| proof.clone()).collect()
     }
@@ -298,7 +367,8 @@ mod tests {
         let key = ConsensusSecret::from_seed([1; 32]).public_key();
         let logs = KnownLogs::new(NetworkId::from_bytes([1; 32]), Epoch::new(1), vec![key]);
         let own = SequencerIndex::from_position(0).unwrap();
-        Shared::new(logs, own, Behaviour::Honest, Arc::<OneBlock>::clone(views))
+        let resharings = Arc::new(crate::renewal::NoResharings);
+        Shared::new(logs, own, Behaviour::Honest, Arc::<OneBlock>::clone(views), resharings)
     }
 
     #[test]

@@ -6,7 +6,8 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex},
+    sync::Arc,
+    time::Duration,
 };
 
 use commonware_cryptography::ed25519::PublicKey;
@@ -15,6 +16,7 @@ use commonware_parallel::Strategy;
 use commonware_runtime::{Clock, Handle as Task, Metrics, Spawner, Storage};
 use fairveil_consensus::{
     self as consensus, ChainId, EngineError, balances,
+    host::Host,
     network::{Network, Subchannel},
     order_chain::OrderChain,
     state::{BlockFault, Parameters},
@@ -36,23 +38,24 @@ use fairveil_release::{
     schedule::Schedule,
     states::{MemoryState, RollupStates},
 };
-use futures::stream::FuturesUnordered;
+use futures::{channel::oneshot, stream::FuturesUnordered};
 use rand_core_10::CryptoRng;
-use tokio::sync::{mpsc, watch};
 
 use crate::{
-    actor::{Actor, PeerChannels, Served, StopReason, engine_keys},
+    actor::{Actor, Closing, Missed, PeerChannels, Served, StopReason, engine_keys},
     adversary::Adversary,
     behaviour::Behaviour,
+    boundary,
     config::{Config, Secrets},
     executor::{Executor, Lane},
-    handle::{Handle, MAX_CALLS, MAX_CERTIFICATE_BYTES, Overview, decoded},
+    handle::{Handle, MAX_CERTIFICATE_BYTES, decoded},
     logs::KnownLogs,
     opening::Openings,
     outbox::Outbox,
     record::height_key,
     recovery::{Recovered, RecoveryError, recover},
     rollups::{self, Rollups},
+    seat::{Desk, Seat},
     shared::Shared,
     store::{Store, StoreError, Table},
 };
@@ -95,20 +98,32 @@ pub enum StartError {
     NoAdversaries(Behaviour),
 }
 
+/// How long the engine of an epoch that has ended goes on, unless the configuration says otherwise.
+pub const LINGER: Duration = Duration::from_secs(60);
+
 /// A running sequencer.
-pub struct Running {
+pub struct Running<S, R> {
     /// For everybody who wants something of it.
     pub handle: Handle,
-    task: Task<StopReason>,
+    task: Task<()>,
+    stopped: oneshot::Receiver<Stopped<S, R>>,
 }
 
-impl Running {
-    /// Waits until the sequencer stops and says why.
-    pub async fn stopped(self) -> StopReason {
-        match self.task.await {
-            Ok(reason) => reason,
-            Err(error) => StopReason::Inconsistent(error.to_string()),
-        }
+/// A sequencer that stopped.
+pub struct Stopped<S, R> {
+    /// Why.
+    pub reason: StopReason,
+    /// What the next epoch's sequencer is started with; none if its task was aborted.
+    pub seat: Option<Seat<S, R>>,
+}
+
+impl<S, R> Running<S, R> {
+    /// Waits until the sequencer stops. After [`StopReason::EpochEnded`] its engine lingers beside the
+    /// next one ([`Config::linger`]).
+    pub async fn stopped(self) -> Stopped<S, R> {
+        let aborted = || StopReason::Inconsistent("the sequencer's task is gone".into());
+        let gone = |_| Stopped { reason: aborted(), seat: None };
+        self.stopped.await.unwrap_or_else(gone)
     }
 
     /// Stops it at once, as a crash would: everything durable stays.
@@ -117,7 +132,8 @@ impl Running {
     }
 }
 
-/// Starts a sequencer.
+/// Starts a sequencer in the epoch in which its database stands ([`crate::boundary::position`]):
+/// `config` and `secrets` are of that epoch.
 ///
 /// # Errors
 ///
@@ -129,8 +145,8 @@ pub async fn start<E, P, B, T, S, R>(
     store: Store,
     executor: Executor,
     engine: Engine<P, B, T, S>,
-    channels: PeerChannels<S, R>,
-) -> Result<Running, StartError>
+    seat: Seat<S, R>,
+) -> Result<Running<S, R>, StartError>
 where
     E: Clock + CryptoRng + Spawner + Storage + Metrics,
     P: Provider<PublicKey = PublicKey> + Sync,
@@ -145,7 +161,8 @@ where
     let (config, secrets) = (Arc::new(config), Arc::new(secrets));
     let first = || first_releases(&config);
     let accounting = config.accounting.as_ref();
-    let recovered = recover(&store, parameters(&config), config.index, first, accounting)?;
+    let start = boundary::position(&store)?.map_or(Height::ZERO, |(_, start)| start);
+    let recovered = recover(&store, parameters(&config, start), config.index, first, accounting)?;
     let Recovered { genesis, chain, mut releases, ledger, log, pool, .. } = recovered;
     let Recovered { facts, next_event, snapshot, .. } = recovered;
     releases.provide(config.genesis.clone());
@@ -174,6 +191,7 @@ where
         Pool::restore(pool_config(&config), pool, now_ms, executor.pool(Lane::Admission))?;
     let rules = OrderChain::new(shared.clone(), engine.strategy);
     let keys = engine_keys(chain.members());
+    let linger_of = config.linger;
     let mut running = consensus::start(
         context.child("consensus"),
         consensus_config,
@@ -183,16 +201,23 @@ where
         &engine.network,
     )
     .await?;
+    let Seat { channels, desk } = seat;
     let PeerChannels { logs, bundles, shares } = channels;
-    let (calls, calls_received) = mpsc::channel(MAX_CALLS);
-    let (events, events_seen) = watch::channel(next_event.saturating_sub(1));
-    let overview = Arc::new(Mutex::new(Overview::default()));
+    let desk = match desk {
+        Some(desk) => desk.again(Arc::clone(&config), rollups.clone()),
+        None => {
+            let last_event = next_event.saturating_sub(1);
+            Desk::new(Arc::clone(&config), store.clone(), rollups, last_event)
+        }
+    };
+    let Desk { handle, mut calls, events } = desk;
+    let rollups = handle.rollups.clone();
     let mut adversary_context = context.child("adversary");
     let mut actor = Actor {
         context: context.child("actor"),
         signer: secrets.consensus(),
         keys,
-        senders: [logs.0, bundles.0, shares.0],
+        senders: [logs.0.clone(), bundles.0.clone(), shares.0.clone()],
         store: store.clone(),
         executor,
         shared,
@@ -223,40 +248,92 @@ where
         replies: BTreeMap::new(),
         next_request: 0,
         next_event,
-        events,
+        events: events.clone(),
         connected: vec![false; usize::from(config.committee.n())],
-        overview: Arc::clone(&overview),
+        overview: Arc::clone(&handle.overview),
         intervals: VecDeque::new(),
         counters: BTreeMap::new(),
         adversary: adversary(config.behaviour, &mut adversary_context, log_length),
         ticks: 0,
-        config: Arc::clone(&config),
+        renewal: None,
+        closing: Closing::Open,
+        told_end: false,
+        missed: Missed::default(),
+        kept: None,
+        config,
         secrets,
     };
     announced.into_iter().for_each(|change| actor.openings.announced(change));
     let resumed = actor.resume(outputs);
     resumed.map_err(|reason| StartError::Inconsistent(reason.to_string()))?;
-    let task = context.spawn(move |_| async move {
-        let receivers = [logs.1, bundles.1, shares.1];
-        let reason = actor.run(receivers, calls_received, &mut running.finalized).await;
+    let (own_handle, lasts) = (handle.clone(), linger_of);
+    let (sender, stopped) = oneshot::channel();
+    let task = context.spawn(move |context| async move {
+        let mut receivers = [logs.1, bundles.1, shares.1];
+        let reason = actor.run(&mut receivers, &mut calls, &mut running.finalized).await;
+        drop(actor);
+        let [logs_in, bundles_in, shares_in] = receivers;
+        let channels = PeerChannels {
+            logs: (logs.0, logs_in),
+            bundles: (bundles.0, bundles_in),
+            shares: (shares.0, shares_in),
+        };
+        let seat = Some(Seat { channels, desk: Some(Desk { handle, calls, events }) });
         match reason {
-            StopReason::Engine(_) => match running.ended().await {
-                Err(error) => StopReason::Engine(error),
-                Ok(()) => reason,
-            },
+            reason @ StopReason::EpochEnded(..) => {
+                // Whoever waits for it may have gone.
+                let _ = sender.send(Stopped { reason, seat });
+                linger(&context, running, lasts).await;
+            }
             reason => {
-                running.stop().await;
-                reason
+                let reason = ended(running, reason).await;
+                let _ = sender.send(Stopped { reason, seat });
             }
         }
     });
-    let handle = Handle { calls, config, store, rollups, overview, events: events_seen };
-    Ok(Running { handle, task })
+    Ok(Running { handle: own_handle, task, stopped })
 }
 
-fn parameters(config: &Config) -> Parameters {
+/// Stops an engine whose sequencer stopped; why it did, if it was the engine.
+async fn ended<H: Host, T: Strategy>(
+    mut running: consensus::Running<OrderChain<H, T>>,
+    reason: StopReason,
+) -> StopReason {
+    if !matches!(reason, StopReason::Engine(_)) {
+        running.stop().await;
+        return reason;
+    }
+    match running.ended().await {
+        Err(error) => StopReason::Engine(error),
+        Ok(()) => reason,
+    }
+}
+
+/// Keeps the engine of an epoch that has ended going for those who have not seen the end. What it
+/// delivers comes after the end and is nothing.
+async fn linger<H: Host, T: Strategy>(
+    clock: &impl Clock,
+    mut running: consensus::Running<OrderChain<H, T>>,
+    lasts: Duration,
+) {
+    let mut until = Box::pin(clock.sleep(lasts));
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut until => break,
+            block = running.finalized.recv() => match block {
+                Some(block) => block.acknowledgement.acknowledge(),
+                None => break,
+            },
+        }
+    }
+    running.stop().await;
+}
+
+fn parameters(config: &Config, start: Height) -> Parameters {
+    let epoch = config.committee.epoch();
     Parameters {
-        id: ChainId { network_id: config.network_id, epoch: config.committee.epoch() },
+        id: ChainId { network_id: config.network_id, epoch, start },
         keys: config.committee.consensus_keys().to_vec(),
         committee: config.fairness,
         mode: config.mode,
@@ -329,7 +406,8 @@ fn shared(
     let keys: Vec<ConsensusPublicKey> = config.committee.consensus_keys().to_vec();
     let logs = KnownLogs::new(config.network_id, config.committee.epoch(), keys);
     let views = Arc::clone(&config.views);
-    let shared = Shared::new(logs, config.index, config.behaviour, views);
+    let resharings = Arc::clone(&config.resharings);
+    let shared = Shared::new(logs, config.index, config.behaviour, views, resharings);
     let mut roots = BTreeMap::new();
     let mut height = chain.released();
     while height < releases.next() {
@@ -397,13 +475,17 @@ where
         if !ids.is_empty() {
             self.admit(Input::Needed { ids })?;
         }
+        self.resume_renewal()?;
+        self.end_if_released();
         self.update_overview();
         Ok(())
     }
 
-    /// Own shares of recent heights answer the requests of members that are behind.
+    /// Own shares of recent heights answer the requests of members that are behind. Those of
+    /// earlier epochs are no answer: what those ordered is certified.
     fn keep_own_shares(&mut self) -> Result<(), StopReason> {
         let from = self.chain.tip().height.saturating_sub(self.config.kept_share_heights);
+        let from = from.max(self.chain.parameters().id.start.next());
         for (key, bytes) in self.store.range(Table::Shares, &height_key(from), usize::MAX)? {
             let share = decoded(Table::Shares, &bytes, MAX_SHARE_MESSAGE_BYTES)?;
             let height = key.try_into().map(u64::from_be_bytes).unwrap_or(0);

@@ -21,7 +21,7 @@ use redb::{
 };
 
 /// Version of the layout; a database of another version is refused.
-const LAYOUT: &[u8] = b"fairveil-5";
+const LAYOUT: &[u8] = b"fairveil-6";
 
 /// Page cache of the database, in bytes.
 const CACHE_BYTES: usize = 32 << 20;
@@ -71,10 +71,14 @@ pub enum Table {
     Anchors,
     /// Where released blocks stand that followed rollups need not hold yet.
     Unseen,
+    /// Agreed entries of the open resharing, by height.
+    Entries,
+    /// Everything at the last epoch's end, in chunks, for members that join or missed it.
+    Boundary,
 }
 
 impl Table {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 23] = [
         Self::Meta,
         Self::Bundles,
         Self::Archive,
@@ -96,9 +100,11 @@ impl Table {
         Self::Changes,
         Self::Anchors,
         Self::Unseen,
+        Self::Entries,
+        Self::Boundary,
     ];
 
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Meta => "meta",
             Self::Bundles => "bundles",
@@ -121,7 +127,14 @@ impl Table {
             Self::Changes => "changes",
             Self::Anchors => "anchors",
             Self::Unseen => "unseen",
+            Self::Entries => "entries",
+            Self::Boundary => "boundary",
         }
+    }
+
+    /// The table of this name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.name() == name)
     }
 
     const fn definition(self) -> TableDefinition<'static, &'static [u8], &'static [u8]> {

@@ -24,6 +24,7 @@
 //!
 //! 1. A release over views is kept, stored and told to anybody only if a final block lists its root: which
 //!    of the two holds is decided once, for all.
+//!    Heights that the blocks of an epoch do not certify before it ends are released blindly.
 //! 2. A sequencer votes for a sighted root only if it read the views itself, so a quorum did.
 //! 3. An anchor is proposed and voted for only if the own view has had the block for some time, or has it.
 //! 4. Who proposes anchors in vain stops for a while, twice as long each time: [`MIN_PAUSE_HEIGHTS`] to

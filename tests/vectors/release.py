@@ -294,7 +294,7 @@ PLACEMENTS = ["Open", "Expired", "NonceUsed", "Unfunded"]
 
 def block_cases():
     network = sample("network")
-    for number, (epoch, height, view, parent_view) in enumerate([(1, 1, 1, 0), (3, 500, 2**20, 2**14 - 1), (300, 2**63, 2**64 - 1, 128)]):
+    for number, (epoch, start, height, view, parent_view) in enumerate([(1, 0, 1, 1, 0), (3, 400, 500, 2**20, 2**14 - 1), (300, 2**62, 2**63, 2**64 - 1, 128)]):
         evidence, system, state = (sample(f"{what} digest {number}") for what in ("evidence", "system", "state"))
         releases = [(height // 2 + i, sample(f"release {number} {i}")) for i in range(2 * number)]
         body = H("BLOCK-BODY", evidence, b"".join(u64(h) + r for h, r in releases), system)
@@ -302,7 +302,7 @@ def block_cases():
         result = H("RESULT-ROOT", u64(height), state, *[b"".join(i + u8(p) for i, p in cohort) for cohort in cohorts])
         parent, leader = sample(f"parent {number}"), sample(f"leader {number}")
         time_ms = 1_700_000_000_000 + number
-        block = H("BLOCK", u8(1), network, u64(epoch), u64(height), parent, leader, u64(view), u64(parent_view),
+        block = H("BLOCK", u8(2), network, u64(epoch), u64(start), u64(height), parent, leader, u64(view), u64(parent_view),
                   u64(time_ms), result, body)
         namespace = b"FAIRVEIL-V1-CONSENSUS" + network + b"_FINALIZE"
         message = (varint(len(namespace)) + namespace + varint(epoch) + varint(view) + varint(parent_view) + block)
@@ -311,7 +311,7 @@ def block_cases():
             "releases": [{"height": h, "root": hexed(r)} for h, r in releases],
             "emission": {"height": height, "cohorts": [[{"id": hexed(i), "placement": PLACEMENTS[p]} for i, p in cohort]
                                                         for cohort in cohorts]},
-            "header": {"version": 1, "network_id": hexed(network), "epoch": epoch, "height": height,
+            "header": {"version": 2, "network_id": hexed(network), "epoch": epoch, "epoch_start": start, "height": height,
                        "parent": hexed(parent), "leader": hexed(leader), "view": view, "parent_view": parent_view,
                        "time_ms": time_ms, "result_root": hexed(result), "body_digest": hexed(body)},
             "block": hexed(block), "finalize_message": hexed(message),

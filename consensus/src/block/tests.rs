@@ -35,6 +35,7 @@ fn header(body: &Body) -> BlockHeader {
         version: BLOCK_VERSION,
         network_id: NetworkId::from_bytes([1; 32]),
         epoch: BlockEpoch::new(1),
+        epoch_start: BlockHeight::new(3),
         height: BlockHeight::new(7),
         parent: BlockDigest::from_bytes([2; 32]),
         leader: ConsensusSecret::from_seed([3; 32]).public_key(),

@@ -6,6 +6,7 @@ use fairveil_registry::change::ApprovalError;
 use fairveil_registry::schedule::ScheduleError;
 
 use super::anchors::AnchorFault;
+use super::ending::EndingFault;
 use crate::block::BlockError;
 use crate::equivocation::EquivocationError;
 use crate::header::HeaderFault;
@@ -106,12 +107,12 @@ pub enum BlockFault {
     /// An anchor of a followed rollup that the block may not carry.
     #[error("an anchor: {0}")]
     Anchor(#[from] AnchorFault),
-    /// A change of the rollups or an anchor, where a proof of equivocation is asked for.
-    #[error("a change of the rollups or an anchor is no proof of equivocation")]
+    /// What the block says of the next epoch.
+    #[error("the end of the epoch: {0}")]
+    Ending(#[from] EndingFault),
+    /// Something else, where a proof of equivocation is asked for.
+    #[error("the entry is no proof of equivocation")]
     NoProof,
-    /// A ceremony's entry on the network's chain.
-    #[error("a ceremony's entry on the network's chain")]
-    Foreign,
 }
 
 impl BlockFault {

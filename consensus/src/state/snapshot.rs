@@ -14,6 +14,7 @@ use fairveil_registry::anchor::Anchor;
 use fairveil_registry::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 
+use super::ending::{Ending, StoredEnding};
 use super::{ChainState, Checked, Pair, Parameters, ParametersError};
 use crate::balances::{Balances, BalancesError, StoredBalances};
 use crate::chain::Tip;
@@ -62,6 +63,7 @@ struct Snapshot {
     balances: Option<StoredBalances>,
     schedule: Schedule,
     anchors: BTreeMap<u64, Anchor>,
+    ending: StoredEnding,
 }
 
 impl ChainState {
@@ -80,6 +82,7 @@ impl ChainState {
             balances: self.balances.as_ref().map(Balances::store),
             schedule: Schedule::clone(&self.schedule),
             anchors: BTreeMap::clone(&self.anchors),
+            ending: self.ending.store(),
         })
     }
 
@@ -128,6 +131,7 @@ impl ChainState {
             balances,
             schedule: Arc::new(snapshot.schedule),
             anchors: Arc::new(snapshot.anchors),
+            ending: Ending::restore(snapshot.ending),
         })
     }
 }

@@ -13,6 +13,7 @@ use crate::committee::CommitteeError;
 use crate::header::ChainId;
 
 mod anchors;
+mod ending;
 mod rollups;
 
 const EPOCH: Epoch = Epoch::new(1);
@@ -32,7 +33,11 @@ fn parameters(n: u16, f: u16) -> (Vec<ConsensusSecret>, Parameters) {
         (0..n).map(|seed| ConsensusSecret::from_seed([seed as u8 + 1; 32])).collect();
     secrets.sort_by_key(ConsensusSecret::public_key);
     let parameters = Parameters {
-        id: ChainId { network_id: NetworkId::from_bytes([7; 32]), epoch: EPOCH },
+        id: ChainId {
+            network_id: NetworkId::from_bytes([7; 32]),
+            epoch: EPOCH,
+            start: Height::ZERO,
+        },
         keys: secrets.iter().map(ConsensusSecret::public_key).collect(),
         committee: Committee::new(n, f, 0).unwrap(),
         mode: Mode::Strict,
@@ -159,12 +164,14 @@ fn every_field_of_a_header_is_judged() {
         BlockFault::Header(fault) => fault,
         other => panic!("{other}"),
     };
-    let wrong = bench.resealed(|header| header.version = 2);
+    let wrong = bench.resealed(|header| header.version = 9);
     assert!(matches!(header(apply(&wrong)), HeaderFault::Version { .. }));
     let wrong = bench.resealed(|header| header.network_id = NetworkId::from_bytes([8; 32]));
     assert!(matches!(header(apply(&wrong)), HeaderFault::Network { .. }));
     let wrong = bench.resealed(|header| header.epoch = EPOCH.next());
     assert!(matches!(header(apply(&wrong)), HeaderFault::Epoch { .. }));
+    let wrong = bench.resealed(|header| header.epoch_start = header.epoch_start.next());
+    assert!(matches!(header(apply(&wrong)), HeaderFault::Start { .. }));
     let wrong = bench.resealed(|header| header.height = header.height.next());
     assert!(matches!(header(apply(&wrong)), HeaderFault::Height { .. }));
     let wrong = bench.resealed(|header| {
@@ -395,9 +402,6 @@ fn a_forked_log_convicts_once() {
     let output = bench.advance(Body { system: vec![fork.clone()], ..bench.body() });
     assert_eq!(output.convicted, [culprit]);
     assert_eq!(bench.state.convicts(&fork), Err(BlockFault::Convicted(culprit)));
-    let entry = SystemEntry::CeremonyEntry(vec![1]);
-    let body = Body { system: vec![entry], ..bench.body() };
-    assert_eq!(bench.fault(body), BlockFault::Foreign);
 }
 
 #[test]

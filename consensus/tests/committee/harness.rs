@@ -17,8 +17,8 @@ use fairveil_consensus::network::max_message_bytes;
 use fairveil_consensus::state::BlockFault;
 use fairveil_consensus::{
     Block, BlockOutput, BundleFacts, ChainId, ChainState, Channels, Config, Finalized, Host,
-    Intake, Members, Network, OrderChain, Parameters, Progress, Subchannel, Timing, Wanted,
-    namespace,
+    Intake, Members, Network, OrderChain, Parameters, Progress, Resharing, Subchannel, Successor,
+    Timing, Wanted, host::OpenResharing, namespace,
 };
 use fairveil_crypto::certificate::OrderCertificate;
 use fairveil_crypto::committee::{CommitteeKey, PublicKeyShare};
@@ -65,7 +65,7 @@ pub fn keys(n: u16) -> Vec<ConsensusPublicKey> {
 
 pub fn parameters(n: u16, f: u16) -> Parameters {
     Parameters {
-        id: ChainId { network_id: network_id(), epoch: EPOCH },
+        id: ChainId { network_id: network_id(), epoch: EPOCH, start: Height::ZERO },
         keys: keys(n),
         committee: ordering::Committee::new(n, f, 0).unwrap(),
         mode: Mode::Strict,
@@ -348,6 +348,26 @@ impl Host for TestHost {
     fn proposes_anchors(&self, _: Height) {}
 
     async fn has_anchor(&self, _: &Anchor) {}
+
+    fn resharing(&self) -> Option<Resharing> {
+        None
+    }
+
+    async fn accepts_resharing(&self, _: &Resharing) {
+        std::future::pending().await
+    }
+
+    fn ceremony_entries(&self, _: &OpenResharing) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+
+    fn successor(&self) -> Option<Successor> {
+        None
+    }
+
+    async fn has_successor(&self, _: &Successor) {
+        std::future::pending().await
+    }
 
     fn registry_changes(&self) -> Vec<ApprovedChange> {
         Vec::new()

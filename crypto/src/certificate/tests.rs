@@ -43,6 +43,7 @@ fn headers(dealt: &Dealt) -> Vec<BlockHeader> {
                 version: BLOCK_VERSION,
                 network_id: NETWORK,
                 epoch: Epoch::new(1),
+                epoch_start: Height::ZERO,
                 height: Height::new(height),
                 parent,
                 leader: dealt.committee.consensus_keys()[2],

@@ -3,6 +3,10 @@
 //! Stored bundles are judged again, on all threads: id and signature of each, and the proof of those
 //! that are still to be ordered. A damaged store is noticed before anything is signed. What was
 //! persisted and not reported when the process died is reported now; receipts are the same.
+//!
+//! An epoch that begins goes the same way: its log is empty, begins with what the last epoch did not
+//! propose, and goes on with what is held, in the order of acceptance; receipts of the last epoch
+//! speak of another log.
 
 use fairveil_crypto::envelope::{EnvelopeError, Header, ParsedBundle, Payer, VerifiedBundle};
 use fairveil_crypto::{BundleId, Height};
@@ -32,6 +36,9 @@ pub struct Restored {
     pub below_edge: u32,
     /// Emitted bundles whose windows or nonces are remembered, with the heights of their blocks.
     pub emitted: Vec<(EmittedBundle, Height)>,
+    /// Where the log is that of an epoch that begins: the ids that it begins with, of those that are
+    /// held, in this order.
+    pub first: Vec<BundleId>,
     /// All ids that must be reported.
     pub duty: Vec<BundleId>,
     /// The balances that blocks have changed so far, where bundles are charged.
@@ -111,7 +118,7 @@ impl Pool {
         check_log(&restored)?;
         let mut pool = Self::new(config)?;
         let Restored { height, bundles, log, log_length, committed, .. } = restored;
-        let Restored { below_edge, emitted, duty, balances, .. } = restored;
+        let Restored { below_edge, emitted, first, duty, balances, .. } = restored;
         if let Some(known) = &mut pool.balances {
             known.change(&balances);
         }
@@ -135,6 +142,11 @@ impl Pool {
             }
         }
         let mut step = Step { now_ms, outputs: Vec::new() };
+        for id in first.iter().filter(|_| log_length == 0) {
+            if pool.ids.get(id).is_some_and(|entry| entry.expires_at > height) {
+                pool.append(&mut step, id);
+            }
+        }
         for id in &duty {
             pool.take_duty(&mut step, id);
         }

@@ -16,7 +16,10 @@ use fairveil_keygen::{
 };
 use fairveil_ordering as ordering;
 use fairveil_release::registry::Registry;
-use fairveil_sequencer::{Config as SequencerConfig, Executor, Secrets, Store};
+use fairveil_sequencer::{
+    Config as SequencerConfig, Executor, LINGER as ENGINE_LINGER, Secrets, Store,
+    renewal::NoResharings,
+};
 use fairveil_transport::{
     self as transport, EndpointSecret, Member, Network, NetworkPublicKey, NetworkSecret,
 };
@@ -155,7 +158,7 @@ impl Node {
         );
         let served = tokio::spawn(http::serve(http, Arc::new(shared)));
         let stopped = tokio::select! {
-            reason = running.stopped() => Err(NodeError::Stopped(reason)),
+            stopped = running.stopped() => Err(NodeError::Stopped(stopped.reason)),
             result = served => {
                 let why = format!("{result:?}");
                 Err(NodeError::Start { what: "http", why })
@@ -320,11 +323,13 @@ impl Node {
             registry,
             genesis,
             views: Arc::<NodeViews>::clone(views),
+            resharings: Arc::new(NoResharings),
             accounting: settings::accounting(&self.config, definition)?,
             transcript: verified.digest(),
             limits: settings::limits(&self.config)?,
             kept_share_heights: fairveil_release::opener::KEPT_HEIGHTS,
             timing: settings::timing(&self.config, definition)?,
+            linger: ENGINE_LINGER,
             partition: "network".into(),
             connected: Arc::new(move || metrics::connected(&observed.0, &observed.1)),
             behaviour: self.byzantine.map_or_else(Default::default, Into::into),

@@ -47,6 +47,16 @@ where
                 let _ = reply.send(self.submitted_change(*change));
                 Ok(())
             }
+            Call::Offer { resharing, reply } => {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.offered(*resharing));
+                Ok(())
+            }
+            Call::Renewal { reply } => {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.renewal_progress());
+                Ok(())
+            }
             Call::Pending { id, reply } => {
                 // Whoever asked may have gone.
                 let _ = reply.send(self.pending_state(&id));

@@ -26,7 +26,7 @@ const SERVED_PARTS: u32 = 64;
 /// What peers were given lately: a bound per peer, and the release that was read last.
 #[derive(Debug, Default)]
 pub(crate) struct Served {
-    parts: BTreeMap<SequencerIndex, u32>,
+    parts: BTreeMap<PublicKey, u32>,
     last: Option<(Height, Vec<u8>)>,
 }
 
@@ -37,8 +37,8 @@ impl Served {
     }
 
     /// Whether a peer may have another part.
-    fn grant(&mut self, peer: SequencerIndex) -> bool {
-        let parts = self.parts.entry(peer).or_default();
+    pub(super) fn grant(&mut self, peer: &PublicKey) -> bool {
+        let parts = self.parts.entry(peer.clone()).or_default();
         *parts += 1;
         *parts <= SERVED_PARTS
     }
@@ -55,7 +55,8 @@ where
         message: ReleaseMessage,
     ) -> Result<(), StopReason> {
         if let ReleaseMessage::Request { height, part } = message {
-            return self.serve_release(from, height, part);
+            let Some(peer) = self.keys.get(from.position()).cloned() else { return Ok(()) };
+            return self.serve_release(&peer, height, part);
         }
         let now = self.now_ms();
         let outputs = self.openings.adoption.handle(now, Input::Message { from, message });
@@ -114,9 +115,9 @@ where
         Ok(listed.map(|listed| listed.root))
     }
 
-    fn serve_release(
+    pub(super) fn serve_release(
         &mut self,
-        to: SequencerIndex,
+        to: &PublicKey,
         height: Height,
         part: u32,
     ) -> Result<(), StopReason> {
@@ -134,7 +135,8 @@ where
             Some(part) => ReleaseMessage::Part(part),
             None => ReleaseMessage::Absent { height },
         };
-        self.send(Lane::Shares, &[to], OpeningMessage::Release(message).encode());
+        let message = OpeningMessage::Release(message).encode();
+        self.send_to(Lane::Shares, vec![to.clone()], message);
         Ok(())
     }
 }

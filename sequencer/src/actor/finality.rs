@@ -18,7 +18,7 @@ use super::{Actor, Delivered, StopReason};
 use crate::{
     outbox::Effect,
     record::{Event, Place, height_key},
-    recovery::{StoredEmission, chain_writes, emitted_bundle},
+    recovery::{self, StoredEmission, chain_writes, emitted_bundle},
     store::{Table, Write},
 };
 
@@ -77,6 +77,7 @@ where
             let order = self.chain.ordering().order();
             self.log.retain_remembered(|id| order.status(id) != Status::Unknown);
         }
+        self.ending(height, &output.ending)?;
         self.outbox.then(Effect::Acknowledge(acknowledgement));
         self.outbox.then(Effect::PublishHead);
         self.cut();
@@ -207,7 +208,7 @@ where
         let order = self.chain.ordering().order();
         let own = self.config.index;
         let duty = if height.get().is_multiple_of(DUTY_HEIGHTS) {
-            order.to_report(own)
+            recovery::duty(&self.chain, own)
         } else {
             output.reached_edge.clone()
         };

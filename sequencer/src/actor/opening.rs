@@ -96,6 +96,10 @@ where
                 self.opener_outputs(outputs)
             }
             Ok(OpeningMessage::Release(message)) => self.release_message(from, message),
+            Ok(OpeningMessage::Boundary(message)) => {
+                let Some(peer) = self.keys.get(from.position()).cloned() else { return Ok(()) };
+                self.boundary_message(&peer, message)
+            }
             Err(error) => {
                 debug!(%from, %error, "not a message about openings");
                 self.count("malformed_messages", 1);
@@ -275,6 +279,7 @@ where
             self.event(Event::Released { height, root, outcomes });
         }
         self.outbox.then(Effect::Released(height, root));
+        self.end_if_released();
         Ok(())
     }
 

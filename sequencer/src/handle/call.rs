@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use fairveil_consensus::Resharing;
 use fairveil_crypto::{BundleId, Height, SequencerIndex, envelope::Payer};
 use fairveil_mempool::{Receipt, Rejection};
 use fairveil_release::change::ApprovedChange;
@@ -9,6 +10,7 @@ use futures::channel::oneshot;
 
 use crate::{
     record::BundleState,
+    renewal::Progress,
     rollups::{ChangeRefused, ChangeState},
     store::StoreError,
 };
@@ -35,6 +37,18 @@ pub(crate) enum Call {
         change: Box<ApprovedChange>,
         /// Where the answer goes.
         reply: oneshot::Sender<Result<ChangeState, ChangeRefused>>,
+    },
+    /// Have this resharing announced.
+    Offer {
+        /// The resharing.
+        resharing: Box<Resharing>,
+        /// Where the answer goes: accepted, or why not.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// How far the resharing is that is under way.
+    Renewal {
+        /// Where the answer goes; none if none is.
+        reply: oneshot::Sender<Option<Progress>>,
     },
     /// Where a bundle stands that isn't ordered.
     Pending {

@@ -92,6 +92,12 @@ impl Openings {
         self.anchored.push((height, anchors));
     }
 
+    /// The epoch has ended, and its blocks certify releases up to this height. Nothing can decide any
+    /// more whether later ones saw the views of followed rollups: they did not.
+    pub(crate) fn close(&mut self, certified: Height) {
+        self.closing = Some(certified);
+    }
+
     /// A final block lists this release root.
     pub(crate) fn certified(&mut self, height: Height, root: Digest) {
         if let Some(open) = self.open.as_mut().filter(|open| open.order.height == height) {
@@ -148,7 +154,9 @@ impl Openings {
 
     /// What is to be done with a height that is cut over views.
     fn open_turn(&mut self, now_ms: u64) -> Option<Turn> {
+        let closing = self.closing;
         let open = self.open.as_mut()?;
+        let closed = closing.is_some_and(|released| open.order.height > released);
         let late = now_ms >= open.since_ms.saturating_add(BLIND_AFTER_MS);
         if let Some(root) = open.certified {
             for made in [&mut open.sighted, &mut open.blind] {
@@ -160,7 +168,7 @@ impl Openings {
                 return Some(Turn::Release(release, root));
             }
         }
-        if open.blind.is_none() && (late || open.certified.is_some()) {
+        if open.blind.is_none() && (late || closed || open.certified.is_some()) {
             return Some(Turn::Blind(open.order.clone()));
         }
         let again = open.sighted.is_none() && now_ms >= open.again_ms;
@@ -195,7 +203,11 @@ impl Openings {
                 Progress::Waits { height, unreadable }
             }
             Made::Blind(released) => {
+                let closing = self.closing;
                 if let Some(open) = &mut self.open {
+                    if closing.is_some_and(|certified| height > certified) {
+                        open.certified = Some(released.release.header.root());
+                    }
                     open.blind = Some(released);
                 }
                 Progress::Waits { height, unreadable: false }

@@ -11,9 +11,10 @@ use fairveil_consensus::committee::{PublicKey, public_key};
 use fairveil_consensus::{Channels, Network, Timing};
 use fairveil_crypto::{Digest, SequencerIndex};
 use fairveil_ordering::{self as ordering, Mode};
+use fairveil_sequencer::renewal::NoResharings;
 use fairveil_sequencer::views::{NoViews, Views};
 use fairveil_sequencer::{
-    Behaviour, Config, Engine, Executor, Handle, PeerChannels, StopReason, Store,
+    Behaviour, Config, Engine, Executor, Handle, PeerChannels, Seat, StopReason, Store,
 };
 use futures::channel::oneshot;
 
@@ -118,7 +119,7 @@ impl Member {
                 database,
                 executor(),
                 engine,
-                own,
+                Seat::new(own),
             );
             match running.await {
                 Err(error) => {
@@ -127,7 +128,7 @@ impl Member {
                 }
                 Ok(running) => {
                     let _ = started.send(Ok(running.handle.clone()));
-                    let reason = running.stopped().await;
+                    let reason = running.stopped().await.reason;
                     let failed = disk.has_failed() && matches!(reason, StopReason::Store(_));
                     *lock(&stop) = Some(Stop { disk: failed, why: reason.to_string() });
                 }
@@ -189,11 +190,13 @@ fn config(world: &World, position: usize) -> Config {
         registry: plan.rollups.registry.clone(),
         genesis: plan.rollups.genesis.clone(),
         views,
+        resharings: Arc::new(NoResharings),
         accounting: plan.rollups.accounting.clone(),
         transcript: Digest::from_bytes([1; 32]),
         limits: plan.limits.clone(),
         kept_share_heights: plan.kept_share_heights,
         timing: TIMING,
+        linger: Duration::from_secs(2),
         partition: format!("member-{position}"),
         connected: Arc::new(move || lock(&up).clone()),
         behaviour,

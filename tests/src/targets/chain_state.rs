@@ -35,7 +35,7 @@ const IDS: u8 = 16;
 
 pub(super) fn parameters() -> Parameters {
     Parameters {
-        id: ChainId { network_id: WORLD.network_id(), epoch: EPOCH },
+        id: ChainId { network_id: WORLD.network_id(), epoch: EPOCH, start: Height::ZERO },
         keys: WORLD.dealt.committee.consensus_keys().to_vec(),
         committee: committee(),
         mode: Mode::Strict,

@@ -258,6 +258,7 @@ impl Run {
             committed: self.committed,
             below_edge: 0,
             emitted: self.emitted.clone(),
+            first: Vec::new(),
             duty: Vec::new(),
             balances: Vec::new(),
         };

@@ -210,6 +210,7 @@ impl World {
             version: BLOCK_VERSION,
             network_id: self.network_id(),
             epoch: EPOCH,
+            epoch_start: Height::ZERO,
             height: Height::new(height),
             parent,
             leader: self.dealt.committee.consensus_keys()[0],

@@ -1216,8 +1216,8 @@ fn form_mutations() -> Vec<Mutation> {
             |v| v["headers"][0]["note"] = "paid".into(),
             |_| {
                 "not a file of kind \"order\": unknown field `note`, expected one of `version`, \
-                 `network_id`, `epoch`, `height`, `parent`, `leader`, `view`, `parent_view`, \
-                 `time_ms`, `result_root`, `body_digest`"
+                 `network_id`, `epoch`, `epoch_start`, `height`, `parent`, `leader`, `view`, \
+                 `parent_view`, `time_ms`, `result_root`, `body_digest`"
             },
         ),
         json(

@@ -324,6 +324,7 @@ impl Run {
                 .map(|(bundle, at)| (*bundle, Height::new(*at)))
                 .collect(),
             balances: Vec::new(),
+            first: Vec::new(),
             duty: Vec::new(),
         };
         let threads = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();

@@ -25,6 +25,7 @@ fn stored(bench: &Bench, final_order: &[(EmittedBundle, u64)], committed: u64) -
         committed,
         below_edge: 0,
         emitted: final_order.iter().map(|(bundle, at)| (*bundle, Height::new(*at))).collect(),
+        first: Vec::new(),
         duty: Vec::new(),
         balances: Vec::new(),
     }
