@@ -134,6 +134,9 @@ pub enum StopReason {
         /// What is missing.
         why: StatesError,
     },
+    /// A share or transcript of the next epoch can't be kept.
+    #[error("what the resharing made can't be kept: {0}")]
+    Custody(String),
     /// What is final contradicts what this sequencer knows: more members cheat than are tolerated,
     /// or its database is damaged.
     #[error("inconsistent: {0}")]

@@ -17,6 +17,7 @@
 //! | [`rollups`] | the rollups of every height, and changes of them |
 //! | [`views`] | followed rollups: anchors, and releases over their states |
 //! | [`renewal`] | its part in a resharing |
+//! | [`resharing`] | the same by the key generation |
 //! | [`boundary`] | everything at an epoch's end: what the next one begins with |
 //! | [`sync`] | taking it from others |
 //! | `seat` | what outlives an epoch |
@@ -44,6 +45,7 @@ pub mod record;
 pub mod recovery;
 mod release_store;
 pub mod renewal;
+pub mod resharing;
 pub mod rollups;
 mod seat;
 mod shared;

@@ -43,6 +43,8 @@ pub enum Output {
     Complete(Box<Successor>),
     /// It made none, for this reason; another round may be announced.
     Failed(String),
+    /// What has to be kept could not be: this sequencer stops before it promises anything.
+    Unkept(String),
 }
 
 /// How far a resharing is, as this sequencer sees it.

@@ -254,6 +254,7 @@ where
                     info!(transcript = %successor.transcript, "the resharing is complete");
                     self.outbox.then(Effect::Succeed(successor));
                 }
+                Output::Unkept(why) => return Err(StopReason::Custody(why)),
                 Output::Failed(why) => {
                     warn!(why, "the resharing failed; the committee stays");
                     self.count("failed_resharings", 1);
