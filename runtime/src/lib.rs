@@ -64,6 +64,17 @@ pub fn channels(
     Ok((engine, Seat::new(own)))
 }
 
+/// The same engine's surroundings once more: for the next epoch.
+#[must_use]
+pub fn again(engine: &NodeEngine) -> NodeEngine {
+    Engine {
+        peers: engine.peers.clone(),
+        blocker: engine.blocker.clone(),
+        strategy: Sequential,
+        network: engine.network.clone(),
+    }
+}
+
 /// Runs a key ceremony: [`fairveil_sequencer::ceremony::run`].
 ///
 /// # Errors

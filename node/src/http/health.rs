@@ -20,7 +20,7 @@ pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let mut checks = shared.handle.checks();
     let connected = (shared.connected)();
     let peers = connected.iter().filter(|up| **up).count();
-    let n = shared.definition.n();
+    let n = shared.term().definition.n();
     let needed = usize::from(fairveil_crypto::committee::threshold(n)).saturating_sub(1);
     checks.push(fairveil_sequencer::Check {
         name: "peers",

@@ -26,7 +26,10 @@ use fairveil_client::file::File;
 use fairveil_keygen::Definition;
 use fairveil_sequencer::{Handle, StoreError};
 use serde::Deserialize;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
 
 use crate::process::Report;
 
@@ -42,9 +45,8 @@ const MAX_BATCHES: usize = 256;
 /// What the routes share.
 pub(crate) struct Shared {
     pub(crate) handle: Handle,
-    pub(crate) definition: Definition,
-    /// The transcript as it stands on disk.
-    pub(crate) transcript: String,
+    /// The epoch that runs.
+    pub(crate) term: watch::Receiver<Arc<Term>>,
     /// Peers by index and whether each is connected.
     pub(crate) connected: Box<dyn Fn() -> Vec<bool> + Send + Sync>,
     /// All metrics in Prometheus' text form.
@@ -56,20 +58,30 @@ pub(crate) struct Shared {
     pub(crate) batch_streams: Arc<Semaphore>,
 }
 
+/// What is known of an epoch.
+pub(crate) struct Term {
+    pub(crate) definition: Definition,
+    /// The transcript of it and all before, as it stands on disk.
+    pub(crate) transcript: String,
+}
+
 impl Shared {
+    /// The epoch that runs.
+    pub(crate) fn term(&self) -> Arc<Term> {
+        Arc::clone(&self.term.borrow())
+    }
+
     /// What the routes need, with the named limits.
     pub(crate) fn new(
         handle: Handle,
-        definition: Definition,
-        transcript: String,
+        term: watch::Receiver<Arc<Term>>,
         connected: Box<dyn Fn() -> Vec<bool> + Send + Sync>,
         metrics: Box<dyn Fn() -> String + Send + Sync>,
         ceremony: Box<dyn Fn() -> Report + Send + Sync>,
     ) -> Self {
         Self {
             handle,
-            definition,
-            transcript,
+            term,
             connected,
             metrics,
             ceremony,
@@ -140,7 +152,7 @@ async fn report(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn transcript(State(shared): State<Arc<Shared>>) -> Response {
-    json(StatusCode::OK, shared.transcript.clone())
+    json(StatusCode::OK, shared.term().transcript.clone())
 }
 
 /// `GET /evidence`: proofs of faults, each as `fairveil verify` reads it.

@@ -27,9 +27,7 @@ use std::time::Duration;
 
 use commonware_runtime::{Spawner as _, Supervisor as _, tokio as runtime};
 use fairveil_crypto::SequencerIndex;
-use fairveil_keygen::{
-    Blame, BlameEvidence, CeremonyContext, Member, Membership, Status, Transcript,
-};
+use fairveil_keygen::{Blame, CeremonyContext, Member, Membership, Status, Transcript};
 use fairveil_runtime::NodeEngine;
 use fairveil_sequencer::{
     Store,
@@ -40,11 +38,11 @@ use tokio::{sync::watch, task::JoinHandle};
 use tracing::{info, warn};
 
 use self::report::{Report, State};
-use super::{NodeError, files, keystore::KeystoreFile, metrics, run::Node, settings};
+use super::{
+    NodeError, custody::keep_evidence, files, keystore::KeystoreFile, metrics, run::Node, settings,
+};
 use crate::{cli::CeremonyStep, http};
 
-/// Folder of the evidence of members' faults, in the data folder.
-const EVIDENCE: &str = "evidence";
 /// How long the ceremony's chain goes on for members that are not done.
 const LINGER: Duration = Duration::from_secs(60);
 /// The same once all members have confirmed: they only lack the last blocks.
@@ -112,13 +110,18 @@ impl Node {
             timing: settings::ceremony_timing(),
         };
         let definition = ceremony_context.definition();
-        let first = Report::before(definition, ceremony_context.round(), index, State::Approved);
+        let first = Report::before(
+            definition,
+            ceremony_context.round(),
+            member.name.clone(),
+            State::Approved,
+        );
         let (reports, seen) = watch::channel(first);
         let served = self.http_listener(member).await?;
         let served = tokio::spawn(http::ceremony::serve(served, seen));
         let (observer, seen) = (observer.clone(), vec![false; usize::from(definition.n())]);
         let mut host =
-            Host { node: self, context: ceremony_context, index, observer, reports, options, seen };
+            Host { node: self, context: ceremony_context, observer, reports, options, seen };
         host.tell();
         let made =
             fairveil_runtime::ceremony(context.child("keygen"), setup, store, engine, &mut host);
@@ -165,7 +168,8 @@ impl Node {
                 "it has another public key share than the keystore's: they are of two ceremonies";
             return Err(unusable(why.into()));
         }
-        let mut report = Report::before(definition, transcript.round, index, State::Complete);
+        let name = definition.member(index).map(|member| member.name.clone()).unwrap_or_default();
+        let mut report = Report::before(definition, transcript.round, name, State::Complete);
         report.transcript = Some(verified.digest());
         Ok(Some(Made { membership, transcript, report, lingering: None }))
     }
@@ -203,18 +207,12 @@ impl Node {
         let member = definition.member(index).ok_or(NodeError::NotAMember { key })?;
         Ok((index, member))
     }
-
-    fn damaged(&self, error: &dyn std::fmt::Display) -> NodeError {
-        let path = self.data.join("state.redb");
-        NodeError::Unusable { what: "database", path, why: error.to_string() }
-    }
 }
 
 /// What the ceremony needs of this node.
 struct Host<'a> {
     node: &'a Node,
     context: CeremonyContext,
-    index: SequencerIndex,
     observer: Observer,
     /// Who was connected at any time since the step began.
     seen: Vec<bool>,
@@ -229,22 +227,7 @@ impl Keeper for Host<'_> {
     }
 
     fn blamed(&mut self, blame: &Blame) {
-        let evidence = BlameEvidence::new(&self.context, blame);
-        let (round, folder) = (self.context.round(), self.node.data.join(EVIDENCE));
-        let written = || -> std::io::Result<()> {
-            std::fs::create_dir_all(&folder)?;
-            let mut text = serde_json::to_vec_pretty(&evidence).map_err(std::io::Error::other)?;
-            text.push(b'\n');
-            let name = format!(
-                "epoch-{}-round-{round}-{}.json",
-                self.context.definition().epoch(),
-                blame.culprit.name
-            );
-            files::write_public(&folder.join(name), &text)
-        };
-        if let Err(error) = written() {
-            warn!(%error, "the evidence of a fault can't be written");
-        }
+        keep_evidence(&self.node.data, &self.context, blame);
     }
 
     fn observe(&mut self, status: &Status) {
@@ -252,7 +235,8 @@ impl Keeper for Host<'_> {
             std::process::abort();
         }
         let connected = self.connected();
-        let report = Report::of(&self.context, self.index, status, &connected);
+        let own = self.node.keys.consensus.public_key();
+        let report = Report::of(&self.context, &own, status, &connected);
         if report.step != self.reports.borrow().step {
             self.seen.fill(false);
         }

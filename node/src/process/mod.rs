@@ -6,9 +6,12 @@
 //! standard error, and nothing was signed before it.
 
 mod ceremony;
+mod custody;
+mod epochs;
 mod files;
 mod keystore;
 mod metrics;
+mod peers;
 mod run;
 mod settings;
 mod traders;
@@ -53,6 +56,10 @@ pub(crate) enum NodeError {
     Start { what: &'static str, why: String },
     #[error("the key ceremony {state}: {why}")]
     Ceremony { state: State, missing: Vec<String>, why: String },
+    #[error(
+        "the keystore holds no key share of epoch {epoch}: this sequencer took no part in its ceremony"
+    )]
+    NoShare { epoch: fairveil_crypto::Epoch },
     #[error("the key ceremony is not over; run again, this member goes on where it was")]
     Interrupted,
     #[error(transparent)]

@@ -6,33 +6,27 @@ use std::{
     sync::Arc,
 };
 
-use commonware_p2p::Manager as _;
 use commonware_runtime::{Metrics as _, Runner as _, Supervisor as _, tokio as runtime};
-use commonware_utils::ordered::Set;
 use fairveil_crypto::SequencerIndex;
 use fairveil_keygen::{
-    ApprovedDefinition, Definition, Transcript, VerifiedTranscript, definition::Mode,
-    keystore::SequencerKeys,
+    ApprovedDefinition, Definition, Transcript, VerifiedTranscript, keystore::SequencerKeys,
 };
-use fairveil_ordering as ordering;
-use fairveil_release::registry::Registry;
-use fairveil_sequencer::{
-    Config as SequencerConfig, Executor, LINGER as ENGINE_LINGER, Secrets, Store,
-    renewal::NoResharings,
-};
-use fairveil_transport::{
-    self as transport, EndpointSecret, Member, Network, NetworkPublicKey, NetworkSecret,
-};
+use fairveil_sequencer::{Executor, Handle, LINGER, Store, boundary};
+use fairveil_transport::{self as transport, EndpointSecret, Network, NetworkSecret};
 use redb::backends::FileBackend;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tracing::info;
 
 use super::{
     NodeError,
-    ceremony::{CeremonyOptions, Made, report::Report},
+    ceremony::{CeremonyOptions, report::Report},
+    custody,
+    epochs::{self, Ground, Next},
     files::{self, Endpoints, FolderLock},
     keystore::KeystoreFile,
-    metrics, settings, traders,
+    metrics,
+    peers::Peers,
+    settings, traders,
     views::NodeViews,
 };
 use crate::{cli::ByzantineKind, config::Config, http};
@@ -61,7 +55,7 @@ pub(super) fn run(config: &Config, purpose: Purpose) -> Result<Option<Report>, N
     let node = Node {
         config: config.clone(),
         data: data.clone(),
-        keystore,
+        keystore: Arc::new(keystore),
         keys,
         approved,
         byzantine: match purpose {
@@ -92,12 +86,12 @@ enum Contents {
 }
 
 pub(super) struct Node {
-    config: Config,
+    pub(super) config: Config,
     pub(super) data: PathBuf,
-    pub(super) keystore: KeystoreFile,
+    pub(super) keystore: Arc<KeystoreFile>,
     pub(super) keys: SequencerKeys,
     pub(super) approved: ApprovedDefinition,
-    byzantine: Option<ByzantineKind>,
+    pub(super) byzantine: Option<ByzantineKind>,
     _lock: FolderLock,
 }
 
@@ -105,69 +99,87 @@ impl Node {
     async fn start(self, context: runtime::Context) -> Result<(), NodeError> {
         let definition = self.approved.definition().clone();
         let (index, member) = self.own_member()?;
-        let network = Arc::new(self.open_network(&definition, index)?);
+        let (network, peers) = self.open_network(&definition, index)?;
+        let network = Arc::new(network);
         let observer = network.observer();
-        let (engine, channels) = fairveil_runtime::channels(&context, &network)
+        let (engine, mut seat) = fairveil_runtime::channels(&context, &network)
             .map_err(|error| NodeError::Start { what: "channel", why: error.to_string() })?;
         let store = self.store(&definition)?;
-        let options = CeremonyOptions::default();
-        let Made { membership, transcript, report, .. } =
-            self.key_share(&context, &store, &engine, &observer, options).await?;
-        let verified = self.verified(&transcript)?;
-        let registry = fairveil_client::registry::registry(&definition)
-            .map_err(|error| NodeError::Start { what: "rollups", why: error.to_string() })?;
-        let views = Arc::new(NodeViews::start(&self.config, &registry)?);
-        let sequencer =
-            self.sequencer_config(&definition, index, &verified, &network, registry, &views)?;
-        let secrets = Secrets {
-            consensus_seed: self.keys.consensus.expose_seed(),
-            key_share: membership.share,
+        let position = boundary::position(&store).map_err(|error| self.damaged(&error))?;
+        let (first, report) = match position {
+            Some((epoch, _)) => {
+                let transcript =
+                    self.verified(&custody::transcript_of(&self.data, epoch, None)?)?;
+                let report = custody::running(&transcript, member.name.clone());
+                (transcript, report)
+            }
+            None => {
+                let options = CeremonyOptions::default();
+                let made = self.key_share(&context, &store, &engine, &observer, options).await?;
+                (self.verified(&made.transcript)?, made.report)
+            }
         };
-        let executor = Executor::pools(
-            settings::threads(&self.config, "admission_threads")?,
-            settings::threads(&self.config, "opening_threads")?,
-        )
-        .map_err(|error| NodeError::Start { what: "threads", why: error.to_string() })?;
-        let running = fairveil_runtime::start(
-            context.child("sequencer"),
-            sequencer,
-            secrets,
+        let text = String::from_utf8_lossy(&first.transcript().to_json()).into_owned();
+        let term = Arc::new(http::Term { definition: definition.clone(), transcript: text });
+        let (term, term_seen) = watch::channel(term);
+        let (reports, report_seen) = watch::channel(report);
+        let registry = epochs::registry(&definition)?;
+        let ground = Ground {
             store,
-            executor,
             engine,
-            channels,
-        )
-        .await
-        .map_err(|error| NodeError::Start { what: "sequencer", why: error.to_string() })?;
-        let trader = self.trader_endpoint(&definition, member, running.handle.clone())?;
+            executor: self.executor()?,
+            observer: observer.clone(),
+            peers,
+            views: Arc::new(NodeViews::start(&self.config, &registry)?),
+            reports: Arc::new(reports),
+            term,
+        };
+        let mut tenure = self.begin(&context, &ground, seat, Some(&first)).await?;
+        let handle = tenure.sequencer.handle.clone();
+        let trader = self.trader_endpoint(&definition, member, handle.clone())?;
         let http = self.http_listener(member).await?;
         self.announce(index, &member.name, &network, &trader, &http)?;
-        let observed = (observer.clone(), definition.consensus_keys());
-        let connected = move || metrics::connected(&observed.0, &observed.1);
-        let (handle, encoder) = (running.handle.clone(), context.child("metrics"));
-        let ceremony = report.metrics();
-        let metrics =
-            move || metrics::text(&handle, &observer, &views, &ceremony, &encoder.encode());
-        let shared = http::Shared::new(
-            running.handle.clone(),
-            definition,
-            String::from_utf8_lossy(&transcript.to_json()).into_owned(),
-            Box::new(connected),
-            Box::new(metrics),
-            Box::new(move || report.clone()),
-        );
-        let served = tokio::spawn(http::serve(http, Arc::new(shared)));
-        let stopped = tokio::select! {
-            stopped = running.stopped() => Err(NodeError::Stopped(stopped.reason)),
-            result = served => {
-                let why = format!("{result:?}");
-                Err(NodeError::Start { what: "http", why })
+        let shared = shared(&context, &ground, handle, term_seen, report_seen);
+        let mut served = tokio::spawn(http::serve(http, Arc::new(shared)));
+        let mut signal = std::pin::pin!(signalled());
+        let ended = loop {
+            let stopped = tokio::select! {
+                stopped = tenure.sequencer.stopped() => stopped,
+                result = &mut served => {
+                    let why = format!("{result:?}");
+                    break Err(NodeError::Start { what: "http", why });
+                }
+                () = &mut signal => break Ok(()),
+            };
+            match self.after(stopped.reason)? {
+                Next::Go => {}
+                Next::Leave => {
+                    info!(
+                        "this sequencer is no member of the next epoch: it stays a while, and ends"
+                    );
+                    tokio::select! {
+                        () = tokio::time::sleep(LINGER) => {}
+                        () = &mut signal => {}
+                    }
+                    break Ok(());
+                }
             }
-            () = signalled() => Ok(()),
+            let why = "the sequencer's channels are gone".into();
+            seat = stopped.seat.ok_or(NodeError::Start { what: "sequencer", why })?;
+            tenure = self.begin(&context, &ground, seat, None).await?;
+            info!(epoch = %tenure.epoch, "the epoch runs");
         };
         drop(trader);
         info!("stopping");
-        stopped
+        ended
+    }
+
+    fn executor(&self) -> Result<Executor, NodeError> {
+        Executor::pools(
+            settings::threads(&self.config, "admission_threads")?,
+            settings::threads(&self.config, "opening_threads")?,
+        )
+        .map_err(|error| NodeError::Start { what: "threads", why: error.to_string() })
     }
 
     /// Takes part in the key ceremony, and stays a while for the others.
@@ -178,7 +190,7 @@ impl Node {
     ) -> Result<Report, NodeError> {
         let definition = self.approved.definition().clone();
         let (index, _) = self.own_member()?;
-        let network = self.open_network(&definition, index)?;
+        let (network, _peers) = self.open_network(&definition, index)?;
         let (engine, _channels) = fairveil_runtime::channels(&context, &network)
             .map_err(|error| NodeError::Start { what: "channel", why: error.to_string() })?;
         let store = self.store(&definition)?;
@@ -201,7 +213,7 @@ impl Node {
         &self,
         definition: &Definition,
         index: SequencerIndex,
-    ) -> Result<Network, NodeError> {
+    ) -> Result<(Network, Arc<Peers>), NodeError> {
         let failed = |what: &'static str, why: String| NodeError::Start { what, why };
         let member = definition.member(index);
         let listen = match self.config.address("peer_listen")? {
@@ -225,21 +237,9 @@ impl Node {
             jitter_seed: u64::from_be_bytes(files::random()?),
         })
         .map_err(|error| failed("network between sequencers", error.to_string()))?;
-        let mut directory = network.directory();
-        let members = definition
-            .members()
-            .iter()
-            .map(|member| {
-                let network_key = NetworkPublicKey::from_bytes(*member.network.as_bytes());
-                let address = settings::resolve(Some(&member.peer_address))?;
-                Member::approved(member.consensus, network_key, address)
-                    .map_err(|error| failed("member", error.to_string()))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let keys: Vec<_> = members.iter().map(|member| member.key().clone()).collect();
-        directory.learn(members).map_err(|error| failed("members", error.to_string()))?;
-        directory.track(definition.epoch().get(), Set::from_iter_dedup(keys));
-        Ok(network)
+        let peers = Peers::new(network.directory());
+        peers.track(definition, None)?;
+        Ok((network, Arc::new(peers)))
     }
 
     /// The database. A new one gets its name once it is whole: power may fail while it is made.
@@ -291,49 +291,6 @@ impl Node {
                 path,
                 why: error.to_string(),
             })
-    }
-
-    fn sequencer_config(
-        &self,
-        definition: &Definition,
-        index: SequencerIndex,
-        verified: &VerifiedTranscript,
-        network: &Network,
-        registry: Registry,
-        views: &Arc<NodeViews>,
-    ) -> Result<SequencerConfig, NodeError> {
-        let start = |what: &'static str, why: String| NodeError::Start { what, why };
-        let proposal = definition.proposal();
-        let genesis = settings::genesis(&self.config, &registry)?;
-        let observed = (network.observer(), definition.consensus_keys());
-        Ok(SequencerConfig {
-            network_id: definition.network_id(),
-            committee: verified.committee().clone(),
-            index,
-            fairness: ordering::Committee::new(proposal.n, proposal.f, proposal.g)
-                .map_err(|error| start("definition", error.to_string()))?,
-            mode: match proposal.ordering.mode {
-                Mode::Strict => ordering::Mode::Strict,
-                Mode::Leader => {
-                    let why = "ordering mode `leader` is a control for scenarios and comparisons; \
-                               a network runs `strict`";
-                    return Err(start("definition", why.into()));
-                }
-            },
-            registry,
-            genesis,
-            views: Arc::<NodeViews>::clone(views),
-            resharings: Arc::new(NoResharings),
-            accounting: settings::accounting(&self.config, definition)?,
-            transcript: verified.digest(),
-            limits: settings::limits(&self.config)?,
-            kept_share_heights: fairveil_release::opener::KEPT_HEIGHTS,
-            timing: settings::timing(&self.config, definition)?,
-            linger: ENGINE_LINGER,
-            partition: "network".into(),
-            connected: Arc::new(move || metrics::connected(&observed.0, &observed.1)),
-            behaviour: self.byzantine.map_or_else(Default::default, Into::into),
-        })
     }
 
     fn trader_endpoint(
@@ -408,6 +365,35 @@ impl Node {
     fn endpoint_secret(&self, name: &str) -> Result<EndpointSecret, NodeError> {
         Ok(EndpointSecret::from_bytes(files::lasting_secret(&self.data.join(name))?))
     }
+}
+
+/// What the HTTP routes answer from.
+fn shared(
+    context: &runtime::Context,
+    ground: &Ground,
+    handle: Handle,
+    term: watch::Receiver<Arc<http::Term>>,
+    reports: watch::Receiver<Report>,
+) -> http::Shared {
+    let (observer, seen) = (ground.observer.clone(), term.clone());
+    let connected = move || {
+        let keys = seen.borrow().definition.consensus_keys();
+        metrics::connected(&observer, &keys)
+    };
+    let (asked, encoder) = (handle.clone(), context.child("metrics"));
+    let (observer, views, seen) =
+        (ground.observer.clone(), Arc::clone(&ground.views), reports.clone());
+    let text = move || {
+        let ceremony = seen.borrow().metrics();
+        metrics::text(&asked, &observer, &views, &ceremony, &encoder.encode())
+    };
+    http::Shared::new(
+        handle,
+        term,
+        Box::new(connected),
+        Box::new(text),
+        Box::new(move || reports.borrow().clone()),
+    )
 }
 
 /// Resolves when the process is asked to end.

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use fairveil_crypto::SequencerIndex;
 use fairveil_keygen::{Approval, ApprovalError, ApprovedDefinition, Definition};
 
 use super::{
@@ -72,10 +71,7 @@ fn before(config: &Config) -> Result<Report, CommandError> {
         }
     }
     let state = if missing.is_empty() { State::Approved } else { State::Proposed };
-    let first =
-        SequencerIndex::from_position(0).ok_or_else(|| CommandError::file(&path, &"no members"))?;
-    let mut report =
-        Report::before(&definition, 0, own(config, &definition).unwrap_or(first), state);
+    let mut report = Report::before(&definition, 0, own(config), state);
     report.missing = missing;
     if state == State::Approved {
         checked(definition, approvals).map_err(|error| CommandError::file(&folder, &error))?;
@@ -87,11 +83,11 @@ fn checked(definition: Definition, approvals: Vec<Approval>) -> Result<(), Appro
     ApprovedDefinition::new(definition, approvals).map(|_| ())
 }
 
-/// This member's index, by the public file beside its settings.
-fn own(config: &Config, definition: &Definition) -> Option<SequencerIndex> {
-    let path = config.path("keystore")?.with_file_name("member.json");
-    let member = super::member(&path).ok()?;
-    definition.index_of(&member.consensus)
+/// This member's name, by the public file beside its keystore.
+fn own(config: &Config) -> String {
+    let path = config.path("keystore").map(|path| path.with_file_name("member.json"));
+    let member = path.and_then(|path| super::member(&path).ok());
+    member.map_or_else(|| "nobody".into(), |member| member.name)
 }
 
 fn approvals(folder: &Path) -> Result<Vec<Approval>, CommandError> {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use fairveil_crypto::{Digest, NetworkId, SequencerIndex};
+use fairveil_crypto::{ConsensusPublicKey, Digest, NetworkId, SequencerIndex};
 use fairveil_keygen::{
     CeremonyContext, Definition, Party, Phase, Status, definition::short_digest,
 };
@@ -105,7 +105,7 @@ impl Report {
     /// What a machine's status says, at a member that reaches the `connected` ones, by position.
     pub(crate) fn of(
         context: &CeremonyContext,
-        own: SequencerIndex,
+        own: &ConsensusPublicKey,
         status: &Status,
         connected: &[bool],
     ) -> Self {
@@ -124,9 +124,9 @@ impl Report {
             unreachable: names(definition, &away(definition, connected)),
             time_left_ms: status.time_left.map(milliseconds),
             safe_to_stop: state == State::Complete
-                || status.missing.iter().all(|party| party.player != Some(own)),
+                || status.missing.iter().all(|party| party.consensus != *own),
             faults: status.blames.iter().map(|blame| blame.sentence(context)).collect(),
-            ..Self::before(context.definition(), context.round(), own, state)
+            ..Self::before(definition, context.round(), own_name(context, own), state)
         }
     }
 
@@ -134,7 +134,7 @@ impl Report {
     pub(crate) fn before(
         definition: &Definition,
         round: u64,
-        own: SequencerIndex,
+        member: String,
         state: State,
     ) -> Self {
         Self {
@@ -142,7 +142,7 @@ impl Report {
             definition: definition.digest(),
             epoch: definition.epoch().get(),
             round,
-            member: name(definition, own),
+            member,
             state,
             step: state.word().to_owned(),
             missing: Vec::new(),
@@ -169,14 +169,14 @@ impl Report {
     }
 
     /// Writes it into a data folder.
-    pub(super) fn write(&self, data: &Path) -> std::io::Result<()> {
+    pub(crate) fn write(&self, data: &Path) -> std::io::Result<()> {
         let mut text = serde_json::to_vec_pretty(self).map_err(std::io::Error::other)?;
         text.push(b'\n');
         files::write_public(&data.join(FILE), &text)
     }
 
     /// Whether something else than the time left has changed.
-    pub(super) fn is_news_after(&self, before: &Self) -> bool {
+    pub(crate) fn is_news_after(&self, before: &Self) -> bool {
         Self { time_left_ms: None, ..self.clone() } != Self { time_left_ms: None, ..before.clone() }
     }
 
@@ -268,14 +268,23 @@ impl Report {
         text
     }
 
-    /// The verdict of `/readyz`: whether there is a key, and why not.
+    /// The verdict of `/readyz`: whether there is a key for the newest epoch that is on its way. If its
+    /// resharing made none, the committee stays, and nothing is on its way.
     pub(crate) fn check(&self) -> fairveil_sequencer::Check {
+        let over = matches!(self.state, State::Failed | State::Expired);
         fairveil_sequencer::Check {
             name: "key",
-            passed: self.state == State::Complete,
+            passed: self.state == State::Complete || over && self.epoch > 1,
             why: format!("epoch {}, round {}: {}", self.epoch, self.round, self.line()),
         }
     }
+}
+
+/// The name of who reports: of a member of either committee.
+fn own_name(context: &CeremonyContext, own: &ConsensusPublicKey) -> String {
+    let mut committees = [context.definition(), context.dealing_definition()].into_iter();
+    let member = committees.find_map(|committee| committee.member(committee.index_of(own)?));
+    member.map_or_else(|| own.to_string(), |member| member.name.clone())
 }
 
 /// A step's word.
@@ -386,6 +395,9 @@ mod tests {
         written.write(folder.path()).unwrap();
         assert_eq!(Report::read(folder.path()).unwrap(), Some(written.clone()));
         assert!(!written.check().passed);
+        let failed = report(State::Failed, &[]);
+        assert!(!failed.check().passed);
+        assert!(Report { epoch: 2, ..failed }.check().passed, "the committee before stays");
         assert!(report(State::Complete, &[]).check().passed);
     }
 
