@@ -18,6 +18,7 @@
 //! | [`views`] | followed rollups: anchors, and releases over their states |
 //! | [`renewal`] | its part in a resharing |
 //! | [`resharing`] | the same by the key generation |
+//! | [`feed`] | the same from outside: for those who join |
 //! | [`boundary`] | everything at an epoch's end: what the next one begins with |
 //! | [`sync`] | taking it from others |
 //! | `seat` | what outlives an epoch |
@@ -36,6 +37,7 @@ pub mod boundary;
 pub mod ceremony;
 pub mod config;
 pub mod executor;
+pub mod feed;
 pub mod handle;
 mod ledger_store;
 pub mod logs;

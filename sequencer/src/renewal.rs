@@ -70,6 +70,9 @@ pub trait Renewal: Send {
     /// When to call with [`Input::Wake`] at the latest.
     fn wake_at(&self) -> Option<Duration>;
 
+    /// Whether these bytes are an entry of the ceremony that their author signed, wherever it stands.
+    fn is_authentic(&self, entry: &[u8]) -> bool;
+
     /// How far it is.
     fn progress(&self, now: Duration) -> Progress;
 }

@@ -263,6 +263,10 @@ impl Renewal for KeygenRenewal {
         self.machine.wake_at()
     }
 
+    fn is_authentic(&self, entry: &[u8]) -> bool {
+        CeremonyEntry::decode(entry, &self.context).is_ok()
+    }
+
     fn progress(&self, now: Duration) -> Progress {
         let status = self.machine.status(now);
         let mut missing: Vec<String> = status.missing.into_iter().map(|party| party.name).collect();

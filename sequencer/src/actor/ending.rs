@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Where the machine's journal stands: with its ceremony.
-const JOURNAL: &[u8] = b"resharing-journal";
+pub(crate) const JOURNAL: &[u8] = b"resharing-journal";
 /// What an operator wants announced.
 const OFFERED: &[u8] = b"resharing-offered";
 /// Longest of both, and of a block's entries.
@@ -130,9 +130,11 @@ where
             for (key, _) in self.store.range(Table::Entries, &[], usize::MAX)? {
                 self.outbox.write(Write::remove(Table::Entries, key));
             }
+            self.begin_feed(resharing.ceremony, resharing.round);
             self.take_part(resharing)?;
         }
         if !output.entries.is_empty() {
+            self.extend_feed(&output.entries);
             let value = encoding::encode(&output.entries);
             self.outbox.write(Write::put(Table::Entries, height_key(height), value));
             self.renew(Input::Agreed { height, entries: output.entries.clone() })?;
@@ -276,7 +278,7 @@ where
         }
     }
 
-    fn renewal_time(&self) -> Duration {
+    pub(super) fn renewal_time(&self) -> Duration {
         Duration::from_millis(self.now_ms())
     }
 
@@ -300,6 +302,7 @@ where
                         self.serve_release(peer, height, part)
                     }
                     Ok(OpeningMessage::Boundary(message)) => self.boundary_message(peer, message),
+                    Ok(OpeningMessage::Feed(message)) => self.feed_message(peer, message),
                     _ => Ok(()),
                 };
             }
