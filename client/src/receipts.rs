@@ -42,7 +42,10 @@ pub enum ReceiptFault {
         field: &'static str,
     },
     /// It is of an epoch that the transcript does not prove.
-    #[error(transparent)]
+    #[error(
+        "receipt of epoch {}, the transcript proves {} to {}: fetch a newer transcript",
+        .0.actual, .0.first, .0.last
+    )]
     UnknownEpoch(#[from] UnknownEpoch),
     /// It does not verify.
     #[error(transparent)]

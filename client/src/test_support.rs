@@ -15,7 +15,7 @@ use fairveil_crypto::certificate::{
 };
 use fairveil_crypto::committee::KeyShare;
 use fairveil_crypto::dealer::{Dealt, Polynomial};
-use fairveil_crypto::domain::Tag;
+use fairveil_crypto::domain::{Hasher, Tag, hash};
 use fairveil_crypto::encoding::{decode, encode};
 use fairveil_crypto::envelope::{PayerSecret, SealedBundle, VerifiedBundle};
 use fairveil_crypto::seal::SealRandomness;
@@ -25,8 +25,9 @@ use fairveil_crypto::{
 };
 use fairveil_keygen::definition::{Blocks, Deadlines, Ordering, Rollup};
 use fairveil_keygen::{
-    Approval, ApprovedDefinition, Ceremony, CeremonyContext, DealingSecret, Definition, Input,
-    Member, NetworkPublicKey, Output, Participant, Proposal, Record, Transcript,
+    Approval, ApprovedDefinition, BlameEvidence, Ceremony, CeremonyContext, CeremonyEntry,
+    DealingSecret, Definition, Input, Member, NetworkPublicKey, Output, Participant, Proposal,
+    Record, Resharing, Role, Transcript,
 };
 use fairveil_mempool::receipt::{BrokenReceipt, ConflictingReceipts};
 use fairveil_mempool::{Bundle, Bytes, Leg, Place, Policy, Receipt, ReceiptBody};
@@ -48,6 +49,8 @@ use crate::trust::PinnedNetwork;
 
 /// Five members, f = 1.
 pub(crate) static WORLD: LazyLock<World> = LazyLock::new(|| World::new(0));
+/// Its next epoch.
+pub(crate) static RENEWED: LazyLock<World> = LazyLock::new(|| World::renewed(&WORLD));
 /// Another network, with other members.
 pub(crate) static STRANGERS: LazyLock<World> = LazyLock::new(|| World::new(40));
 /// What the first network released.
@@ -57,6 +60,7 @@ const MEMBERS: u8 = 5;
 pub(crate) const CHAINS: [u64; 3] = [901, 902, 903];
 
 pub(crate) struct World {
+    members: Vec<u8>,
     pub(crate) transcript: Transcript,
     pub(crate) network: PinnedNetwork,
     pub(crate) dealt: Dealt,
@@ -82,16 +86,18 @@ fn consensus(k: u8) -> ConsensusSecret {
     ConsensusSecret::from_seed([k; 32])
 }
 
-fn dealing(k: u8) -> DealingSecret {
-    DealingSecret::from_seed(&[k; 32])
+fn dealing(epoch: u64, k: u8) -> DealingSecret {
+    let mut seed = [k; 32];
+    seed[0] ^= (epoch as u8 - 1) << 6;
+    DealingSecret::from_seed(&seed)
 }
 
-fn proposal(members: &[u8]) -> Proposal {
+fn proposal(epoch: u64, members: &[u8]) -> Proposal {
     let members = members.iter().copied().map(|k| Member {
         name: format!("member-{k}"),
         consensus: consensus(k).public_key(),
         network: NetworkPublicKey::from_bytes(consensus(k + 100).public_key().to_bytes()),
-        dealing: dealing(k).public_key(),
+        dealing: dealing(epoch, k).public_key(),
         peer_address: format!("127.0.0.1:{}", 4_000 + u16::from(k)).parse().unwrap(),
         trader_address: format!("127.0.0.1:{}", 5_000 + u16::from(k)).parse().unwrap(),
         rpc_address: format!("127.0.0.1:{}", 6_000 + u16::from(k)).parse().unwrap(),
@@ -99,7 +105,7 @@ fn proposal(members: &[u8]) -> Proposal {
     let rollup = |chain_id| Rollup::new(chain_id, &format!("rollup-{chain_id}"));
     Proposal {
         version: 1,
-        epoch: Epoch::new(1),
+        epoch: Epoch::new(epoch),
         n: MEMBERS.into(),
         f: 1,
         g: 0,
@@ -114,18 +120,38 @@ fn proposal(members: &[u8]) -> Proposal {
     }
 }
 
-/// A ceremony in one process, with a list in the place of its chain.
-fn ceremony(members: &[u8]) -> (Transcript, Vec<KeyShare>) {
-    let definition = Definition::new(proposal(members)).unwrap();
+fn first(members: &[u8]) -> CeremonyContext {
+    let definition = Definition::new(proposal(1, members)).unwrap();
     let approvals: Vec<_> =
         members.iter().map(|k| Approval::new(&definition, &consensus(*k))).collect();
     let approved = ApprovedDefinition::new(definition, approvals).unwrap();
-    let context = CeremonyContext::first(approved, 1).unwrap();
-    let start = |k: &u8| {
-        let (consensus, dealing) = (consensus(*k), Some(dealing(*k)));
-        let participant = Participant { consensus, dealing, share: None };
-        Ceremony::start(context.clone(), participant, [*k; 32]).unwrap()
+    CeremonyContext::first(approved, 1).unwrap()
+}
+
+/// The resharing of a network's key, from the members `before` to others.
+fn resharing(network: &PinnedNetwork, before: &[u8], members: &[u8]) -> CeremonyContext {
+    let epoch = network.epoch().get() + 1;
+    let resharing = Resharing {
+        network_id: network.network_id(),
+        predecessor: network.definition().digest(),
+        boundary: Height::new(1),
     };
+    let proposal = Proposal { version: 2, resharing: Some(resharing), ..proposal(epoch, members) };
+    let definition = Definition::new(proposal).unwrap();
+    let all = members.iter().chain(before);
+    let approvals: Vec<_> = all.map(|k| Approval::new(&definition, &consensus(*k))).collect();
+    let approved = ApprovedDefinition::resharing(definition, approvals, network.definition());
+    CeremonyContext::resharing(approved.unwrap(), 1, network.transcript()).unwrap()
+}
+
+/// A ceremony in one process, with a list in the place of its chain. `shares` are the dealers' of a
+/// resharing.
+fn ceremony(
+    context: &CeremonyContext,
+    members: &[u8],
+    shares: &[KeyShare],
+) -> (Transcript, Vec<KeyShare>) {
+    let start = |k: &u8| machine(context, *k, shares);
     let mut machines: Vec<_> = members.iter().map(start).collect();
     let (mut chain, mut done) = (Vec::<Vec<u8>>::new(), 0);
     let mut key_shares = Vec::new();
@@ -149,14 +175,78 @@ fn ceremony(members: &[u8]) -> (Transcript, Vec<KeyShare>) {
     (machines[0].transcript().unwrap(), key_shares)
 }
 
+fn machine(context: &CeremonyContext, k: u8, shares: &[KeyShare]) -> Ceremony {
+    let key = consensus(k).public_key();
+    let is_player = context.definition().index_of(&key).is_some();
+    let dealer = context.dealing_definition().index_of(&key);
+    let share = shares.iter().find(|share| Some(share.index()) == dealer);
+    let share =
+        share.map(|share| KeyShare::decode(share.index(), &share.expose_encoding()[..]).unwrap());
+    let dealing = is_player.then(|| dealing(context.definition().epoch().get(), k));
+    let participant = Participant { consensus: consensus(k), dealing, share };
+    Ceremony::start(context.clone(), participant, [k; 32]).unwrap()
+}
+
+/// The blame of the culprit among the dealers, whose dealings do not open.
+fn accusation(context: &CeremonyContext, dealers: &[u8], shares: &[KeyShare]) -> BlameEvidence {
+    let key = context.member(Role::Dealer, index(CULPRIT)).unwrap().consensus;
+    let culprit = *dealers.iter().find(|k| consensus(**k).public_key() == key).unwrap();
+    let dealt = machine(context, culprit, shares).handle(Duration::ZERO, Input::Wake);
+    let posted = dealt.into_iter().find_map(|output| match output {
+        Output::Post(CeremonyEntry::Dealing(posted)) => Some(posted),
+        _ => None,
+    });
+    let mut posted = posted.unwrap();
+    posted.sealed.iter_mut().for_each(|sealed| sealed[100] ^= 1);
+    let mut all = Hasher::new(Tag::SealedDealing);
+    for sealed in &posted.sealed {
+        all.item(hash(Tag::SealedDealing, &[sealed]).as_bytes());
+    }
+    posted.public.sealed_digest = all.finish();
+    let signed = posted.public.digest(context);
+    posted.public.signature = consensus(culprit).sign(Tag::Dealing, &[signed.as_bytes()]);
+    let is_other = |k: &u8| {
+        let key = consensus(*k).public_key();
+        *k != culprit && context.definition().index_of(&key).is_some()
+    };
+    let accuser = (1..).find(is_other).unwrap();
+    let mut accuser = machine(context, accuser, shares);
+    let mut entries = vec![CeremonyEntry::Dealing(posted).encode()];
+    for height in 0..2 {
+        let agreed = Input::Agreed { height, entries: std::mem::take(&mut entries) };
+        for output in accuser.handle(Duration::ZERO, agreed) {
+            match output {
+                Output::Blamed(blame) => return BlameEvidence::new(context, &blame),
+                Output::Post(entry @ CeremonyEntry::Complaint(_)) => entries.push(entry.encode()),
+                _ => {}
+            }
+        }
+    }
+    panic!("the culprit was not blamed");
+}
+
 impl World {
-    /// A network whose members have the seeds from `first` on.
-    fn new(first: u8) -> Self {
-        let members: Vec<u8> = (1..=MEMBERS).map(|k| first + k).collect();
-        let (transcript, key_shares) = ceremony(&members);
+    /// A network whose members have the seeds from `seed` on.
+    fn new(seed: u8) -> Self {
+        let members: Vec<u8> = (1..=MEMBERS).map(|k| seed + k).collect();
+        let (transcript, key_shares) = ceremony(&first(&members), &members, &[]);
+        Self::of(transcript, key_shares, members)
+    }
+
+    /// The next epoch of the network with the members from 1 on: two leave, two join.
+    fn renewed(before: &World) -> Self {
+        let old: Vec<u8> = (1..=MEMBERS).collect();
+        let members: Vec<u8> = (3..=MEMBERS + 2).collect();
+        let context = resharing(&before.network, &old, &members);
+        let all: Vec<u8> = (1..=MEMBERS + 2).collect();
+        let (transcript, shares) = ceremony(&context, &all, &before.dealt.key_shares);
+        Self::of(transcript, shares, members)
+    }
+
+    fn of(transcript: Transcript, key_shares: Vec<KeyShare>, members: Vec<u8>) -> Self {
         let network_id = transcript.verify().unwrap().network_id();
         let network = PinnedNetwork::from_transcript(&transcript.to_json(), &network_id).unwrap();
-        let mut consensus_secrets: Vec<_> = members.into_iter().map(consensus).collect();
+        let mut consensus_secrets: Vec<_> = members.iter().copied().map(consensus).collect();
         consensus_secrets.sort_by_key(ConsensusSecret::public_key);
         let dealt = Dealt {
             committee: network.committee().clone(),
@@ -164,7 +254,18 @@ impl World {
             consensus_secrets,
             polynomial: Polynomial::from_seed(4, &[1; 32]),
         };
-        Self { transcript, network, dealt }
+        Self { members, transcript, network, dealt }
+    }
+
+    /// What the culprit's bad dealing in the network's first ceremony proves.
+    pub(crate) fn blame(&self) -> BlameEvidence {
+        accusation(&first(&self.members), &self.members, &[])
+    }
+
+    /// The same in the ceremony that made this epoch out of the one before.
+    pub(crate) fn blame_after(&self, before: &World) -> BlameEvidence {
+        let context = resharing(&before.network, &before.members, &self.members);
+        accusation(&context, &before.members, &before.dealt.key_shares)
     }
 
     pub(crate) fn registry(&self) -> Registry {
@@ -185,7 +286,7 @@ impl World {
     pub(crate) fn receipt(&self, sequencer: u16, id: BundleId, place: Place) -> Receipt {
         let body = ReceiptBody {
             network_id: self.network.network_id(),
-            epoch: Epoch::new(1),
+            epoch: self.network.epoch(),
             id,
             place,
             height: Height::new(3),
@@ -231,7 +332,7 @@ impl World {
         BlockHeader {
             version: BLOCK_VERSION,
             network_id: self.network.network_id(),
-            epoch: Epoch::new(1),
+            epoch: self.network.epoch(),
             epoch_start: Height::ZERO,
             height: Height::new(height),
             parent,
@@ -254,7 +355,7 @@ impl World {
         self.dealt.certify(vec![child, block], emission, state)
     }
 
-    fn release_certificate(&self, releases: Vec<ListedRelease>) -> ReleaseCertificate {
+    pub(crate) fn release_certificate(&self, releases: Vec<ListedRelease>) -> ReleaseCertificate {
         let (evidence_digest, system_digest) =
             (Digest::from_bytes([7; 32]), Digest::from_bytes([8; 32]));
         let mut block = self.header(9, BlockDigest::from_bytes([6; 32]));

@@ -170,3 +170,6 @@ impl Committees for PinnedNetwork {
         self.committee_of(epoch)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,7 +107,10 @@ pub enum EvidenceError {
         expected: NetworkId,
     },
     /// The committee of its epoch is not known.
-    #[error(transparent)]
+    #[error(
+        "evidence of epoch {}, the transcript proves {} to {}: fetch a newer transcript",
+        .0.actual, .0.first, .0.last
+    )]
     UnknownEpoch(#[from] UnknownEpoch),
     /// The committee of another epoch was given.
     #[error("evidence of epoch {actual}, the committee is of {expected}")]

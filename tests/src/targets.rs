@@ -182,6 +182,13 @@ pub const TARGETS: &[Target] = &[
     ),
     target(
         "keygen",
+        "blame",
+        "evidence of faults in a ceremony",
+        keygen::blame,
+        keygen::blame_seeds,
+    ),
+    target(
+        "keygen",
         "keystore",
         "keystores, at the cheapest cost",
         keygen::keystore,

@@ -84,7 +84,10 @@ fn invariant_4_every_receipt_that_does_not_count_has_its_own_reason() {
         (other_field(&|i| i.height += 1), "the answer's height"),
         (other_field(&|i| i.time_ms += 1), "the answer's time_ms"),
         (info(&WORLD.sign(1, ReceiptBody { network_id, ..body })), "receipt is of network"),
-        (info(&WORLD.sign(1, ReceiptBody { epoch: Epoch::new(2), ..body })), "is of epoch 2"),
+        (
+            info(&WORLD.sign(1, ReceiptBody { epoch: Epoch::new(2), ..body })),
+            "receipt of epoch 2, the transcript proves 1 to 1",
+        ),
         (info(&WORLD.receipt(1, SCENE.id(1), Place::Held)), "receipt is for bundle"),
         (info(&stranger), "is of sequencer 9, the committee has 5"),
         (info(&forged), "sequencer 2 did not sign this"),

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 
 use fairveil_crypto::certificate::Placement;
 use fairveil_mempool::receipt::ConflictingReceipts;
-use fairveil_mempool::{Place, Receipt};
+use fairveil_mempool::{Place, Policy, Receipt};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::test_support::{CHAINS, SCENE, WORLD, bundle, emitted, leg};

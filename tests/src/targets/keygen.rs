@@ -1,17 +1,21 @@
-//! Decoders of `keygen`: definitions, entries, transcripts, keystores.
+//! Decoders of `keygen`: definitions, entries, transcripts, blame, keystores.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
+use fairveil_crypto::domain::{Hasher, Tag, hash};
 use fairveil_crypto::encoding::encode;
+use fairveil_crypto::{Epoch, Height};
 use fairveil_keygen::keystore::{
     self, EpochKey, KeystoreRandomness, Passphrase, ScryptCost, SequencerKeys,
 };
 use fairveil_keygen::{
-    Approval, CeremonyEntry, DealingNonce, Definition, Input, Output, Record, Transcript,
+    Approval, BlameEvidence, CeremonyEntry, DealingNonce, Definition, Input, Output, Proposal,
+    Record, Resharing, Transcript,
 };
 use serde_json::Value;
 
-use super::world::{WORLD, ceremony_of, consensus_secret, dealing_secret};
+use super::world::{CULPRIT, MEMBERS, WORLD, ceremony_of, consensus_secret, dealing_secret};
 use super::{Verdict, kind, stored, tagged};
 
 /// A definition as bytes and as TOML: one digest per content, in either form.
@@ -36,8 +40,88 @@ pub(super) fn definition(bytes: &[u8]) -> Verdict {
 }
 
 pub(super) fn definition_seeds() -> Vec<Vec<u8>> {
-    let definition = WORLD.context.definition();
-    vec![tagged(0, &definition.to_bytes()), tagged(1, definition.to_toml().as_bytes())]
+    let first = WORLD.context.definition();
+    let resharing = Resharing {
+        network_id: first.network_id(),
+        predecessor: first.digest(),
+        boundary: Height::new(1_000),
+    };
+    let later = Proposal {
+        version: 2,
+        epoch: Epoch::new(2),
+        resharing: Some(resharing),
+        ..first.proposal().clone()
+    };
+    let later = Definition::new(later).expect("a definition");
+    [first, &later]
+        .into_iter()
+        .flat_map(|one| [tagged(0, &one.to_bytes()), tagged(1, one.to_toml().as_bytes())])
+        .collect()
+}
+
+fn of_culprit(member: u16) -> bool {
+    let key = consensus_secret(member).public_key();
+    WORLD.context.definition().index_of(&key) == Some(CULPRIT)
+}
+
+/// What follows from a bad dealing of [`CULPRIT`]: a member's complaint, and the blame.
+struct Accusation {
+    complaint: Vec<u8>,
+    evidence: BlameEvidence,
+}
+
+static ACCUSATION: LazyLock<Accusation> = LazyLock::new(|| {
+    let culprit = (1..=MEMBERS).find(|member| of_culprit(*member)).expect("a member");
+    let dealt = |bytes: &Vec<u8>| match CeremonyEntry::decode(bytes, &WORLD.context) {
+        Ok(CeremonyEntry::Dealing(posted)) => Some(posted),
+        _ => None,
+    };
+    let mut dealings = WORLD.entries.iter().filter_map(dealt);
+    let posted = dealings.find(|posted| posted.public.dealer == CULPRIT);
+    let mut posted = posted.expect("everybody dealt");
+    posted.sealed.iter_mut().for_each(|sealed| sealed[100] ^= 1);
+    let mut all = Hasher::new(Tag::SealedDealing);
+    for sealed in &posted.sealed {
+        all.item(hash(Tag::SealedDealing, &[sealed]).as_bytes());
+    }
+    posted.public.sealed_digest = all.finish();
+    let signed = posted.public.digest(&WORLD.context);
+    posted.public.signature = consensus_secret(culprit).sign(Tag::Dealing, &[signed.as_bytes()]);
+    let accuser = (1..).find(|member| *member != culprit).expect("there are others");
+    let mut machine = ceremony_of(&WORLD.context, accuser);
+    let mut give = |height, entry: &CeremonyEntry| {
+        machine.handle(Duration::ZERO, Input::Agreed { height, entries: vec![entry.encode()] })
+    };
+    let answered = give(1, &CeremonyEntry::Dealing(posted));
+    let complaint = answered.iter().find_map(|output| match output {
+        Output::Post(entry @ CeremonyEntry::Complaint(_)) => Some(entry.clone()),
+        _ => None,
+    });
+    let complaint = complaint.expect("a bad dealing is complained about");
+    let blamed = give(2, &complaint);
+    let evidence = blamed.iter().find_map(|output| match output {
+        Output::Blamed(blame) => Some(BlameEvidence::new(&WORLD.context, blame)),
+        _ => None,
+    });
+    let evidence = evidence.expect("the culprit is blamed");
+    Accusation { complaint: complaint.encode(), evidence }
+});
+
+/// Blame as JSON: what is judged convicts the one culprit.
+pub(super) fn blame(bytes: &[u8]) -> Verdict {
+    let Ok(evidence) = serde_json::from_slice::<BlameEvidence>(bytes) else {
+        return Verdict::Refused;
+    };
+    let written = serde_json::to_vec(&evidence).expect("evidence is JSON");
+    assert_eq!(serde_json::from_slice::<BlameEvidence>(&written).expect("JSON"), evidence);
+    let Ok(verdict) = evidence.judge() else { return Verdict::Refused };
+    assert_eq!(verdict.culprit.dealer, Some(CULPRIT));
+    assert!(!verdict.sentence.contains('\n'));
+    Verdict::Accepted
+}
+
+pub(super) fn blame_seeds() -> Vec<Vec<u8>> {
+    vec![serde_json::to_vec(&ACCUSATION.evidence).expect("evidence is JSON")]
 }
 
 /// What members post, approve and journal.
@@ -53,7 +137,8 @@ pub(super) fn ceremony_entry(bytes: &[u8]) -> Verdict {
             // a signature over all of their bytes.
             let form_only =
                 matches!(entry, CeremonyEntry::Acknowledgement(_) | CeremonyEntry::DealerLog(_));
-            assert!(form_only || WORLD.entries.iter().any(|known| *known == bytes));
+            let known = WORLD.entries.iter().chain([&ACCUSATION.complaint]);
+            assert!(form_only || known.into_iter().any(|known| *known == bytes));
             Verdict::Accepted
         }
         1 => {
@@ -79,9 +164,10 @@ pub(super) fn ceremony_entry_seeds() -> Vec<Vec<u8>> {
     for entry in &WORLD.entries {
         kinds.entry(entry[0]).or_insert(entry);
     }
-    let entries = kinds.values().map(|entry| tagged(0, entry));
+    let complaint = [&ACCUSATION.complaint];
+    let entries = kinds.values().copied().chain(complaint).map(|entry| tagged(0, entry));
     let approval = tagged(1, &encode(&WORLD.context.approved().approvals()[0]));
-    let started = ceremony_of(&WORLD.context, 1).handle(std::time::Duration::ZERO, Input::Wake);
+    let started = ceremony_of(&WORLD.context, 1).handle(Duration::ZERO, Input::Wake);
     let nonce = started.iter().find_map(|output| match output {
         Output::Persist(Record::Nonce(nonce)) => Some(tagged(2, &nonce.to_bytes())),
         _ => None,

@@ -6,7 +6,7 @@ use fairveil_crypto::Height;
 
 use super::*;
 use crate::network::fake::{Says, nobody, serve};
-use crate::test_support::{SCENE, WORLD};
+use crate::test_support::{RENEWED, SCENE, STRANGERS, WORLD};
 
 const CHAIN: u64 = 902;
 
@@ -104,4 +104,29 @@ async fn invariants_2_and_3_who_lies_is_left_with_a_proof() {
     // Nobody is left.
     let (_, end) = told(&[serve(&[(&path(1), lie)]).await], 2).await;
     assert_eq!(end, End::Distrusted);
+}
+
+#[tokio::test]
+async fn invariant_3_at_the_end_of_an_epoch_the_newer_transcript_is_fetched() {
+    let [first, second] = true_documents();
+    let certificate = RENEWED.release_certificate(SCENE.certificate.releases.clone());
+    let late = BatchDocument { certificate, ..second };
+    let transcript = Says::Body(String::from_utf8(RENEWED.transcript.to_json()).unwrap());
+    let both = || events(&[first.clone(), late.clone()]);
+    let with = serve(&[(&path(1), both()), ("/transcript", transcript.clone())]).await;
+    let (words, end) = told(&[with], 2).await;
+    assert_eq!((words, end), (vec!["accepted 1".into(), "accepted 2".into()], End::Stopped));
+    // Who can't show it yet is not distrusted.
+    let without = serve(&[(&path(1), both())]).await;
+    let next = serve(&[(&path(2), events(&[late.clone()])), ("/transcript", transcript)]).await;
+    let (words, end) = told(&[without, next], 2).await;
+    let unknown = "certificate of epoch 2, the transcript proves 1 to 1: fetch a newer transcript";
+    assert_eq!(words, ["accepted 1", unknown, "accepted 2"]);
+    assert_eq!(end, End::Stopped);
+    // The transcript of another network changes nothing.
+    let strange = Says::Body(String::from_utf8(STRANGERS.transcript.to_json()).unwrap());
+    let strange = serve(&[(&path(1), both()), ("/transcript", strange)]).await;
+    let next = serve(&[(&path(2), events(&[SCENE.batch(2, CHAIN)]))]).await;
+    let (words, _) = told(&[strange, next], 2).await;
+    assert_eq!(words, ["accepted 1", unknown, "accepted 2"]);
 }

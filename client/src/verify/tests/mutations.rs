@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 
 use super::*;
 use crate::file::{MAX_FILE_BYTES, UnsealedFile, limit};
-use crate::test_support::{CULPRIT, STRANGERS, index};
+use crate::test_support::{CULPRIT, RENEWED, STRANGERS, index};
 
 /// One change of a good file, and the line that it is refused with.
 struct Mutation {
@@ -153,7 +153,7 @@ fn receipt_mutations() -> Vec<Mutation> {
             "receipt: other epoch",
             &receipts(),
             |v| add(&mut v["receipts"][0]["body"]["epoch"], 1),
-            |_| "receipt 1: receipt is of epoch 2, this is 1",
+            |_| "receipt 1: receipt of epoch 2, the transcript proves 1 to 1: fetch a newer transcript",
         ),
         file(
             "receipt: of another network",
@@ -300,7 +300,7 @@ fn certificate_mutations() -> Vec<Mutation> {
             "certificate: wrong epoch of the finalization",
             &order(),
             |v| add(&mut v["finalization"]["epoch"], 1),
-            |_| "the order certificate: epoch is 2, the committee's is 1",
+            |_| "certificate of epoch 2, the transcript proves 1 to 1: fetch a newer transcript",
         ),
         file("certificate: foreign committee", &foreign, foreign_line),
         json(
@@ -975,7 +975,7 @@ fn evidence_mutations() -> Vec<Mutation> {
         file(
             "bad share: of another epoch",
             &proof_of(Evidence::BadShare(later)),
-            "the evidence: evidence of epoch 2, the committee is of 1",
+            "the evidence: evidence of epoch 2, the transcript proves 1 to 1: fetch a newer transcript",
         ),
         file(
             "premature share: for the final order",
@@ -1138,7 +1138,69 @@ fn transcript_mutations() -> Vec<Mutation> {
             "transcript: more liars tolerated than the committee allows",
             &good(),
             |v| add(&mut v["definition"]["f"], 1),
-            |_| "the transcript: definition: n is 5; f = 2 and g = 0 take n >= 9",
+            |_| {
+                "the transcript: definition: n is 5; f = 2 and g = 0 take n >= 9; n = 5 takes \
+                 f <= 1, and with f = 1 g <= 0"
+            },
+        ),
+    ]
+}
+
+fn blame() -> File {
+    File::Blame(Box::new(WORLD.blame()))
+}
+
+fn blame_mutations() -> Vec<Mutation> {
+    let dealing = "/fault/dealing/dealing";
+    let mut alone = RENEWED.blame_after(&WORLD);
+    alone.predecessor = None;
+    let mut beside = WORLD.blame();
+    beside.predecessor = Some(Box::new(WORLD.transcript.clone()));
+    let foreign = File::Blame(Box::new(STRANGERS.blame()));
+    vec![
+        file(
+            "blame: a ceremony of another network",
+            &foreign,
+            format!("the blame is of network {}, expected {}", strangers(), network_id()),
+        ),
+        file(
+            "blame: a resharing without what it continues",
+            &File::Blame(Box::new(alone)),
+            "the blame: the definition is of a later epoch, and its predecessor's transcript is \
+             missing",
+        ),
+        file(
+            "blame: a first ceremony with what it continues",
+            &File::Blame(Box::new(beside)),
+            "the blame: the definition is a first one, and the transcript of a predecessor stands \
+             beside it",
+        ),
+        json(
+            "blame: other round",
+            &blame(),
+            |v| add(&mut v["round"], 1),
+            |_| "the blame: dealing: entry has no valid signature of member 2",
+        ),
+        json(
+            "blame: other error",
+            &blame(),
+            |v| v["fault"]["dealing"]["error"] = "mismatch".into(),
+            |_| "the blame: there is no such fault in what is shown",
+        ),
+        json(
+            "blame: other accuser",
+            &blame(),
+            |v| add(&mut v["fault"]["dealing"]["complaint"]["accuser"], 1),
+            |v| {
+                let accuser = v.pointer("/fault/dealing/complaint/accuser").unwrap();
+                format!("the blame: complaint: entry has no valid signature of member {accuser}")
+            },
+        ),
+        json(
+            "blame: a dealing of nobody",
+            &blame(),
+            |v| *v.pointer_mut(dealing).unwrap().pointer_mut("/dealer").unwrap() = 9.into(),
+            |_| "the blame: dealing: entry by member 9 of 5",
         ),
     ]
 }
@@ -1327,6 +1389,7 @@ fn good_files() -> Vec<File> {
     let mut files = vec![receipts(), order(), batch(), sealed(), transcript()];
     files.push(File::Batches(vec![SCENE.batch(1, 902), SCENE.batch(2, 902)]));
     files.push(fraud());
+    files.push(blame());
     files.extend((0..5).map(|number| File::Bundle(Box::new(SCENE.document(number)))));
     files.extend(SCENE.evidence(&WORLD).map(proof_of));
     files
@@ -1345,7 +1408,7 @@ fn a_good_file_of_every_kind_is_accepted_with_one_line() {
         assert!(is_one_line(&judgement.to_string()), "{judgement}");
         kinds.insert(good.kind());
     }
-    assert_eq!(kinds.len(), 9, "{kinds:?}");
+    assert_eq!(kinds.len(), 10, "{kinds:?}");
     for (evidence, offence) in SCENE.evidence(&WORLD).into_iter().zip([
         "signed a bad decryption share: proof does not hold",
         "signed a decryption share for an order that is not final",
@@ -1370,6 +1433,7 @@ fn invariants_2_and_4_every_mutation_is_refused_with_a_line_of_its_own() {
         fraud_mutations(),
         evidence_mutations(),
         transcript_mutations(),
+        blame_mutations(),
         sealed_mutations(),
         form_mutations(),
     ];

@@ -1,0 +1,3 @@
+#![no_main]
+
+fairveil_fuzz::target!("blame");
