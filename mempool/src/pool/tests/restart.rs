@@ -29,8 +29,6 @@ fn stored(bench: &Bench, final_order: &[(EmittedBundle, u64)], committed: u64) -
         duty: Vec::new(),
         balances: Vec::new(),
     }
-alances: Vec::new(),
-    }
 }
 
 fn restart(restored: Restored) -> Bench {
