@@ -42,12 +42,20 @@
 //! 15. **Changes of the rollups**: what final blocks announced holds from its height on, for what
 //!     releases hold and for what becomes of bundles.
 //!
+//! 16. **One boundary**: whoever saw an epoch begin has the same beginning of it, byte for byte, and the
+//!     committee key is the same in all epochs.
+//! 17. **Shares of their epoch**: a decryption share of a height is signed by the member of that height's
+//!     epoch that sends it, and no resharing sees two dealings of one member.
+//! 18. **Logs go on**: the log of the last epoch begins with what the one before did not propose, in the
+//!     order of the chain, as far as its owner had it.
+//!
 //! # Crashes
 //!
 //! A sequencer that loses power is gone at once with everything in memory. Of what its database
 //! had not synced a random subset survives; of what the consensus had not synced nothing does.
 
 mod changes;
+mod epochs;
 mod keys;
 mod member;
 mod nodes;
@@ -96,6 +104,12 @@ const SUITES: &[Suite] = &[
         about: "2 to 8 executing rollups of mixed block times, failing legs, full blocks, rollups that pause, \
                 join and leave, power losses",
         kind: Kind::Rollups,
+    },
+    Suite {
+        name: "epochs",
+        about: "the committee changes twice, 5 to 7 to 5, two of five replaced, or new shares: people join \
+                by state sync, leave, lose their power",
+        kind: Kind::Epochs,
     },
     adversary("equivocator", "one sequencer signs two order logs", Behaviour::Equivocator),
     adversary("reverser", "one sequencer reverses its order log", Behaviour::Reverser),

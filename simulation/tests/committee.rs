@@ -143,3 +143,13 @@ fn other_seeds_are_other_runs() {
     let suite = suite("honest").unwrap();
     assert_ne!(run(suite, 1).audit, run(suite, 2).audit);
 }
+
+#[test]
+fn epochs() {
+    let counts = judged("epochs");
+    happened(
+        &counts,
+        &["released", "crashes", "heights_of_later_epochs", "joined", "failed_rounds"],
+    );
+    happened(&counts, &["carried_ids"]);
+}

@@ -8,7 +8,10 @@ use commonware_p2p::Sender;
 use commonware_runtime::{Clock, Metrics, Spawner};
 use fairveil_consensus::{Resharing, state::EndingOutput};
 use fairveil_crypto::{BundleId, Digest, Epoch, Height, encoding};
-use fairveil_mempool::{BundleMessage, pool::StoredBundle};
+use fairveil_mempool::{
+    BundleMessage,
+    pool::{Input as PoolInput, StoredBundle},
+};
 use fairveil_release::{
     adoption::ReleaseMessage,
     boundary::{BoundaryMessage, BoundaryPart, BoundaryRoot, CHUNK_BYTES},
@@ -292,9 +295,15 @@ where
         match lane {
             Lane::Logs => {}
             Lane::Bundles => {
-                if let Ok(BundleMessage::Fetch(ids)) = BundleMessage::decode(bytes) {
-                    return self.serve_guest(peer, &ids);
-                }
+                return match BundleMessage::decode(bytes) {
+                    Ok(BundleMessage::Fetch(ids)) => self.serve_guest(peer, &ids),
+                    // Who leaves has relayed what it admitted last: one source for all of them.
+                    Ok(message @ BundleMessage::Relay(_)) => {
+                        let own = self.config.index;
+                        self.admit(PoolInput::Received { peer: own, message })
+                    }
+                    _ => Ok(()),
+                };
             }
             Lane::Shares => {
                 return match OpeningMessage::decode(bytes) {

@@ -84,8 +84,9 @@ impl Operators {
         announced: Arc<Mutex<Vec<RegistryChange>>>,
     ) -> Self {
         let members = keys.committee().consensus_keys().to_vec();
-        let secret = |position| ConsensusSecret::from_seed(*keys.secrets(position).consensus_seed);
-        let secrets = (0..members.len()).map(secret).collect();
+        let secret =
+            |person: &usize| ConsensusSecret::from_seed(*keys.secrets(*person).consensus_seed);
+        let secrets = keys.terms()[0].members.iter().map(secret).collect();
         Self { network_id: keys.network_id, secrets, members, market, announced }
     }
 

@@ -7,26 +7,31 @@ use commonware_p2p::simulated::{self, Oracle};
 use commonware_parallel::Sequential;
 use commonware_runtime::{Handle as Task, Quota, Spawner, Supervisor as _, deterministic};
 use commonware_utils::NZU32;
-use fairveil_consensus::committee::{PublicKey, public_key};
+use fairveil_consensus::committee::PublicKey;
 use fairveil_consensus::{Channels, Network, Timing};
-use fairveil_crypto::{Digest, SequencerIndex};
+use fairveil_crypto::Epoch;
 use fairveil_ordering::{self as ordering, Mode};
-use fairveil_sequencer::renewal::NoResharings;
+use fairveil_sequencer::boundary::{self, BoundaryError};
+use fairveil_sequencer::sync::{self, Sync, SyncError};
 use fairveil_sequencer::views::{NoViews, Views};
 use fairveil_sequencer::{
     Behaviour, Config, Engine, Executor, Handle, PeerChannels, Seat, StopReason, Store,
 };
 use futures::channel::oneshot;
 
-use super::keys::Keys;
+use super::epochs::{Forks, Script};
+use super::keys::{self, EPOCH, Keys};
 use super::plan::Plan;
 use super::trace::{Listens, Tap, Trace};
-use super::traders::lock;
+use super::traders::{Handles, lock};
 use crate::disk::Disk;
 
 /// Messages a second that a peer may send on a channel: never the bottleneck. Receivers reserve as
 /// many slots for each possible peer.
 const QUOTA: Quota = Quota::per_second(NZU32!(1_000));
+
+/// How long the engine of an epoch goes on after its end.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Durations that let a view fail and recover within a few virtual seconds.
 pub(crate) const TIMING: Timing = Timing {
@@ -44,20 +49,29 @@ pub(crate) const TIMING: Timing = Timing {
 pub(crate) struct World {
     pub(crate) context: Arc<deterministic::Context>,
     pub(crate) oracle: Oracle<PublicKey, deterministic::Context>,
-    pub(crate) keys: Keys,
-    pub(crate) plan: Plan,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) plan: Arc<Plan>,
     pub(crate) trace: Trace,
     /// Who has power, by position.
     pub(crate) up: Arc<Mutex<Vec<bool>>>,
+    /// What members of resharings signed twice.
+    pub(crate) forks: Forks,
 }
 
-/// A member with power.
+/// A person with power.
 pub(crate) struct Live {
-    pub(crate) handle: Handle,
+    handle: Arc<Mutex<Option<Handle>>>,
     pub(crate) store: Store,
     task: Task<()>,
     /// Why the sequencer stopped, once it has.
     stopped: Arc<Mutex<Option<Stop>>>,
+}
+
+impl Live {
+    /// The handle, once there was a sequencer: who joins later has none at first.
+    pub(crate) fn handle(&self) -> Option<Handle> {
+        lock(&self.handle).clone()
+    }
 }
 
 /// Why a sequencer stopped by itself.
@@ -84,58 +98,42 @@ impl Member {
     }
 
     /// Starts the sequencer from what its disk holds.
-    pub(crate) async fn start(&mut self, world: &World) -> Result<(), Stop> {
+    pub(crate) async fn start(&mut self, world: &World, handles: &Handles) -> Result<(), Stop> {
         let failed = |why: String| Stop { disk: self.disk.has_failed(), why };
-        let network_id = world.keys.network_id;
-        let identity = world.keys.committee().consensus_keys()[self.position];
+        let identity = world.keys.identity(self.position);
         if !self.named {
             self.disk.erase();
         }
-        let store = Store::open(self.disk.open(), &network_id, &identity);
+        let store = Store::open(self.disk.open(), &world.keys.network_id, &identity);
         let store = store.map_err(|error| failed(error.to_string()))?;
         self.named = true;
-        let peer = public_key(&identity).expect("a dealt key");
+        let peer = world.keys.peer(self.position);
         let (channels, own) = channels(world, self.position, &peer).await;
-        let config = config(world, self.position);
-        let secrets = world.keys.secrets(self.position);
-        let (oracle, database) = (world.oracle.clone(), store.clone());
         let (started, answer) = oneshot::channel();
-        let stopped = Arc::new(Mutex::new(None));
-        let (stop, disk) = (Arc::clone(&stopped), self.disk.clone());
+        let (handle, stopped) = (Arc::default(), Arc::new(Mutex::new(None)));
+        let person = Person {
+            position: self.position,
+            setup: Setup::of(world),
+            store: store.clone(),
+            handle: Arc::clone(&handle),
+            handles: Arc::clone(handles),
+            started: Some(started),
+        };
+        let (oracle, stop, disk) = (world.oracle.clone(), Arc::clone(&stopped), self.disk.clone());
         let context = world.context.child("member").with_attribute("index", self.position);
         let task = context.spawn(move |context| async move {
-            let network = Network::new(&context.child("channels"), channels);
-            let engine = Engine {
-                peers: oracle.manager(),
-                blocker: oracle.control(peer),
-                strategy: Sequential,
-                network,
+            let engine = Surroundings {
+                oracle,
+                peer,
+                network: Network::new(&context.child("channels"), channels),
             };
-            let sequencer = context.child("sequencer");
-            let running = fairveil_sequencer::start(
-                sequencer,
-                config,
-                secrets,
-                database,
-                executor(),
-                engine,
-                Seat::new(own),
-            );
-            match running.await {
-                Err(error) => {
-                    // The harness waits for the answer.
-                    let _ = started.send(Err(error.to_string()));
-                }
-                Ok(running) => {
-                    let _ = started.send(Ok(running.handle.clone()));
-                    let reason = running.stopped().await.reason;
-                    let failed = disk.has_failed() && matches!(reason, StopReason::Store(_));
-                    *lock(&stop) = Some(Stop { disk: failed, why: reason.to_string() });
-                }
+            if let Some(mut why) = person.live(&context, engine, Seat::new(own)).await {
+                why.disk = why.disk && disk.has_failed();
+                *lock(&stop) = Some(why);
             }
         });
         match answer.await {
-            Ok(Ok(handle)) => {
+            Ok(Ok(())) => {
                 self.live = Some(Live { handle, store, task, stopped });
                 lock(&world.up)[self.position] = true;
                 Ok(())
@@ -162,6 +160,119 @@ impl Member {
     }
 }
 
+/// What a person's engine runs in.
+struct Surroundings {
+    oracle: Oracle<PublicKey, deterministic::Context>,
+    peer: PublicKey,
+    network: Network<Tap>,
+}
+
+/// What every start of a sequencer needs.
+struct Setup {
+    keys: Arc<Keys>,
+    plan: Arc<Plan>,
+    up: Arc<Mutex<Vec<bool>>>,
+    clock: Arc<deterministic::Context>,
+    forks: Forks,
+}
+
+/// A person as long as it has power: a sequencer in one epoch after the other.
+struct Person {
+    position: usize,
+    setup: Setup,
+    store: Store,
+    handle: Arc<Mutex<Option<Handle>>>,
+    handles: Handles,
+    /// Told once the first sequencer runs or waits to join.
+    started: Option<oneshot::Sender<Result<(), String>>>,
+}
+
+impl Person {
+    /// Why it stopped by itself; nothing if its last term is over.
+    async fn live(
+        mut self,
+        context: &deterministic::Context,
+        around: Surroundings,
+        mut seat: Seat<Tap, simulated::Receiver<PublicKey>>,
+    ) -> Option<Stop> {
+        let stop = |disk, why: String| Some(Stop { disk, why });
+        loop {
+            let stands = match boundary::position(&self.store) {
+                Ok(position) => position.map_or(EPOCH, |(epoch, _)| epoch),
+                Err(error) => return stop(true, error.to_string()),
+            };
+            let Some(secrets) = self.setup.keys.secrets_in(stands, self.position) else {
+                self.tell(Ok(()));
+                let Some(next) = self.setup.keys.next_of(self.position, stands) else {
+                    lock(&self.handles)[self.position] = None;
+                    return None;
+                };
+                if let Err(error) = self.join(context, &mut seat, next).await {
+                    let disk = matches!(error, SyncError::Boundary(BoundaryError::Store(_)));
+                    return stop(disk, error.to_string());
+                }
+                continue;
+            };
+            let engine = Engine {
+                peers: around.oracle.manager(),
+                blocker: around.oracle.control(around.peer.clone()),
+                strategy: Sequential,
+                network: around.network.clone(),
+            };
+            let config = self.setup.config(self.position, stands);
+            let (database, own) = (self.store.clone(), context.child("sequencer"));
+            let own = own.with_attribute("epoch", stands.get());
+            let running =
+                fairveil_sequencer::start(own, config, secrets, database, executor(), engine, seat);
+            let running = match running.await {
+                Ok(running) => running,
+                Err(error) => {
+                    self.tell(Err(error.to_string()));
+                    return stop(true, error.to_string());
+                }
+            };
+            *lock(&self.handle) = Some(running.handle.clone());
+            lock(&self.handles)[self.position] = Some(running.handle.clone());
+            self.tell(Ok(()));
+            let stopped = running.stopped().await;
+            seat = match (stopped.reason, stopped.seat) {
+                (StopReason::EpochEnded(..), Some(seat)) => seat,
+                (StopReason::Missed(named), Some(mut seat)) => {
+                    if let Err(error) = self.join(context, &mut seat, named.epoch).await {
+                        return stop(false, error.to_string());
+                    }
+                    seat
+                }
+                (reason, _) => {
+                    return stop(matches!(reason, StopReason::Store(_)), reason.to_string());
+                }
+            };
+        }
+    }
+
+    /// Takes the beginning of an epoch from the members of the one before.
+    async fn join(
+        &self,
+        context: &deterministic::Context,
+        seat: &mut Seat<Tap, simulated::Receiver<PublicKey>>,
+        epoch: Epoch,
+    ) -> Result<(), SyncError> {
+        let before = epoch.previous().and_then(|before| self.setup.keys.term_of(before));
+        let before = before.expect("nobody joins the first epoch");
+        let voters = before.members.iter().filter(|member| **member != self.position);
+        let voters = voters.map(|member| self.setup.keys.peer(*member)).collect();
+        let faulty = before.committee.n() - before.committee.quorum();
+        sync::run(context, &self.store, seat, Sync::new(epoch, voters, faulty)).await
+    }
+
+    fn tell(&mut self, what: Result<(), String>) {
+        if let Some(started) = self.started.take() {
+            // The harness waits for the answer.
+            let _ = started.send(what);
+        }
+    }
+}
+
 /// One thread beside each thread that simulates: every job runs to its end before anything else.
 fn executor() -> Executor {
     thread_local! {
@@ -170,36 +281,60 @@ fn executor() -> Executor {
     EXECUTOR.with(Clone::clone)
 }
 
-fn config(world: &World, position: usize) -> Config {
-    let plan = &world.plan;
-    let behaviour = match plan.adversary {
-        Some((member, behaviour)) if member == position => behaviour,
-        _ => Behaviour::Honest,
-    };
-    let up = Arc::clone(&world.up);
-    let views: Arc<dyn Views> = match &plan.rollups.followed {
-        Some(followed) => Arc::new(followed.node(position, Arc::clone(&world.context))),
-        None => Arc::new(NoViews),
-    };
-    Config {
-        network_id: world.keys.network_id,
-        committee: world.keys.committee().clone(),
-        index: SequencerIndex::from_position(position).expect("a member"),
-        fairness: ordering::Committee::new(plan.n, plan.f, 0).expect("a planned size"),
-        mode: Mode::Strict,
-        registry: plan.rollups.registry.clone(),
-        genesis: plan.rollups.genesis.clone(),
-        views,
-        resharings: Arc::new(NoResharings),
-        accounting: plan.rollups.accounting.clone(),
-        transcript: Digest::from_bytes([1; 32]),
-        limits: plan.limits.clone(),
-        kept_share_heights: plan.kept_share_heights,
-        timing: TIMING,
-        linger: Duration::from_secs(2),
-        partition: format!("member-{position}"),
-        connected: Arc::new(move || lock(&up).clone()),
-        behaviour,
+impl Setup {
+    fn of(world: &World) -> Self {
+        Self {
+            keys: Arc::clone(&world.keys),
+            plan: Arc::clone(&world.plan),
+            up: Arc::clone(&world.up),
+            clock: Arc::clone(&world.context),
+            forks: Arc::clone(&world.forks),
+        }
+    }
+
+    fn config(&self, position: usize, epoch: Epoch) -> Config {
+        let plan = &self.plan;
+        let term = self.keys.term_of(epoch).expect("an epoch of the plan");
+        let behaviour = match plan.adversary {
+            Some((member, behaviour)) if member == position => behaviour,
+            _ => Behaviour::Honest,
+        };
+        let (up, members) = (Arc::clone(&self.up), term.members.clone());
+        let views: Arc<dyn Views> = match &plan.rollups.followed {
+            Some(followed) => Arc::new(followed.node(position, Arc::clone(&self.clock))),
+            None => Arc::new(NoViews),
+        };
+        let script = Script {
+            keys: Arc::clone(&self.keys),
+            succession: plan.succession.clone(),
+            person: position,
+            epoch,
+            forks: Arc::clone(&self.forks),
+        };
+        Config {
+            network_id: self.keys.network_id,
+            committee: term.committee.clone(),
+            index: term.index_of(position).expect("a member"),
+            fairness: ordering::Committee::new(term.committee.n(), plan.f, 0)
+                .expect("a planned size"),
+            mode: Mode::Strict,
+            registry: plan.rollups.registry.clone(),
+            genesis: plan.rollups.genesis.clone(),
+            views,
+            resharings: Arc::new(script),
+            accounting: plan.rollups.accounting.clone(),
+            transcript: keys::transcript(epoch),
+            limits: plan.limits.clone(),
+            kept_share_heights: plan.kept_share_heights,
+            timing: plan.timing(),
+            linger: LINGER,
+            partition: format!("member-{position}"),
+            connected: Arc::new(move || {
+                let up = lock(&up);
+                members.iter().map(|member| up[*member]).collect()
+            }),
+            behaviour,
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! wire's. The rules are those of [`crate::committee`], by number.
 
 mod changes;
+mod epochs;
 mod execution;
 mod order;
 mod release;
@@ -16,9 +17,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use fairveil_crypto::certificate::{BlockHeader, Emission, OrderCertificate, Placement};
 use fairveil_crypto::encoding::decode;
 use fairveil_crypto::{BlockDigest, BundleId, SequencerIndex};
+use fairveil_mempool::Receipt;
 use fairveil_mempool::pool::LogEntry;
 use fairveil_release::change::RegistryChange;
-use fairveil_release::evidence::Evidence as Proof;
+use fairveil_release::evidence::{Evidence as Proof, EvidenceError};
 use fairveil_release::ledger::Accounts;
 use fairveil_release::release::Release;
 use fairveil_release::tree::Outcome;
@@ -27,7 +29,7 @@ use fairveil_sequencer::{Behaviour, Overview};
 
 use super::Report;
 use super::changes::History;
-use super::keys::{EPOCH, Keys};
+use super::keys::{Keys, Term};
 use super::plan::{Kind, Plan};
 use super::rollups::Fate;
 use super::trace::Sent;
@@ -49,6 +51,8 @@ pub(super) struct Evidence<'a> {
     pub(super) submissions: Vec<Submission>,
     /// Changes of the rollups that final blocks announced.
     pub(super) changes: Vec<RegistryChange>,
+    /// What members of resharings signed twice.
+    pub(super) forks: Vec<String>,
     pub(super) stores: Vec<Option<Store>>,
     /// Where the fees stand at each sequencer.
     pub(super) accounts: Vec<Option<Accounts>>,
@@ -60,7 +64,10 @@ pub(super) struct View {
     position: usize,
     blocks: BTreeMap<u64, (BlockHeader, Emission)>,
     releases: BTreeMap<u64, (Vec<u8>, Release)>,
-    log: Vec<BundleId>,
+    /// The own logs, by epoch.
+    logs: BTreeMap<u64, Vec<BundleId>>,
+    /// Blocks that stand in certificates, with their heights: also those after an epoch's end.
+    certified: BTreeMap<BlockDigest, u64>,
     evidence: Vec<Vec<u8>>,
 }
 
@@ -106,6 +113,7 @@ pub(super) fn judge(given: &Evidence<'_>) -> Report {
     case.execution();
     case.changes();
     case.shares();
+    case.epochs();
     case.blame();
     case.liveness();
     case.count();
@@ -131,7 +139,9 @@ impl<'a> Case<'a> {
                 Err(why) => violations.push(format!("sequencer {}: {why}", position + 1)),
             }
         }
-        let common = honest.iter().map(|view| view.blocks.len() as u64).min().unwrap_or(0);
+        let last = given.plan.succession.last();
+        let stayed = honest.iter().filter(|view| last.contains(&view.position));
+        let common = stayed.map(View::height).min().unwrap_or(0);
         let longest = honest.iter().max_by_key(|view| view.blocks.len());
         let mut case = Self {
             given,
@@ -201,6 +211,8 @@ impl<'a> Case<'a> {
                     break;
                 }
                 let parent = height.checked_sub(1).and_then(|below| self.headers.get(&below));
+                // An epoch's first block is nobody's: its children are no children of the last one.
+                let parent = parent.filter(|_| header.height != header.epoch_start.next());
                 if parent.is_some_and(|(digest, _)| *digest != header.parent) {
                     wrong.push(format!("block {height} is no child of the one below"));
                 }
@@ -221,19 +233,19 @@ impl<'a> Case<'a> {
         let least = usize::from(self.given.plan.f) + 1;
         let mut wrong = Vec::new();
         for submission in &self.given.submissions {
-            let keys = self.given.keys.committee().consensus_keys();
-            let network = &self.given.keys.network_id;
-            let signers: BTreeSet<SequencerIndex> = submission
-                .receipts
-                .iter()
-                .filter(|receipt| receipt.body.id == submission.id)
-                .filter(|receipt| receipt.verify_member(network, EPOCH, keys).is_ok())
-                .map(|receipt| receipt.sequencer)
-                .collect();
-            if signers.len() != submission.receipts.len() {
-                wrong.push(format!("{} has a receipt that does not verify", submission.id));
+            let mut signers: BTreeMap<u64, BTreeSet<SequencerIndex>> = BTreeMap::new();
+            for receipt in &submission.receipts {
+                match self.verified(submission, receipt) {
+                    Some(epoch) => {
+                        drop(signers.entry(epoch).or_default().insert(receipt.sequencer))
+                    }
+                    None => {
+                        wrong.push(format!("{} has a receipt that does not verify", submission.id));
+                    }
+                }
             }
-            if signers.len() < least {
+            let signers = signers.into_values().map(|signers| signers.len()).max().unwrap_or(0);
+            if signers < least {
                 continue;
             }
             let outcome = self.outcomes.get(&submission.id).map(|(_, outcome)| outcome);
@@ -246,14 +258,20 @@ impl<'a> Case<'a> {
                 (_, Some(Fate::Failed(code)), Some(Outcome::Failed(failed)))
                     if failed.code() == code => {}
                 (Purpose::Hostile, _, None) if gone => {}
-                (_, _, outcome) => wrong.push(format!(
-                    "{} with {} receipts ended {outcome:?}",
-                    submission.id,
-                    signers.len()
-                )),
+                (_, _, outcome) => wrong
+                    .push(format!("{} with {} receipts ended {outcome:?}", submission.id, signers)),
             }
         }
         wrong.into_iter().for_each(|what| self.wrong(what));
+    }
+
+    /// The epoch of a receipt, if one of its members signed it for this bundle.
+    fn verified(&self, submission: &Submission, receipt: &Receipt) -> Option<u64> {
+        let epoch = receipt.body.epoch;
+        let keys = self.given.keys.term_of(epoch)?.committee.consensus_keys();
+        let network = &self.given.keys.network_id;
+        receipt.verify_member(network, epoch, keys).ok()?;
+        (receipt.body.id == submission.id).then_some(epoch.get())
     }
 
     /// How an ordinary bundle must end: what its rollups are comes before what is in it.
@@ -271,18 +289,27 @@ impl<'a> Case<'a> {
 
     /// Rule 9.
     fn blame(&mut self) {
-        let committee = self.given.keys.committee();
         let network = &self.given.keys.network_id;
         let adversary = self.given.plan.adversary.map(|(position, _)| position);
         let (mut wrong, mut named) = (Vec::new(), 0);
         for bytes in self.honest.iter().flat_map(|view| &view.evidence) {
             let read = Proof::decode(bytes).map_err(|why| why.to_string());
             let judged = read.and_then(|evidence| {
-                evidence.judge(network, committee).map_err(|why| why.to_string())
+                let judge = |term: &Term| {
+                    let culprit = evidence.judge(network, &term.committee)?.culprit;
+                    Ok(term.members[culprit.position()])
+                };
+                let judged: Vec<_> = self.given.keys.terms().iter().map(judge).collect();
+                let convinced = judged.iter().position(Result::is_ok).unwrap_or(0);
+                let judged: Result<usize, EvidenceError> =
+                    judged.into_iter().nth(convinced).expect("at least one term");
+                judged.map_err(|why| why.to_string())
             });
-            match judged.map(|verdict| verdict.culprit) {
-                Ok(culprit) if Some(culprit.position()) == adversary => named += 1,
-                Ok(culprit) => wrong.push(format!("sequencer {culprit} is named, and is honest")),
+            match judged {
+                Ok(culprit) if Some(culprit) == adversary => named += 1,
+                Ok(culprit) => {
+                    wrong.push(format!("sequencer {} is named, and is honest", culprit + 1))
+                }
                 Err(why) => wrong.push(format!("evidence proves nothing: {why}")),
             }
         }
@@ -378,18 +405,26 @@ const COUNTED: [&str; 9] = [
 impl View {
     fn read(position: usize, store: &Store, given: &Evidence<'_>) -> Result<Self, String> {
         let all = |table| store.range(table, &[], usize::MAX).map_err(|error| error.to_string());
-        let (network, committee) = (&given.keys.network_id, given.keys.committee());
-        let mut blocks = BTreeMap::new();
+        let network = &given.keys.network_id;
+        let (mut blocks, mut certified) = (BTreeMap::new(), BTreeMap::new());
+        let joined = !given.plan.succession.terms[0].contains(&position);
         for (key, bytes) in all(Table::Orders)? {
             let height = number(&key)?;
             let certificate: OrderCertificate =
                 decode(&bytes, MAX_VALUE_BYTES).map_err(|error| error.to_string())?;
-            let verified = certificate.verify(network, committee);
+            let term = given.keys.term_of(certificate.finalization.epoch).ok_or("no such epoch")?;
+            let verified = certificate.verify(network, &term.committee);
             verified.map_err(|error| format!("certificate of height {height}: {error}"))?;
             let header = certificate.headers.last().ok_or("a certificate without headers")?;
-            if header.height.get() != height || height != blocks.len() as u64 + 1 {
+            // Who joined or missed an epoch's beginning has nothing from before it.
+            let next = blocks.last_key_value().map_or(1, |(last, _)| last + 1);
+            let begins = header.epoch_start.get() + 1 == height && height >= next;
+            let follows = height == next && !(joined && blocks.is_empty());
+            if header.height.get() != height || !(follows || begins) {
                 return Err(format!("a gap before height {height}"));
             }
+            let named = certificate.headers.iter();
+            certified.extend(named.map(|header| (header.digest(), header.height.get())));
             blocks.insert(height, (header.clone(), certificate.emission));
         }
         let mut releases = BTreeMap::new();
@@ -397,14 +432,19 @@ impl View {
             let release = Release::decode(&bytes).map_err(|error| error.to_string())?;
             releases.insert(number(&key)?, (bytes, release));
         }
-        let mut log = Vec::new();
-        for (_, bytes) in all(Table::Log)? {
+        let mut logs: BTreeMap<u64, Vec<BundleId>> = BTreeMap::new();
+        for (key, bytes) in all(Table::Log)? {
             let entry: LogEntry =
                 decode(&bytes, MAX_VALUE_BYTES).map_err(|error| error.to_string())?;
-            log.push(entry.id);
+            logs.entry(number(&key[..8])?).or_default().push(entry.id);
         }
         let evidence = all(Table::Evidence)?.into_iter().map(|(_, bytes)| bytes).collect();
-        Ok(Self { position, blocks, releases, log, evidence })
+        Ok(Self { position, blocks, releases, logs, certified, evidence })
+    }
+
+    /// The last height that it has.
+    fn height(&self) -> u64 {
+        self.blocks.last_key_value().map_or(0, |(height, _)| *height)
     }
 }
 

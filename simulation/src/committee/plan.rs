@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use commonware_utils::{Probability, probability};
+use fairveil_consensus::Timing;
 use fairveil_mempool::Limits;
 use fairveil_release::opener::KEPT_HEIGHTS;
 use fairveil_sequencer::Behaviour;
@@ -10,6 +11,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 
 use super::changes::{self, Change};
+use super::epochs::{PEOPLE, Succession};
+use super::member::TIMING;
 use super::rollups::{Rollups, has_slow_rollup};
 
 /// What a suite is about.
@@ -25,6 +28,8 @@ pub(crate) enum Kind {
     Adversary(Behaviour),
     /// One sequencer stays without power until nobody keeps shares and bundles for it any more.
     Latecomer,
+    /// The committee changes: people join, leave and stay, and lose their power meanwhile.
+    Epochs,
     /// Rollups of mixed block times execute bundles, some of which fail; sequencers lose their power.
     Rollups,
     /// A trader splits conflicting, expiring and limit-hitting bundles over the sequencers.
@@ -87,6 +92,8 @@ pub(crate) struct Plan {
     pub(crate) limits: Limits,
     /// Heights for which own shares are kept.
     pub(crate) kept_share_heights: u64,
+    /// Who is a member when.
+    pub(crate) succession: Succession,
 }
 
 /// Streams of randomness that depend on the seed alone.
@@ -100,6 +107,10 @@ impl Plan {
     pub(crate) fn new(kind: Kind, seed: u64) -> Self {
         let mut rng = stream(seed, 0);
         let (n, f) = size(kind, &mut rng);
+        let succession = match kind {
+            Kind::Epochs => Succession::new(&mut stream(seed, 8)),
+            _ => Succession::none(n),
+        };
         let members = usize::from(n);
         let adversary = match kind {
             Kind::Adversary(behaviour) => Some((rng.random_range(0..members), behaviour)),
@@ -108,6 +119,7 @@ impl Plan {
         let outages = match kind {
             Kind::Crashes | Kind::Rollups => outages(members, &mut rng),
             Kind::Latecomer => vec![long_outage(members, &mut rng)],
+            Kind::Epochs => epochs_outages(members, &mut rng),
             _ => Vec::new(),
         };
         let mut limits = Limits::DEFAULT;
@@ -142,6 +154,16 @@ impl Plan {
             changes,
             limits,
             kept_share_heights,
+            succession,
+        }
+    }
+
+    /// The durations of the consensus.
+    pub(crate) fn timing(&self) -> Timing {
+        match self.kind {
+            // From a handover to an epoch's end it is 32 heights.
+            Kind::Epochs => Timing { idle_interval: TIMING.min_interval, ..TIMING },
+            _ => TIMING,
         }
     }
 
@@ -166,6 +188,10 @@ const BURST: usize = 3;
 const ORDERS_UNTIL_MS: u64 = 2_500;
 /// The same in suite `rollups`: some before and some after the rollups have changed.
 const ROLLUPS_UNTIL_MS: u64 = 5_500;
+/// The same in suite `epochs`: before, while and after the committee changes.
+const EPOCHS_UNTIL_MS: u64 = 9_000;
+/// Members of the smallest committee of suite `epochs`.
+const LEAST_MEMBERS: u16 = 5;
 /// When the first is sealed, at the earliest.
 const ORDERS_FROM_MS: u64 = 300;
 
@@ -173,6 +199,7 @@ fn size(kind: Kind, rng: &mut ChaCha20Rng) -> (u16, u16) {
     let draw = rng.random_range(0..8);
     match kind {
         Kind::Honest | Kind::Lossy if draw < 2 => (4, 0),
+        Kind::Epochs => (PEOPLE, 1),
         _ if draw == 7 => (7, 1),
         _ => (5, 1),
     }
@@ -217,6 +244,38 @@ fn outages(members: usize, rng: &mut ChaCha20Rng) -> Vec<Outage> {
         .collect()
 }
 
+/// In suite `epochs` people lose their power at random instants, at a durable write, or for so long that
+/// an epoch ends and its engine is gone meanwhile; in one seed of four nobody does.
+fn epochs_outages(members: usize, rng: &mut ChaCha20Rng) -> Vec<Outage> {
+    let member = |rng: &mut ChaCha20Rng| rng.random_range(0..members);
+    let short = |rng: &mut ChaCha20Rng| Duration::from_millis(rng.random_range(30..900));
+    match rng.random_range(0..4) {
+        0 => Vec::new(),
+        1 => {
+            let (member, every) = (member(rng), rng.random_range(1..40));
+            (0..6)
+                .map(|_| Outage { member, begins: Begins::AtWrite(every), lasts: short(rng) })
+                .collect()
+        }
+        2 => {
+            let mut at = Duration::from_millis(500);
+            (0..6)
+                .map(|_| {
+                    at += Duration::from_millis(rng.random_range(50..1_500));
+                    let (member, begins, lasts) = (member(rng), Begins::At(at), short(rng));
+                    at += lasts + Duration::from_millis(200);
+                    Outage { member, begins, lasts }
+                })
+                .collect()
+        }
+        _ => {
+            let begins = Begins::At(Duration::from_millis(rng.random_range(1_000..3_000)));
+            let lasts = Duration::from_millis(rng.random_range(7_000..9_000));
+            vec![Outage { member: member(rng), begins, lasts }]
+        }
+    }
+}
+
 /// An outage that lasts longer than anything is kept.
 fn long_outage(members: usize, rng: &mut ChaCha20Rng) -> Outage {
     let member = rng.random_range(0..members);
@@ -225,11 +284,16 @@ fn long_outage(members: usize, rng: &mut ChaCha20Rng) -> Outage {
 }
 
 fn orders(kind: Kind, n: u16, f: u16, rng: &mut ChaCha20Rng) -> Vec<Order> {
-    let until = if kind == Kind::Rollups { ROLLUPS_UNTIL_MS } else { ORDERS_UNTIL_MS };
+    let until = match kind {
+        Kind::Rollups => ROLLUPS_UNTIL_MS,
+        Kind::Epochs => EPOCHS_UNTIL_MS,
+        _ => ORDERS_UNTIL_MS,
+    };
     let from = if kind == Kind::Splitter { ORDERS_UNTIL_MS } else { ORDERS_FROM_MS };
     let count = match kind {
         Kind::Splitter => ORDERS / 2,
         Kind::Rollups => ORDERS * 4,
+        Kind::Epochs => ORDERS * 3,
         _ => ORDERS,
     };
     let bursts = matches!(kind, Kind::Adversary(_));
@@ -239,7 +303,8 @@ fn orders(kind: Kind, n: u16, f: u16, rng: &mut ChaCha20Rng) -> Vec<Order> {
             if !bursts || number % BURST == 0 {
                 burst = rng.random_range(from..from + until);
             }
-            Order { at: Duration::from_millis(burst), to: addressees(n, f, rng) }
+            let places = if kind == Kind::Epochs { LEAST_MEMBERS } else { n };
+            Order { at: Duration::from_millis(burst), to: addressees(places, f, rng) }
         })
         .collect();
     orders.sort_by_key(|order| order.at);

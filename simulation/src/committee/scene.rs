@@ -7,27 +7,29 @@ use std::time::{Duration, SystemTime};
 use commonware_p2p::simulated::{self, Link};
 use commonware_runtime::{Clock, Spawner, Supervisor as _, deterministic};
 use commonware_utils::NZUsize;
-use fairveil_consensus::committee::public_key;
 use fairveil_crypto::BundleId;
 use fairveil_mempool::Bundle;
 use fairveil_release::change::RegistryChange;
+use fairveil_sequencer::Handle;
 use rand::Rng;
 use rand_chacha::ChaCha20Rng;
 
 use super::Report;
 use super::changes::{Change, Operators};
 use super::keys::Keys;
-use super::member::{Member, Stop, World};
+use super::member::{Live, Member, Stop, World};
 use super::oracle::{self, Evidence};
 use super::plan::{Begins, Kind, Outage, Plan, stream};
 use super::trace::Trace;
 use super::traders::{Market, Purpose, Wish, lock, ordinary, payer};
-use super::{rollups, splitter};
+use super::{epochs, rollups, splitter};
 
 /// A run that is not quiet by then has failed.
 const DEADLINE: Duration = Duration::from_secs(15);
 /// The same where blocks are small and slots long.
 const SLOTS_DEADLINE: Duration = Duration::from_secs(90);
+/// The same where the committee changes twice.
+const EPOCHS_DEADLINE: Duration = Duration::from_secs(45);
 /// How often the scene looks around.
 const STEP: Duration = Duration::from_millis(20);
 /// How long everything must stand still before it counts as quiet.
@@ -83,10 +85,8 @@ pub(super) async fn play_with(
 
 impl Scene {
     async fn new(context: deterministic::Context, plan: Plan, seed: u64) -> Self {
-        let keys = Keys::new(seed, plan.n);
-        let identities = keys.committee().consensus_keys().to_vec();
-        let peers: Vec<_> =
-            identities.iter().map(|key| public_key(key).expect("a dealt key")).collect();
+        let keys = Arc::new(Keys::new(seed, plan.n, &plan.succession.terms));
+        let peers: Vec<_> = (0..usize::from(plan.n)).map(|person| keys.peer(person)).collect();
         let config = simulated::Config {
             max_size: MAX_MESSAGE_BYTES,
             max_peers_per_set: NZUsize!(8),
@@ -112,12 +112,15 @@ impl Scene {
         }
         let members: Vec<_> = (0..peers.len()).map(Member::new).collect();
         let handles = Arc::new(Mutex::new(vec![None; members.len()]));
-        let market = Market::new(keys.network_id, keys.committee().key().clone(), handles);
+        let terms = plan.succession.terms.clone();
+        let key = keys.committee().key().clone();
+        let market = Market::new(keys.network_id, key, handles, terms);
         let started = context.current();
         let outages = plan.outages.clone();
         let up = Arc::new(Mutex::new(vec![false; members.len()]));
         let context = Arc::new(context);
-        let world = World { context, oracle, keys, plan, trace: Trace::default(), up };
+        let (plan, trace, forks) = (Arc::new(plan), Trace::default(), Arc::default());
+        let world = World { context, oracle, keys, plan, trace, up, forks };
         Self {
             world,
             members,
@@ -134,11 +137,8 @@ impl Scene {
 
     /// Power is on: the sequencer starts. If its disk fails meanwhile, power is off again.
     async fn power(&mut self, position: usize) {
-        match self.members[position].start(&self.world).await {
-            Ok(()) => {
-                let handle = self.members[position].live.as_ref().map(|live| live.handle.clone());
-                lock(&self.market.handles)[position] = handle;
-            }
+        match self.members[position].start(&self.world, &self.market.handles).await {
+            Ok(()) => {}
             Err(stop) if stop.disk => self.disk_failed(position).await,
             Err(stop) => self.stops.push((position, stop)),
         }
@@ -198,6 +198,13 @@ impl Scene {
             Operators::new(&self.world.keys, self.market.clone(), Arc::clone(&self.announced));
         self.market.begins();
         context.child("operators").spawn(move |context| operators.work(context, changes));
+        if self.world.plan.kind == Kind::Epochs {
+            let (market, succession) = (self.market.clone(), self.world.plan.succession.clone());
+            self.market.begins();
+            context
+                .child("succession")
+                .spawn(move |context| epochs::operate(context, market, succession));
+        }
         if self.world.plan.kind == Kind::Splitter {
             splitter::begin(context, &self.market, &self.world.plan, seed);
         }
@@ -220,6 +227,7 @@ impl Scene {
     /// Lets time pass until nothing is left to happen; false if that takes too long.
     async fn until_quiet(&mut self) -> bool {
         let deadline = match self.world.plan.kind {
+            Kind::Epochs => self.started + EPOCHS_DEADLINE,
             Kind::Rollups => self.started + SLOTS_DEADLINE,
             _ => self.started + DEADLINE,
         };
@@ -279,11 +287,17 @@ impl Scene {
         }
         let submissions = self.market.submissions();
         let honest = self.world.plan.honest();
+        let staying = |members: Vec<usize>| -> Vec<usize> {
+            honest.iter().copied().filter(|member| members.contains(member)).collect()
+        };
+        let veterans = staying(self.world.plan.succession.veterans());
+        let last = staying(self.world.plan.succession.last().to_vec());
         let ended = |member: &usize, id: BundleId, expires_at: u64| {
-            let Some(live) = &self.members[*member].live else { return false };
-            match live.handle.place(id) {
+            let live = self.members[*member].live.as_ref().and_then(Live::handle);
+            let Some(handle) = live else { return false };
+            match handle.place(id) {
                 Ok(Some(place)) => place.end.is_some(),
-                Ok(None) => live.handle.overview().height > expires_at,
+                Ok(None) => handle.overview().height > expires_at,
                 Err(_) => false,
             }
         };
@@ -292,27 +306,32 @@ impl Scene {
         let admitted =
             submissions.iter().filter(|submission| submission.receipts.len() >= promised);
         let all_ended = admitted.into_iter().all(|submission| {
-            honest.iter().all(|member| ended(member, submission.id, submission.expires_at))
+            veterans.iter().all(|member| ended(member, submission.id, submission.expires_at))
         });
-        all_ended && self.is_caught_up(&honest) && self.is_settled(&honest)
+        all_ended && self.is_caught_up(&last) && self.is_settled(&last)
     }
 
     /// Whether all honest members are near one tip and have released it.
     fn is_caught_up(&self, honest: &[usize]) -> bool {
-        let overviews: Vec<_> = honest
-            .iter()
-            .filter_map(|member| self.members[*member].live.as_ref())
-            .map(|live| live.handle.overview())
-            .collect();
+        let overviews: Vec<_> = self.handles(honest).map(|handle| handle.overview()).collect();
+        let epoch = self.world.plan.succession.last_epoch().get();
+        if overviews.iter().any(|overview| overview.epoch != epoch) {
+            return false;
+        }
         let tip = overviews.iter().map(|overview| overview.height).max().unwrap_or(0);
         overviews.len() == honest.len()
             && overviews.iter().all(|overview| overview.height + 2 >= tip && overview.height > 0)
     }
 
+    /// The handles of those of these members that have one.
+    fn handles<'a>(&'a self, members: &'a [usize]) -> impl Iterator<Item = Handle> + 'a {
+        members.iter().filter_map(|member| self.members[*member].live.as_ref()?.handle())
+    }
+
     /// Whether all announced changes hold in what every honest member has released.
     fn is_settled(&self, honest: &[usize]) -> bool {
-        let live = honest.iter().filter_map(|member| self.members[*member].live.as_ref());
-        let released = live.map(|live| live.handle.overview().released).min().unwrap_or(0);
+        let released = self.handles(honest).map(|handle| handle.overview().released);
+        let released = released.min().unwrap_or(0);
         lock(&self.announced).iter().all(|change| change.at.get() <= released)
     }
 
@@ -330,6 +349,7 @@ impl Scene {
             trace: self.world.trace.taken(),
             submissions: self.market.submissions(),
             changes: lock(&self.announced).clone(),
+            forks: lock(&self.world.forks).clone(),
             stores: self
                 .members
                 .iter()
@@ -338,12 +358,12 @@ impl Scene {
             accounts: self
                 .members
                 .iter()
-                .map(|member| member.live.as_ref()?.handle.accounts().ok()?)
+                .map(|member| member.live.as_ref()?.handle()?.accounts().ok()?)
                 .collect(),
             overviews: self
                 .members
                 .iter()
-                .map(|member| member.live.as_ref().map(|live| live.handle.overview()))
+                .map(|member| Some(member.live.as_ref()?.handle()?.overview()))
                 .collect(),
         }
     }

@@ -15,6 +15,7 @@ use commonware_cryptography::sha256::Digest as EngineDigest;
 use commonware_p2p::{CheckedSender, LimitedSender, Recipients, simulated};
 use commonware_runtime::{IoBufs, deterministic};
 use fairveil_consensus::committee::PublicKey;
+use fairveil_crypto::share::SignedShare;
 use fairveil_crypto::{BatchId, BlockDigest};
 use fairveil_release::message::OpeningMessage;
 use fairveil_release::opener::ShareMessage;
@@ -33,6 +34,8 @@ pub(crate) enum Sent {
         height: u64,
         /// What it opens.
         batch: BatchId,
+        /// The share itself.
+        share: Box<SignedShare>,
     },
     /// Opening hints.
     Hints {
@@ -121,7 +124,8 @@ fn vote(bytes: &[u8]) -> Option<Sent> {
 fn share(bytes: &[u8]) -> Option<Sent> {
     match OpeningMessage::decode(bytes) {
         Ok(OpeningMessage::Share(ShareMessage::Share { height, share })) => {
-            Some(Sent::Share { height: height.get(), batch: share.batch })
+            let (height, batch) = (height.get(), share.batch);
+            Some(Sent::Share { height, batch, share })
         }
         Ok(OpeningMessage::Share(ShareMessage::Hints { height, .. })) => {
             Some(Sent::Hints { height: height.get() })

@@ -12,7 +12,7 @@ use commonware_runtime::{Clock, deterministic};
 use fairveil_crypto::committee::CommitteeKey;
 use fairveil_crypto::envelope::PayerSecret;
 use fairveil_crypto::seal::SealRandomness;
-use fairveil_crypto::{BundleId, Height, NetworkId, SequencerIndex};
+use fairveil_crypto::{BundleId, Epoch, Height, NetworkId, SequencerIndex};
 use fairveil_mempool::{Bundle, Leg, Policy, Receipt, RejectionCode, SealTerms, seal_bundle};
 use fairveil_sequencer::Handle;
 use rand::seq::IndexedRandom;
@@ -21,6 +21,7 @@ use rand_chacha::ChaCha20Rng;
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 use secp256k1::{Message, SecretKey};
 
+use super::keys::EPOCH;
 use super::rollups::Fates;
 
 /// How long a trader waits before it tries again.
@@ -70,6 +71,8 @@ pub(crate) struct Market {
     pub(crate) key: CommitteeKey,
     pub(crate) handles: Handles,
     submissions: Arc<Mutex<Vec<Submission>>>,
+    /// The members of each epoch: traders send to places in the committee that they know.
+    terms: Arc<Vec<Vec<usize>>>,
     /// Submissions and changes that still wait for an answer.
     open: Arc<Mutex<usize>>,
 }
@@ -87,8 +90,28 @@ pub(crate) struct Wish {
 }
 
 impl Market {
-    pub(crate) fn new(network_id: NetworkId, key: CommitteeKey, handles: Handles) -> Self {
-        Self { network_id, key, handles, submissions: Arc::default(), open: Arc::default() }
+    pub(crate) fn new(
+        network_id: NetworkId,
+        key: CommitteeKey,
+        handles: Handles,
+        terms: Vec<Vec<usize>>,
+    ) -> Self {
+        let (submissions, open, terms) = (Arc::default(), Arc::default(), Arc::new(terms));
+        Self { network_id, key, handles, submissions, open, terms }
+    }
+
+    /// The newest epoch that any running sequencer is in.
+    pub(crate) fn epoch(&self) -> Epoch {
+        let handles = lock(&self.handles);
+        let epochs = handles.iter().flatten().map(|handle| handle.overview().epoch);
+        Epoch::new(epochs.max().unwrap_or(0)).max(EPOCH)
+    }
+
+    /// Who has this place in the committee now.
+    fn person(&self, place: usize) -> usize {
+        let at = usize::try_from(self.epoch().get() - EPOCH.get()).unwrap_or(0);
+        let members = &self.terms[at.min(self.terms.len() - 1)];
+        members[place % members.len()]
     }
 
     /// All submissions so far.
@@ -187,7 +210,8 @@ impl Market {
     ) {
         let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
         for _ in 0..ATTEMPTS {
-            let handle = lock(&self.handles)[member].clone();
+            let person = self.person(member);
+            let handle = lock(&self.handles)[person].clone();
             if let Some(handle) = handle {
                 let answer = handle.submit(bytes.clone(), address, addressed.clone()).await;
                 let mut submissions = lock(&self.submissions);

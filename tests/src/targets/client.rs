@@ -57,6 +57,8 @@ fn is_true(judgement: &Judgement) {
             assert_eq!((*network_id, *digest), (WORLD.network_id(), WORLD.transcript.digest));
         }
         Judgement::Evidence { culprit, .. } => assert_eq!(*culprit, CULPRIT),
+        // Only the culprit's own signatures convict it, and nobody in this world signed a fault.
+        Judgement::Blame { sentence, .. } => panic!("nobody is to blame: {sentence}"),
         Judgement::Fraud(verdict) => assert!(CHAINS.contains(&verdict.chain_id())),
     }
 }

@@ -11,11 +11,27 @@ impl Case<'_> {
     /// Rule 7. The premise: no honest order log has `late` before `early`, where a log that has
     /// `early` not at all has it after everything.
     pub(super) fn fairness(&mut self) {
-        let honest: Vec<Positions> = self.honest.iter().map(positions).collect();
-        let liar = self.adversary.as_ref().map(positions);
-        let shown = self.given.plan.adversary.is_none_or(|(_, how)| !shows_another_log(how));
-        let ids: Vec<BundleId> = self.spots.keys().copied().collect();
+        let epochs = self.given.keys.terms().iter().map(|term| term.committee.epoch().get());
         let (mut wrong, mut pairs) = (Vec::new(), 0);
+        for epoch in epochs {
+            pairs += self.fairness_in(epoch, &mut wrong);
+        }
+        self.counts.insert("premise_pairs".into(), pairs);
+        wrong.into_iter().for_each(|what| self.wrong(what));
+    }
+
+    /// The same for what was ordered in one epoch, by the logs of its members.
+    fn fairness_in(&self, epoch: u64, wrong: &mut Vec<String>) -> u64 {
+        let logs = |view: &View| positions(view, epoch);
+        let honest: Vec<Positions> = self.honest.iter().filter_map(logs).collect();
+        let liar = self.adversary.as_ref().and_then(logs);
+        let shown = self.given.plan.adversary.is_none_or(|(_, how)| !shows_another_log(how));
+        let of_epoch = |height: &u64| {
+            self.headers.get(height).is_some_and(|(_, header)| header.epoch.get() == epoch)
+        };
+        let spots = self.spots.iter().filter(|(_, (spot, _))| of_epoch(&spot.height));
+        let ids: Vec<BundleId> = spots.map(|(id, _)| *id).collect();
+        let mut pairs = 0;
         for early in &ids {
             for late in ids.iter().filter(|late| *late != early) {
                 if !honest.iter().all(|log| first(log, early, late)) {
@@ -36,8 +52,7 @@ impl Case<'_> {
                 }
             }
         }
-        self.counts.insert("premise_pairs".into(), pairs);
-        wrong.into_iter().for_each(|what| self.wrong(what));
+        pairs
     }
 
     /// Whether the exception of part (2) of the promise may have applied: `late` was proposed while
@@ -77,8 +92,10 @@ impl Case<'_> {
 
 type Positions = BTreeMap<BundleId, usize>;
 
-fn positions(view: &View) -> Positions {
-    view.log.iter().enumerate().map(|(position, id)| (*id, position)).collect()
+/// Where ids stand in its log of this epoch, if it had one.
+fn positions(view: &View, epoch: u64) -> Option<Positions> {
+    let log = view.logs.get(&epoch)?;
+    Some(log.iter().enumerate().map(|(position, id)| (*id, position)).collect())
 }
 
 /// Whether this log has `early` before `late`, or neither.

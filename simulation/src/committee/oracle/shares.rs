@@ -3,18 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fairveil_crypto::certificate::batch_id;
+use fairveil_crypto::share::SignedShare;
 use fairveil_crypto::{BatchId, BlockDigest, BundleId, Height};
 
 use super::Case;
+use crate::committee::keys::Term;
 use crate::committee::trace::Sent;
 
 impl Case<'_> {
     /// Rule 6. A height is final no sooner than a quorum has sent its votes to finalize its block
     /// or a later one.
     pub(super) fn shares(&mut self) {
-        let quorum = usize::from(self.given.keys.committee().quorum());
-        let heights: BTreeMap<BlockDigest, u64> =
+        let mut heights: BTreeMap<BlockDigest, u64> =
             self.headers.iter().map(|(height, (digest, _))| (*digest, *height)).collect();
+        // After an epoch's end too: they make the end final.
+        heights.extend(self.honest.iter().flat_map(|view| &view.certified).map(|(k, v)| (*k, *v)));
         let batches = self.batches();
         let honest = self.given.plan.honest();
         let mut votes: BTreeMap<BlockDigest, BTreeSet<usize>> = BTreeMap::new();
@@ -26,13 +29,14 @@ impl Case<'_> {
                 Sent::Finalize(block) => {
                     let voters = votes.entry(*block).or_default();
                     voters.insert(*member);
-                    if voters.len() >= quorum
-                        && let Some(height) = heights.get(block)
+                    if let Some(height) = heights.get(block)
+                        && voters.len() >= self.quorum_at(*height)
                     {
                         final_height = final_height.max(*height);
                     }
                 }
-                Sent::Share { height, batch } if honest.contains(member) => {
+                Sent::Share { height, batch, share } if honest.contains(member) => {
+                    wrong.extend(self.of_its_epoch(*member, *height, share));
                     shares += 1;
                     if *height > final_height {
                         wrong.push(format!(
@@ -63,6 +67,31 @@ impl Case<'_> {
         self.counts.insert("shares_sent".into(), shares);
         self.counts.insert("hints_sent".into(), hints);
         wrong.into_iter().for_each(|what| self.wrong(what));
+    }
+
+    /// The committee that owns a height.
+    fn term_at(&self, height: u64) -> Option<&Term> {
+        let (_, header) = self.headers.get(&height)?;
+        self.given.keys.term_of(header.epoch)
+    }
+
+    /// Votes that make a block of this height final. A block after an epoch's end is of that epoch, and
+    /// a height of the next one: its committee may be smaller.
+    fn quorum_at(&self, height: u64) -> usize {
+        let quorum = |height| self.term_at(height).map(|term| term.committee.quorum());
+        let quorums = [quorum(height), height.checked_sub(1).and_then(quorum)];
+        quorums.into_iter().flatten().min().map_or(usize::MAX, usize::from)
+    }
+
+    /// Rule 17: whether a share is its sender's in the epoch of the height that it names.
+    fn of_its_epoch(&self, member: usize, height: u64, share: &SignedShare) -> Option<String> {
+        let who = member + 1;
+        let wrong =
+            || format!("sequencer {who} sent a share of height {height} from another epoch");
+        let Some(term) = self.term_at(height) else { return None };
+        let own = term.index_of(member) == Some(share.index);
+        let signed = share.verify_signature(&term.committee, &share.batch).is_ok();
+        (!(own && signed)).then(wrong)
     }
 
     /// What an adversary could open before the block that orders it was proposed.

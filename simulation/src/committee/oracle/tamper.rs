@@ -12,6 +12,7 @@ use fairveil_release::change::Action;
 use fairveil_sequencer::store::Write;
 
 use super::*;
+use crate::committee::keys::EPOCH;
 use crate::committee::rollups::Fates;
 use crate::committee::scene::play_with;
 
