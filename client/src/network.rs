@@ -11,6 +11,7 @@ pub(crate) mod fake;
 pub mod http;
 
 use fairveil_crypto::Height;
+use fairveil_keygen::Transcript;
 use futures::future::join_all;
 
 pub use http::{Endpoint, HttpError, MAX_ANSWER_BYTES};
@@ -44,6 +45,26 @@ pub struct TipError {
     pub needed: usize,
     /// What was wrong with the others.
     pub faults: Vec<String>,
+}
+
+/// The same network by the newest transcript that a sequencer has: whoever names a later epoch is asked
+/// for it, and it is believed only if it verifies and continues what is pinned
+/// ([`PinnedNetwork::renewed`]).
+pub async fn newest(network: PinnedNetwork, endpoints: &[Endpoint]) -> PinnedNetwork {
+    let asked = endpoints.iter().map(|endpoint| async move {
+        let info: CommitteeInfo = endpoint.call("fairveil_committee", Vec::new()).await.ok()?;
+        Some((info.epoch, endpoint))
+    });
+    let mut named: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
+    named.sort_by_key(|(epoch, _)| std::cmp::Reverse(*epoch));
+    for (_, endpoint) in named.into_iter().filter(|(epoch, _)| *epoch > network.epoch().get()) {
+        let Ok(bytes) = endpoint.get("/transcript").await else { continue };
+        let Ok(transcript) = Transcript::from_json(&bytes) else { continue };
+        if let Ok(renewed) = network.renewed(&transcript) {
+            return renewed;
+        }
+    }
+    network
 }
 
 /// Asks all sequencers where the chain stands.

@@ -6,6 +6,7 @@
 //!
 //! No method takes plaintext: `fairveil_submit` takes a sealed bundle and nothing else does.
 
+use fairveil_keygen::{Approval, Proposal};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -160,6 +161,33 @@ pub struct ChangeVerdict {
     pub change: String,
     /// `waits` for a block, or `announced` by one.
     pub state: String,
+    /// Height of this sequencer when it answered.
+    pub height: u64,
+}
+
+/// Parameter of `fairveil_reshare`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReshareRequest {
+    /// The definition of the next epoch, in its canonical form.
+    pub definition: Proposal,
+    /// The approvals of all its members, and of a quorum of the running committee.
+    pub approvals: Vec<Approval>,
+    /// The round: one that was never announced.
+    pub round: u64,
+}
+
+/// Answer of `fairveil_reshare`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReshareInfo {
+    /// The id of the ceremony.
+    pub ceremony: String,
+    /// The epoch that it makes.
+    pub epoch: u64,
+    /// Its round.
+    pub round: u64,
+    /// The last height at which the running committee proposes, unless the ceremony takes longer.
+    pub boundary: u64,
     /// Height of this sequencer when it answered.
     pub height: u64,
 }

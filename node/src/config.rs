@@ -49,6 +49,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
     required("definition", "the committee's definition, TOML"),
     required("approvals", "folder with one approval file per member"),
     optional(
+        "predecessor",
+        "",
+        "transcript of the epoch before, at a member that joins with a definition of a later epoch",
+    ),
+    optional(
         "genesis",
         "",
         "folder with CHAIN_ID.json, the genesis document of every rollup that is simulated or will join",

@@ -15,9 +15,13 @@
 use commonware_parallel::Sequential;
 use commonware_runtime::tokio;
 use fairveil_consensus::network::{Channels, Network as EngineNetwork};
+use fairveil_consensus::{Resharing, Successor};
 use fairveil_sequencer::{
     Config, Engine, Executor, PeerChannels, Running, Seat, Secrets, StartError, Store,
     ceremony::{CeremonyError, Keeper, Made, Setup},
+    feed::{FeedError, Voters},
+    renewal::Resharings,
+    sync::{Sync, SyncError},
 };
 use fairveil_transport::{Channel, ChannelTaken, Directory, Network, Receiver, Sender};
 use futures::{FutureExt as _, future::LocalBoxFuture};
@@ -105,4 +109,34 @@ pub fn start(
     seat: NodeSeat,
 ) -> LocalBoxFuture<'static, Result<NodeSequencer, StartError>> {
     fairveil_sequencer::start(context, config, secrets, store, executor, engine, seat).boxed_local()
+}
+
+/// Takes part in a resharing from outside: [`fairveil_sequencer::feed::follow`].
+///
+/// # Errors
+///
+/// [`FeedError`].
+pub fn follow<'a>(
+    context: &'a mut Context,
+    store: &'a Store,
+    seat: &'a mut NodeSeat,
+    voters: &'a Voters,
+    resharings: &'a dyn Resharings,
+    round: &'a dyn Fn(u64) -> Option<Resharing>,
+) -> LocalBoxFuture<'a, Result<Successor, FeedError>> {
+    fairveil_sequencer::feed::follow(context, store, seat, voters, resharings, round).boxed_local()
+}
+
+/// Takes the beginning of an epoch from the others: [`fairveil_sequencer::sync::run`].
+///
+/// # Errors
+///
+/// [`SyncError`].
+pub fn sync<'a>(
+    context: &'a Context,
+    store: &'a Store,
+    seat: &'a mut NodeSeat,
+    sync: Sync,
+) -> LocalBoxFuture<'a, Result<(), SyncError>> {
+    fairveil_sequencer::sync::run(context, store, seat, sync).boxed_local()
 }

@@ -70,6 +70,12 @@ pub const METHODS: &[Method] = &[
         help: "takes a change of the rollups that a quorum approved, until a block announces it",
     },
     Method {
+        name: "fairveil_reshare",
+        params: &["resharing"],
+        optional: &[],
+        help: "takes an approved definition of the next epoch, until a block announces its ceremony",
+    },
+    Method {
         name: "fairveil_limits",
         params: &[],
         optional: &[],
@@ -99,6 +105,6 @@ pub mod code {
     pub const NO_STATE: i64 = -32004;
     /// The network charges nothing.
     pub const NO_ACCOUNTING: i64 = -32005;
-    /// The change of the rollups can't be announced; the message says why.
+    /// The change of the rollups, or the resharing, can't be announced; the message says why.
     pub const REFUSED: i64 = -32006;
 }

@@ -154,6 +154,8 @@ fn every_field_is_documented() {
     documented(balance, BalanceInfo { payer: text(), balance: text(), height: 1, fees: vec![fee] });
     let verdict = ChangeVerdict { change: text(), state: text(), height: 1 };
     documented(section("### `fairveil_change_registry(change)`"), verdict);
+    let begun = ReshareInfo { ceremony: text(), epoch: 2, round: 0, boundary: 100, height: 1 };
+    documented(section("### `fairveil_reshare(resharing)`"), begun);
     let limit = LimitInfo { code: text(), what: text(), value: 1, unit: text() };
     documented(section("### `fairveil_limits()`"), limit);
     let rejected = Rejected { code: text(), actual: text(), limit: text(), cure: text() };

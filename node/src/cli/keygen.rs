@@ -167,6 +167,8 @@ pub(crate) enum Keygen {
         out: PathBuf,
     },
     /// Takes part in the key ceremony until there is a key; started again, it goes on where it was.
+    /// With --sequencer: has a running network begin a resharing, and follows it. Then --definition
+    /// and --approvals are those of the next epoch, and --predecessor is the newest transcript.
     Run {
         /// Configuration file of this member's node, TOML.
         #[arg(long, value_name = "FILE")]
@@ -176,6 +178,9 @@ pub(crate) enum Keygen {
         /// The round, the same at all members; the one after the last that failed unless given.
         #[arg(long, value_name = "NUMBER")]
         round: Option<u64>,
+        /// A sequencer of the running network, as http://HOST:PORT; once per sequencer.
+        #[arg(long = "sequencer", value_delimiter = ',', value_name = "URL")]
+        sequencers: Vec<String>,
         /// Ends the process as a crash would, when this step begins. For drills.
         #[arg(long, hide = true, value_name = "STEP")]
         crash_in: Option<CeremonyStep>,

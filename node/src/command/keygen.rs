@@ -2,6 +2,7 @@
 
 mod ceremony;
 mod definition;
+mod reshare;
 mod transcript;
 
 use std::path::Path;
@@ -65,7 +66,10 @@ pub(crate) fn run(args: &cli::Keygen, json: bool) -> Result<u8, CommandError> {
             let keys = Keys { keystore, password_file: password_file.as_deref() };
             definition::approve(definition, digest, &keys, transcript.as_deref(), out, json)
         }
-        cli::Keygen::Run { config, settings, round, crash_in } => {
+        cli::Keygen::Run { settings, round, sequencers, .. } if !sequencers.is_empty() => {
+            reshare::run(&settings.0, round.unwrap_or(0), sequencers, json)
+        }
+        cli::Keygen::Run { config, settings, round, crash_in, .. } => {
             let config = configuration(config.as_deref(), settings)?;
             ceremony::run(&config, *round, *crash_in, json)
         }

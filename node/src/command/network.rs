@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use fairveil_client::{Endpoint, PinnedNetwork};
+use fairveil_client::{Endpoint, PinnedNetwork, network::newest};
 use fairveil_crypto::NetworkId;
 use fairveil_keygen::transcript::MAX_BYTES as MAX_TRANSCRIPT_BYTES;
 use futures::future::join_all;
@@ -36,7 +36,8 @@ pub(super) fn network_id(text: &str) -> Result<NetworkId, CommandError> {
     })
 }
 
-/// The pinned network and its sequencers, each once.
+/// The pinned network, with the epochs that it has had since the transcript was written, and its
+/// sequencers, each once.
 pub(super) fn reached(args: &cli::Network) -> Result<(PinnedNetwork, Vec<Endpoint>), CommandError> {
     let network = pinned(&args.transcript, &args.network)?;
     let mut endpoints: Vec<Endpoint> = Vec::new();
@@ -54,6 +55,7 @@ pub(super) fn reached(args: &cli::Network) -> Result<(PinnedNetwork, Vec<Endpoin
              http://HOST:PORT for each, or FAIRVEIL_SEQUENCERS"
         )));
     }
+    let network = run(newest(network, &endpoints))?;
     Ok((network, endpoints))
 }
 

@@ -23,7 +23,7 @@ use axum::{
     routing::{get, post},
 };
 use fairveil_client::file::File;
-use fairveil_keygen::Definition;
+use fairveil_keygen::{Definition, VerifiedTranscript};
 use fairveil_sequencer::{Handle, StoreError};
 use serde::Deserialize;
 use tokio::{
@@ -61,6 +61,7 @@ pub(crate) struct Shared {
 /// What is known of an epoch.
 pub(crate) struct Term {
     pub(crate) definition: Definition,
+    pub(crate) verified: VerifiedTranscript,
     /// The transcript of it and all before, as it stands on disk.
     pub(crate) transcript: String,
 }

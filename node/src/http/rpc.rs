@@ -1,6 +1,7 @@
 //! JSON-RPC 2.0: one POST, one call. Batches of calls are refused.
 
 mod accounts;
+mod reshare;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -83,6 +84,7 @@ async fn call(
         "fairveil_receipts" => receipts(shared, id(&request.params[0])?).await,
         "fairveil_release" => release(shared, id(&request.params[0])?).await,
         "fairveil_change_registry" => change_registry(shared, &request.params).await,
+        "fairveil_reshare" => reshare::reshare(shared, &request.params[0]).await,
         "fairveil_account" => account(shared, &request.params).await,
         "fairveil_revenue" => accounts::revenue(shared).await,
         "fairveil_balance" => accounts::balance(shared, &request.params[0]).await,

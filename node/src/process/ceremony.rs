@@ -71,7 +71,6 @@ pub(crate) enum Progress {
 
 /// A share with its public proof.
 pub(super) struct Made {
-    pub(super) membership: Membership,
     pub(super) transcript: Transcript,
     pub(super) report: Report,
     /// The chain that goes on for the others, if the ceremony was run now.
@@ -146,8 +145,7 @@ impl Node {
             // Its sender is dropped, never used.
             let _ = lingering.await;
         });
-        let (membership, transcript) = (made.membership, *made.transcript);
-        Ok(Made { membership, transcript, report, lingering: Some(lingering) })
+        Ok(Made { transcript: *made.transcript, report, lingering: Some(lingering) })
     }
 
     /// The share that the keystore has of this epoch, with the transcript of the data folder.
@@ -171,7 +169,7 @@ impl Node {
         let name = definition.member(index).map(|member| member.name.clone()).unwrap_or_default();
         let mut report = Report::before(definition, transcript.round, name, State::Complete);
         report.transcript = Some(verified.digest());
-        Ok(Some(Made { membership, transcript, report, lingering: None }))
+        Ok(Some(Made { transcript, report, lingering: None }))
     }
 
     fn keep_transcript(&self, transcript: &Transcript) -> Result<(), NodeError> {

@@ -150,6 +150,15 @@ pub(super) fn transcript_of(
     read(&current)
 }
 
+/// Whether there is a transcript of this epoch.
+pub(super) fn has_transcript_of(data: &Path, epoch: Epoch) -> bool {
+    [TRANSCRIPT, NEXT_TRANSCRIPT].iter().any(|name| {
+        let path = data.join(name);
+        let read = || Transcript::from_json(&files::read("transcript", &path).ok()?).ok();
+        path.exists() && read().is_some_and(|transcript| transcript.definition.epoch == epoch)
+    })
+}
+
 /// The report of an epoch that runs.
 pub(super) fn running(transcript: &fairveil_keygen::VerifiedTranscript, name: String) -> Report {
     let definition = transcript.definition();

@@ -27,7 +27,7 @@ use fairveil_sequencer::{
 };
 use fairveil_transport::Observer;
 use tokio::sync::watch;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{
     NodeError,
@@ -102,7 +102,8 @@ impl Node {
         .await
         .map_err(|error| NodeError::Start { what: "sequencer", why: error.to_string() })?;
         let text = String::from_utf8_lossy(&transcript.transcript().to_json()).into_owned();
-        ground.term.send_replace(Arc::new(Term { definition, transcript: text }));
+        let verified = transcript.clone();
+        ground.term.send_replace(Arc::new(Term { definition, verified, transcript: text }));
         if epoch > Epoch::new(1) {
             let report = custody::running(&transcript, name.unwrap_or_default());
             custody::tell(&self.data, &ground.reports, report);
@@ -156,6 +157,11 @@ impl Node {
     pub(super) fn after(&self, reason: StopReason) -> Result<Next, NodeError> {
         let (handover, height) = match reason {
             StopReason::EpochEnded(handover, height) => (handover, height),
+            StopReason::Missed(named) => {
+                warn!(epoch = %named.epoch, "the epoch began without this sequencer");
+                custody::transcript_of(&self.data, named.epoch, None)?;
+                return Ok(Next::Sync(named.epoch));
+            }
             reason => return Err(NodeError::Stopped(reason)),
         };
         info!(epoch = %handover.epoch, height = height.get(), "the next epoch begins");
@@ -230,6 +236,8 @@ impl Node {
 pub(super) enum Next {
     /// It is a member of the next one.
     Go,
+    /// It is, and has missed its beginning.
+    Sync(Epoch),
     /// It is none.
     Leave,
 }

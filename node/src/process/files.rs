@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fairveil_keygen::{Approval, ApprovedDefinition, Definition, keystore::Passphrase};
+use fairveil_keygen::{
+    Approval, ApprovedDefinition, Definition, Transcript, TranscriptError, VerifiedTranscript,
+    keystore::Passphrase,
+};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -127,8 +130,11 @@ pub(crate) fn passphrase(file: Option<&Path>) -> Result<Passphrase, NodeError> {
     })
 }
 
-/// The definition with the approvals of all members.
-pub(super) fn approved(config: &Config) -> Result<ApprovedDefinition, NodeError> {
+/// The definition with the approvals of all members; of a later epoch, with the transcript of the one
+/// before.
+pub(super) fn approved(
+    config: &Config,
+) -> Result<(ApprovedDefinition, Option<VerifiedTranscript>), NodeError> {
     let path = config.path("definition").unwrap_or_default();
     let text = String::from_utf8_lossy(&read("definition", &path)?).into_owned();
     let unusable =
@@ -150,7 +156,23 @@ pub(super) fn approved(config: &Config) -> Result<ApprovedDefinition, NodeError>
             })?;
         approvals.push(approval);
     }
-    Ok(ApprovedDefinition::new(definition, approvals)?)
+    if definition.resharing().is_none() {
+        return Ok((ApprovedDefinition::new(definition, approvals)?, None));
+    }
+    let Some(path) = config.path("predecessor") else {
+        let why = "it is of a later epoch: set `predecessor` to the transcript of the one before";
+        return Err(unusable(why.into()));
+    };
+    let unusable = |error: TranscriptError| {
+        let (path, why) = (path.clone(), error.to_string());
+        NodeError::Unusable { what: "predecessor", path, why }
+    };
+    let predecessor = Transcript::from_json(&read("predecessor", &path)?)
+        .and_then(|transcript| transcript.verify())
+        .and_then(|verified| verified.of_network(&definition.network_id()))
+        .map_err(unusable)?;
+    let approved = ApprovedDefinition::resharing(definition, approvals, predecessor.definition())?;
+    Ok((approved, Some(predecessor)))
 }
 
 /// A secret that is made at the first start and stays the same.

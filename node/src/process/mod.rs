@@ -9,6 +9,7 @@ mod ceremony;
 mod custody;
 mod epochs;
 mod files;
+mod join;
 mod keystore;
 mod metrics;
 mod peers;

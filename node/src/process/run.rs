@@ -50,7 +50,7 @@ pub(super) fn run(config: &Config, purpose: Purpose) -> Result<Option<Report>, N
     let passphrase = files::passphrase(config.path("passphrase_file").as_deref())?;
     let path = config.path("keystore").unwrap_or_default();
     let (keystore, keys) = KeystoreFile::open(&path, passphrase)?;
-    let approved = files::approved(config)?;
+    let (approved, predecessor) = files::approved(config)?;
     let threads = config.number("runtime_threads", 1..=256, "1 to 256 threads")?;
     let node = Node {
         config: config.clone(),
@@ -58,6 +58,7 @@ pub(super) fn run(config: &Config, purpose: Purpose) -> Result<Option<Report>, N
         keystore: Arc::new(keystore),
         keys,
         approved,
+        predecessor,
         byzantine: match purpose {
             Purpose::Sequence(byzantine) => byzantine,
             Purpose::Ceremony(_) => None,
@@ -91,6 +92,8 @@ pub(super) struct Node {
     pub(super) keystore: Arc<KeystoreFile>,
     pub(super) keys: SequencerKeys,
     pub(super) approved: ApprovedDefinition,
+    /// Of a definition of a later epoch: what proves the one before.
+    pub(super) predecessor: Option<VerifiedTranscript>,
     pub(super) byzantine: Option<ByzantineKind>,
     _lock: FolderLock,
 }
@@ -113,6 +116,9 @@ impl Node {
                 let report = custody::running(&transcript, member.name.clone());
                 (transcript, report)
             }
+            None if self.predecessor.is_some() => {
+                self.join(&context, &store, &peers, &observer, &mut seat).await?
+            }
             None => {
                 let options = CeremonyOptions::default();
                 let made = self.key_share(&context, &store, &engine, &observer, options).await?;
@@ -120,7 +126,11 @@ impl Node {
             }
         };
         let text = String::from_utf8_lossy(&first.transcript().to_json()).into_owned();
-        let term = Arc::new(http::Term { definition: definition.clone(), transcript: text });
+        let term = Arc::new(http::Term {
+            definition: definition.clone(),
+            verified: first.clone(),
+            transcript: text,
+        });
         let (term, term_seen) = watch::channel(term);
         let (reports, report_seen) = watch::channel(report);
         let registry = epochs::registry(&definition)?;
@@ -151,8 +161,11 @@ impl Node {
                 }
                 () = &mut signal => break Ok(()),
             };
+            let why = "the sequencer's channels are gone".into();
+            seat = stopped.seat.ok_or(NodeError::Start { what: "sequencer", why })?;
             match self.after(stopped.reason)? {
                 Next::Go => {}
+                Next::Sync(epoch) => self.sync(&context, &ground.store, epoch, &mut seat).await?,
                 Next::Leave => {
                     info!(
                         "this sequencer is no member of the next epoch: it stays a while, and ends"
@@ -164,8 +177,6 @@ impl Node {
                     break Ok(());
                 }
             }
-            let why = "the sequencer's channels are gone".into();
-            seat = stopped.seat.ok_or(NodeError::Start { what: "sequencer", why })?;
             tenure = self.begin(&context, &ground, seat, None).await?;
             info!(epoch = %tenure.epoch, "the epoch runs");
         };

@@ -237,7 +237,7 @@ impl<'a> Case<'a> {
             for receipt in &submission.receipts {
                 match self.verified(submission, receipt) {
                     Some(epoch) => {
-                        drop(signers.entry(epoch).or_default().insert(receipt.sequencer))
+                        signers.entry(epoch).or_default().insert(receipt.sequencer);
                     }
                     None => {
                         wrong.push(format!("{} has a receipt that does not verify", submission.id));

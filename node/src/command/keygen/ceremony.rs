@@ -90,7 +90,7 @@ fn own(config: &Config) -> String {
     member.map_or_else(|| "nobody".into(), |member| member.name)
 }
 
-fn approvals(folder: &Path) -> Result<Vec<Approval>, CommandError> {
+pub(super) fn approvals(folder: &Path) -> Result<Vec<Approval>, CommandError> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
@@ -108,7 +108,7 @@ fn approvals(folder: &Path) -> Result<Vec<Approval>, CommandError> {
     Ok(approvals)
 }
 
-fn show(report: &Report, json: bool) -> Result<(), CommandError> {
+pub(super) fn show(report: &Report, json: bool) -> Result<(), CommandError> {
     if json {
         let text = serde_json::to_string(report)
             .map_err(|error| CommandError::Check(error.to_string()))?;
@@ -119,7 +119,7 @@ fn show(report: &Report, json: bool) -> Result<(), CommandError> {
     Ok(())
 }
 
-const fn code(state: State) -> u8 {
+pub(super) const fn code(state: State) -> u8 {
     match state {
         State::Failed => exit::CHECK,
         State::Expired => exit::EXPIRED,
