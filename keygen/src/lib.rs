@@ -52,5 +52,5 @@ pub use entry::{CeremonyEntry, Complaint, ComplaintFault, EntryError};
 pub use hex_bytes::HexBytes;
 pub use journal::DealingNonce;
 pub use transcript::{
-    CeremonyResult, Transcript, TranscriptError, VerifiedEpoch, VerifiedTranscript,
+    CeremonyResult, PublicFault, Transcript, TranscriptError, VerifiedEpoch, VerifiedTranscript,
 };

@@ -448,8 +448,8 @@ impl Run {
 
     /// What the run made; every machine has the same transcript but for confirmations.
     pub(crate) fn made(&self) -> Made {
-        let transcripts = self.machines.iter().filter_map(|machine| machine.ceremony.transcript());
-        let transcript = transcripts.last().expect("complete");
+        let mut complete = self.machines.iter().filter_map(|machine| machine.ceremony.transcript());
+        let transcript = complete.next_back().expect("complete");
         let verified = transcript.verify().expect("valid");
         let shares = self.machines.iter().filter_map(|machine| {
             let share = &machine.membership.as_ref()?.share;

@@ -37,6 +37,8 @@ mod error;
 mod verified;
 mod verify;
 
+use std::fmt;
+
 use fairveil_crypto::committee::Committee;
 use fairveil_crypto::domain::{Hasher, Tag};
 use fairveil_crypto::encoding;
@@ -49,6 +51,7 @@ pub use verified::{VerifiedEpoch, VerifiedTranscript};
 
 use crate::agreed::Agreed;
 use crate::approval::Approval;
+use crate::context::Role;
 use crate::definition::Proposal;
 use crate::dkg::{DealingError, LogFault, Outcome};
 use crate::entry::{Acknowledgement, Complaint, ComplaintFault, Confirmation, DealerLog, Dealing};
@@ -144,7 +147,32 @@ pub enum PublicFault {
     FalseComplaint(ComplaintFault),
 }
 
+/// To be read after the member's name.
+impl fmt::Display for PublicFault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PublicFault::Commitment => out.write_str("dealt a commitment that is no polynomial"),
+            PublicFault::Share => out.write_str("dealt something else than its share"),
+            PublicFault::Equivocation => out.write_str("signed two different dealings"),
+            PublicFault::Dealing(error) => write!(out, "sent an invalid dealing: {error}"),
+            PublicFault::Log(fault) => write!(out, "posted a log that does not count: {fault}"),
+            PublicFault::FalseComplaint(fault) => {
+                write!(out, "complained without reason: {fault}")
+            }
+        }
+    }
+}
+
 impl PublicFault {
+    /// The side on which the member acted.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        match self {
+            PublicFault::FalseComplaint(_) => Role::Player,
+            _ => Role::Dealer,
+        }
+    }
+
     /// Whether it proves that the member did not follow the protocol. A log that was withheld
     /// proves nothing.
     #[must_use]

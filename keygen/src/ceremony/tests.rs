@@ -214,7 +214,7 @@ fn a_silent_member_fails_the_ceremony_by_default_and_is_named() {
         let machine = &run.machines[member];
         let status = machine.ceremony.status(run.now);
         assert_eq!((status.phase, status.word), (Phase::Failed, "expired"));
-        assert_eq!(status.missing, [silent.clone()]);
+        assert_eq!(status.missing, std::slice::from_ref(&silent));
         let failure = machine.outputs.iter().find_map(|output| match output {
             Output::Failed(failure) => Some(failure.clone()),
             _ => None,

@@ -133,7 +133,8 @@ fn parameters_are_limited() {
 #[test]
 fn unreachable_deadlines_are_refused_with_the_nearest_reachable_one() {
     let month = 30 * 24 * 3_600_000;
-    let cases: [(fn(&mut Deadlines) -> &mut u64, &str); 4] = [
+    type Deadline = fn(&mut Deadlines) -> &mut u64;
+    let cases: [(Deadline, &str); 4] = [
         (|deadlines| &mut deadlines.deal_ms, "deal_ms"),
         (|deadlines| &mut deadlines.acknowledge_ms, "acknowledge_ms"),
         (|deadlines| &mut deadlines.log_ms, "log_ms"),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use fairveil_crypto::committee::Committee;
 use fairveil_crypto::{Digest, Epoch, NetworkId, SequencerIndex};
 
-use super::{CeremonyResult, Transcript, TranscriptError};
+use super::{CeremonyResult, PublicFault, RecordedFault, Transcript, TranscriptError};
 use crate::approval::ApprovedDefinition;
+use crate::context::Role;
 use crate::definition::Definition;
 use crate::dkg::Sharing;
 
@@ -120,6 +121,24 @@ impl VerifiedTranscript {
     /// All epochs, the first one first.
     pub fn epochs(&self) -> impl DoubleEndedIterator<Item = &VerifiedEpoch> {
         self.before.iter().chain(std::iter::once(&self.newest))
+    }
+
+    /// Who did what in the ceremony of an epoch, by name; none of an epoch that is not there. A log
+    /// that was withheld is in it too, which proves nothing ([`PublicFault::is_proof`]).
+    #[must_use]
+    pub fn faults(&self, epoch: Epoch) -> Vec<(String, PublicFault)> {
+        let Some(made) = self.epoch(epoch) else { return Vec::new() };
+        let before = self.epochs().take_while(|one| one.epoch() < epoch).last();
+        let dealers = before.unwrap_or(made).definition();
+        let named = |one: &RecordedFault| {
+            let committee = match one.fault.role() {
+                Role::Dealer => dealers,
+                Role::Player => made.definition(),
+            };
+            let name = committee.member(one.member).map(|member| member.name.clone());
+            (name.unwrap_or_default(), one.fault.clone())
+        };
+        made.result().faults.iter().map(named).collect()
     }
 
     /// An epoch.

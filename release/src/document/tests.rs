@@ -102,7 +102,7 @@ fn batch_document(height: usize, chain_id: u64) -> BatchDocument {
     }
 }
 
-fn committee() -> &'static Committee {
+fn committee() -> &'static fairveil_crypto::committee::Committee {
     &SEVEN.dealt.committee
 }
 

@@ -14,6 +14,7 @@ use fairveil_release::fraud::{FraudProof, ServedBatch};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::keygen::accusation;
 use super::scene::{SCENE, evidence};
 use super::world::{CHAINS, CULPRIT, MEMBERS, WORLD, index};
 use super::{Verdict, kind, tagged};
@@ -60,6 +61,10 @@ fn is_true(judgement: &Judgement) {
         // Only the culprit's own signatures convict it, and nobody in this world signed a fault.
         Judgement::Blame { sentence, .. } => panic!("nobody is to blame: {sentence}"),
         Judgement::Fraud(verdict) => assert!(CHAINS.contains(&verdict.chain_id())),
+        Judgement::Blame { culprit, .. } => {
+            let key = WORLD.context.definition().consensus_keys()[CULPRIT.position()];
+            assert_eq!(*culprit, key);
+        }
     }
 }
 
@@ -80,6 +85,7 @@ pub(super) fn client_file_seeds() -> Vec<Vec<u8>> {
     ];
     files.extend(documents);
     files.push(File::Fraud(Box::new(fraud())));
+    files.push(File::Blame(Box::new(accusation().clone())));
     files.extend(evidence().map(|one| File::Evidence(Box::new(one))));
     let mut seeds: Vec<_> = files.iter().map(|file| compact(&file.to_json())).collect();
     let unkind: Vec<BatchDocument> = vec![SCENE.batch_document(0, CHAINS[0])];

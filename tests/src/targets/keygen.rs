@@ -107,6 +107,11 @@ static ACCUSATION: LazyLock<Accusation> = LazyLock::new(|| {
     Accusation { complaint: complaint.encode(), evidence }
 });
 
+/// The blame of [`CULPRIT`].
+pub(super) fn accusation() -> &'static BlameEvidence {
+    &ACCUSATION.evidence
+}
+
 /// Blame as JSON: what is judged convicts the one culprit.
 pub(super) fn blame(bytes: &[u8]) -> Verdict {
     let Ok(evidence) = serde_json::from_slice::<BlameEvidence>(bytes) else {
@@ -121,7 +126,7 @@ pub(super) fn blame(bytes: &[u8]) -> Verdict {
 }
 
 pub(super) fn blame_seeds() -> Vec<Vec<u8>> {
-    vec![serde_json::to_vec(&ACCUSATION.evidence).expect("evidence is JSON")]
+    vec![serde_json::to_vec(accusation()).expect("evidence is JSON")]
 }
 
 /// What members post, approve and journal.

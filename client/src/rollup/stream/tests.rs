@@ -118,7 +118,9 @@ async fn invariant_3_at_the_end_of_an_epoch_the_newer_transcript_is_fetched() {
     assert_eq!((words, end), (vec!["accepted 1".into(), "accepted 2".into()], End::Stopped));
     // Who can't show it yet is not distrusted.
     let without = serve(&[(&path(1), both())]).await;
-    let next = serve(&[(&path(2), events(&[late.clone()])), ("/transcript", transcript)]).await;
+    let next =
+        serve(&[(&path(2), events(std::slice::from_ref(&late))), ("/transcript", transcript)])
+            .await;
     let (words, end) = told(&[without, next], 2).await;
     let unknown = "certificate of epoch 2, the transcript proves 1 to 1: fetch a newer transcript";
     assert_eq!(words, ["accepted 1", unknown, "accepted 2"]);

@@ -175,6 +175,19 @@ fn liars_in_a_resharing_are_named_on_both_sides_and_the_key_stays() {
     assert_eq!(faults[0].fault, PublicFault::Dealing(DealingError::Mismatch));
     assert!(matches!(faults[1].fault, PublicFault::FalseComplaint(_)));
     assert_eq!((faults[0].member, faults[1].member), (run.dealer(0), run.index(6)));
+    let verified = run.made().verified;
+    let said = |epoch| {
+        let faults = verified.faults(fairveil_crypto::Epoch::new(epoch));
+        faults.iter().map(|(name, fault)| format!("{name} {fault}")).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        said(2),
+        [
+            "member-0 sent an invalid dealing: the dealing does not match its commitment",
+            "member-6 complained without reason: the dealing that it opens is sound",
+        ]
+    );
+    assert!(said(1).is_empty() && said(3).is_empty());
 }
 
 /// Deals f' with f'(0) another secret than its share: another committee key, if it counted.
