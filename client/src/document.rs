@@ -67,7 +67,7 @@ pub fn ending(
     id: &BundleId,
     sealed: Option<&Bundle>,
 ) -> Result<(Position, Ending), DisbeliefReason> {
-    let leaf = document.verify(&network.network_id(), network.committee(), id)?;
+    let leaf = document.verify(&network.network_id(), network, id)?;
     if document.order.is_none() {
         return Err(DisbeliefReason::NoOrder);
     }

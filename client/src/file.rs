@@ -10,9 +10,10 @@
 //! | `batch` | a rollup's batch | those of [`BatchDocument`] |
 //! | `evidence` | a proof of a sequencer's fault | `evidence` |
 //! | `fraud` | a proof that a batch is false | those of [`FraudProof`] |
+//! | `blame` | a proof of a fault in a key ceremony | those of [`BlameEvidence`] |
 //!
 //! What a sequencer serves has no `kind`: an order certificate and a bundle or batch document are
-//! recognised by their fields, a transcript too. A list of batch documents is what `GET /batches`
+//! recognised by their fields, a transcript and a blame too. A list of batch documents is what `GET /batches`
 //! answers. Anything that is not JSON is read as encoded evidence.
 //!
 //! # Invariants
@@ -32,7 +33,7 @@ use fairveil_crypto::certificate::OrderCertificate;
 use fairveil_crypto::encoding::DecodeError;
 use fairveil_crypto::envelope::{EnvelopeError, SealedBundle};
 use fairveil_crypto::{BundleId, NetworkId};
-use fairveil_keygen::Transcript;
+use fairveil_keygen::{BlameEvidence, Transcript};
 use fairveil_mempool::{Bundle, BundleError, Bytes, Leg, Policy, Receipt};
 use fairveil_release::document::{BatchDocument, BundleDocument, DocumentLeg};
 use fairveil_release::evidence::Evidence;
@@ -55,6 +56,7 @@ pub fn limit(kind: &str) -> usize {
     match kind {
         "unsealed" | "sealed" | "receipts" => 1 << 20,
         "transcript" => fairveil_keygen::transcript::MAX_BYTES,
+        "blame" => fairveil_keygen::blame::evidence::MAX_BYTES,
         "order" | "bundle" => 64 << 20,
         _ => MAX_FILE_BYTES,
     }
@@ -83,6 +85,8 @@ pub enum File {
     Evidence(Box<Evidence>),
     /// A proof that a batch is false.
     Fraud(Box<FraudProof>),
+    /// A proof of a fault in a key ceremony.
+    Blame(Box<BlameEvidence>),
 }
 
 /// A bundle in the clear.
@@ -262,6 +266,7 @@ impl File {
             "batches" => Self::Batches(fields(kind, &value)?),
             "transcript" => Self::Transcript(fields(kind, &value)?),
             "fraud" => Self::Fraud(fields(kind, &value)?),
+            "blame" => Self::Blame(fields(kind, &value)?),
             _ => {
                 let EvidenceFields { evidence } = fields(kind, &value)?;
                 let bytes = hex_bytes(&evidence).ok_or(FileError::EvidenceHex)?;
@@ -291,6 +296,7 @@ impl File {
             Self::Transcript(_) => "transcript",
             Self::Evidence(_) => "evidence",
             Self::Fraud(_) => "fraud",
+            Self::Blame(_) => "blame",
         }
     }
 
@@ -327,6 +333,7 @@ impl File {
             Self::Batches(documents) => serde_json::to_value(documents),
             Self::Transcript(transcript) => serde_json::to_value(transcript),
             Self::Fraud(proof) => serde_json::to_value(proof),
+            Self::Blame(evidence) => serde_json::to_value(evidence),
             Self::Evidence(evidence) => {
                 let evidence = alloy_primitives::hex::encode_prefixed(evidence.encode());
                 serde_json::to_value(EvidenceFields { evidence })
@@ -425,7 +432,7 @@ fn fields<'a, T: Deserialize<'a>>(kind: &'static str, value: &'a Value) -> Resul
 }
 
 /// The kinds of files that are objects.
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 10] = [
     "unsealed",
     "sealed",
     "receipts",
@@ -435,6 +442,7 @@ const KINDS: [&str; 9] = [
     "transcript",
     "evidence",
     "fraud",
+    "blame",
 ];
 
 /// The kind of a file, which is taken out of it.
@@ -457,6 +465,8 @@ fn guess(object: &serde_json::Map<String, Value>) -> Option<&'static str> {
         Some("transcript")
     } else if has("finalization") && has("emission") {
         Some("order")
+    } else if has("fault") && has("definition") {
+        Some("blame")
     } else if has("proof") && has("batch") {
         Some("batch")
     } else if has("proof") && has("legs") {

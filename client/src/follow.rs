@@ -359,8 +359,12 @@ impl<'a> Follower<'a> {
     fn ordered_at(&self, bytes: &[u8], place: rpc::PlaceInfo) -> Result<Position, String> {
         let certificate: OrderCertificate = serde_json::from_slice(bytes)
             .map_err(|error| format!("not an order certificate: {error}"))?;
+        let committee = self
+            .network
+            .committee_of(certificate.finalization.epoch)
+            .map_err(|error| format!("the order certificate: {error}"))?;
         let order = certificate
-            .verify(&self.network.network_id(), self.network.committee())
+            .verify(&self.network.network_id(), committee)
             .map_err(|error| format!("the order certificate: {error}"))?;
         let index = u32::try_from(place.position).map_err(|error| error.to_string())?;
         let height = order.height();

@@ -4,14 +4,19 @@
 //!
 //! 1. Only a receipt that verifies for the pinned network, its epoch, the bundle and a member
 //!    counts, and each member once, whoever handed it over.
-//! 2. f+1 of distinct members admit the bundle: at least one of them is honest, and an honest one
-//!    reports what it admitted.
+//! 2. f+1 of distinct members of one epoch admit the bundle: at least one of them is honest, and an
+//!    honest one reports what it admitted. Receipts of two epochs are never counted together: who
+//!    is f in one committee may be more in another.
 //! 3. f+1 rejections reject it: an honest sequencer is among them.
 //! 4. Every answer is kept with who gave it, also the ones that do not count, with the reason.
 //! 5. Two receipts of one member that contradict each other are kept as evidence.
 
+use std::collections::BTreeMap;
+
+use fairveil_crypto::committee::UnknownEpoch;
 use fairveil_crypto::encoding::{self, DecodeError};
-use fairveil_crypto::{BundleId, SequencerIndex};
+use fairveil_crypto::{BundleId, Epoch, NetworkId, SequencerIndex};
+use fairveil_keygen::VerifiedEpoch;
 use fairveil_mempool::receipt::{ConflictingReceipts, ReceiptError};
 use fairveil_mempool::{Place, Receipt, ReceiptSet};
 
@@ -36,6 +41,9 @@ pub enum ReceiptFault {
         /// Which.
         field: &'static str,
     },
+    /// It is of an epoch that the transcript does not prove.
+    #[error(transparent)]
+    UnknownEpoch(#[from] UnknownEpoch),
     /// It does not verify.
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
@@ -84,7 +92,9 @@ pub enum Verdict {
 #[derive(Clone, Debug)]
 pub struct Receipts {
     id: BundleId,
-    set: ReceiptSet,
+    network: PinnedNetwork,
+    /// By epoch; that of the newest is always there.
+    sets: BTreeMap<Epoch, ReceiptSet>,
     answers: Vec<Answered>,
     conflicts: Vec<ConflictingReceipts>,
 }
@@ -115,14 +125,20 @@ pub fn read(info: &ReceiptInfo) -> Result<Receipt, ReceiptFault> {
     }
 }
 
+/// Nothing yet of what an epoch's members signed.
+fn set(network_id: NetworkId, epoch: &VerifiedEpoch, id: BundleId) -> ReceiptSet {
+    let keys = epoch.committee().consensus_keys().to_vec();
+    let faults = epoch.definition().proposal().f.into();
+    ReceiptSet::new(network_id, epoch.epoch(), id, keys, faults)
+}
+
 impl Receipts {
     /// None yet.
     #[must_use]
     pub fn new(network: &PinnedNetwork, id: BundleId) -> Self {
-        let keys = network.committee().consensus_keys().to_vec();
-        let set =
-            ReceiptSet::new(network.network_id(), network.epoch(), id, keys, network.faults());
-        Self { id, set, answers: Vec::new(), conflicts: Vec::new() }
+        let newest = set(network.network_id(), network.transcript().newest(), id);
+        let sets = BTreeMap::from([(network.epoch(), newest)]);
+        Self { id, network: network.clone(), sets, answers: Vec::new(), conflicts: Vec::new() }
     }
 
     /// The bundle.
@@ -137,11 +153,15 @@ impl Receipts {
     ///
     /// If it does not count.
     pub fn add(&mut self, receipt: Receipt) -> Result<Answer, ReceiptFault> {
-        let before = self.set.count();
-        if let Some(conflict) = self.set.add(receipt)? {
+        let epoch = receipt.body.epoch;
+        let proven = self.network.proven(epoch)?;
+        let (network_id, id) = (self.network.network_id(), self.id);
+        let set = self.sets.entry(epoch).or_insert_with(|| set(network_id, proven, id));
+        let before = set.count();
+        if let Some(conflict) = set.add(receipt)? {
             self.conflicts.push(conflict);
         }
-        let first = self.set.count() > before;
+        let first = set.count() > before;
         Ok(if first { Answer::Receipt(receipt) } else { Answer::Repeated(receipt.sequencer) })
     }
 
@@ -168,27 +188,34 @@ impl Receipts {
         &self.conflicts
     }
 
-    /// The receipts that count, by sequencer.
+    /// The receipts that count, by sequencer: of the epoch that admits the bundle, or of the one
+    /// with most of them.
     pub fn counted(&self) -> impl Iterator<Item = &Receipt> {
-        self.set.receipts()
+        self.leading().receipts()
+    }
+
+    /// The newest epoch's set that is complete, or the fullest; the newest one if there is none.
+    fn leading(&self) -> &ReceiptSet {
+        let rank = |set: &&ReceiptSet| (set.is_complete(), set.count());
+        self.sets.values().max_by_key(rank).expect("the newest epoch's set is there")
     }
 
     /// How many count.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.set.count()
+        self.leading().count()
     }
 
     /// How many are needed: f+1.
     #[must_use]
-    pub const fn needed(&self) -> usize {
-        self.set.needed()
+    pub fn needed(&self) -> usize {
+        self.leading().needed()
     }
 
     /// Whether f+1 distinct members admitted the bundle.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.set.is_complete()
+        self.leading().is_complete()
     }
 
     /// What all answers together say.

@@ -11,12 +11,17 @@
 //!    release was cut. A registry that is not known leaves the claim [`Claim::Unproven`], by name.
 //! 3. A refused document changes nothing: the follower waits for the true one.
 //! 4. Verification needs the pinned network alone: no network, no clock, no consensus engine.
-//! 5. A [`Checkpoint`] is where a follower stands; one of another network or rollup is refused.
+//! 5. Batches go on across the end of an epoch. What an epoch certified that the transcript does not
+//!    prove is refused as [`Rejection::UnknownEpoch`]: nobody lied, a newer transcript is needed
+//!    ([`RollupFollower::renew`]).
+//! 6. A [`Checkpoint`] is where a follower stands; one of another network or rollup is refused.
 
 #[cfg(feature = "network")]
 pub mod stream;
 
+use fairveil_crypto::committee::UnknownEpoch;
 use fairveil_crypto::{Digest, Height, NetworkId};
+use fairveil_keygen::Transcript;
 use fairveil_release::batch::{Batch, Validation};
 use fairveil_release::document::{AcceptError, BatchDocument, Cursor, DocumentError, accept_batch};
 use fairveil_release::fraud::{FraudError, FraudProof, ServedBatch, committed_validation};
@@ -24,7 +29,7 @@ use fairveil_release::registry::{Registry, RegistryError};
 use fairveil_release::release::BatchError;
 use serde::{Deserialize, Serialize};
 
-use crate::trust::PinnedNetwork;
+use crate::trust::{PinnedNetwork, RenewalError};
 
 /// Follows the batches of one rollup.
 #[derive(Clone, Debug)]
@@ -127,6 +132,9 @@ pub enum Rejection {
     /// Slot, block or bundle do not stand after what was accepted.
     #[error(transparent)]
     Order(AcceptError),
+    /// It is certified by the committee of an epoch that the transcript does not prove.
+    #[error(transparent)]
+    UnknownEpoch(UnknownEpoch),
     /// The release is not certified for this network, or its proof shows nothing.
     #[error(transparent)]
     Uncertified(DocumentError),
@@ -204,6 +212,16 @@ impl RollupFollower {
         self.registries.push(registry);
     }
 
+    /// Goes on with a newer transcript of the network: what later epochs certify is judged too.
+    ///
+    /// # Errors
+    ///
+    /// If it is not one; then nothing changes.
+    pub fn renew(&mut self, transcript: &Transcript) -> Result<(), RenewalError> {
+        self.network = self.network.renewed(transcript)?;
+        Ok(())
+    }
+
     /// The pinned network.
     #[must_use]
     pub const fn network(&self) -> &PinnedNetwork {
@@ -265,8 +283,7 @@ impl RollupFollower {
         let served = ServedBatch::new(certified, said.batch.clone());
         let proof = FraudProof::Served(Box::new(served));
         // Whoever judges the file knows the network's first registry alone.
-        let (network_id, committee) = (self.network.network_id(), self.network.committee());
-        proof.judge(&network_id, committee, &self.registries[0])?;
+        proof.judge(&self.network.network_id(), &self.network, &self.registries[0])?;
         Ok(Box::new(proof))
     }
 
@@ -286,8 +303,8 @@ impl RollupFollower {
             At::Begin(_) => Cursor::before(first),
             At::Cursor(cursor) => *cursor,
         };
-        let (network_id, committee) = (self.network.network_id(), self.network.committee());
-        let (batch, next) = accept_batch(&cursor, &network_id, committee, self.chain_id, document)?;
+        let (network_id, network) = (self.network.network_id(), &self.network);
+        let (batch, next) = accept_batch(&cursor, &network_id, network, self.chain_id, document)?;
         let claim = self.claim(document)?;
         Ok((Accepted { batch, claim }, next))
     }
@@ -320,6 +337,7 @@ impl From<AcceptError> for Rejection {
         match error {
             AcceptError::Previous { actual, expected } => Self::Fork { actual, expected },
             AcceptError::Document(DocumentError::Batch(error)) => Self::False(error),
+            AcceptError::Document(DocumentError::Epoch(error)) => Self::UnknownEpoch(error),
             AcceptError::Document(error) => Self::Uncertified(error),
             other => Self::Order(other),
         }
@@ -336,6 +354,7 @@ impl Rejection {
             Self::Overlap { .. } => "overlap",
             Self::Fork { .. } => "fork",
             Self::Order(_) => "order",
+            Self::UnknownEpoch(_) => "unknown_epoch",
             Self::Uncertified(_) => "uncertified",
             Self::False(_) => "false",
         }

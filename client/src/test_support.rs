@@ -26,7 +26,7 @@ use fairveil_crypto::{
 use fairveil_keygen::definition::{Blocks, Deadlines, Ordering, Rollup};
 use fairveil_keygen::{
     Approval, ApprovedDefinition, Ceremony, CeremonyContext, DealingSecret, Definition, Input,
-    Member, NetworkPublicKey, Output, Proposal, Record, Transcript,
+    Member, NetworkPublicKey, Output, Participant, Proposal, Record, Transcript,
 };
 use fairveil_mempool::receipt::{BrokenReceipt, ConflictingReceipts};
 use fairveil_mempool::{Bundle, Bytes, Leg, Place, Policy, Receipt, ReceiptBody};
@@ -110,6 +110,7 @@ fn proposal(members: &[u8]) -> Proposal {
         accounting: None,
         rollups: CHAINS.map(rollup).to_vec(),
         members: members.collect(),
+        resharing: None,
     }
 }
 
@@ -119,9 +120,12 @@ fn ceremony(members: &[u8]) -> (Transcript, Vec<KeyShare>) {
     let approvals: Vec<_> =
         members.iter().map(|k| Approval::new(&definition, &consensus(*k))).collect();
     let approved = ApprovedDefinition::new(definition, approvals).unwrap();
-    let context = CeremonyContext::new(approved, 1);
-    let start =
-        |k: &u8| Ceremony::start(context.clone(), consensus(*k), dealing(*k), [*k; 32]).unwrap();
+    let context = CeremonyContext::first(approved, 1).unwrap();
+    let start = |k: &u8| {
+        let (consensus, dealing) = (consensus(*k), Some(dealing(*k)));
+        let participant = Participant { consensus, dealing, share: None };
+        Ceremony::start(context.clone(), participant, [*k; 32]).unwrap()
+    };
     let mut machines: Vec<_> = members.iter().map(start).collect();
     let (mut chain, mut done) = (Vec::<Vec<u8>>::new(), 0);
     let mut key_shares = Vec::new();

@@ -8,21 +8,25 @@
 //! 3. A file that claims nothing (a bundle in the clear) is refused rather than passed.
 //! 4. A judgement and a refusal are one line each, whatever the file holds.
 
+mod judgement;
+
 use fairveil_crypto::certificate::{CertificateError, OrderCertificate};
+use fairveil_crypto::committee::UnknownEpoch;
 use fairveil_crypto::envelope::EnvelopeError;
-use fairveil_crypto::{BlockDigest, BundleId, Digest, Height, KeyId, NetworkId, SequencerIndex};
-use fairveil_keygen::{Transcript, TranscriptError};
-use fairveil_mempool::{Place, Policy};
+use fairveil_crypto::{
+    BlockDigest, BundleId, ConsensusPublicKey, Digest, Epoch, Height, KeyId, NetworkId,
+    SequencerIndex,
+};
+use fairveil_keygen::{BlameEvidence, BlameVerdict, Transcript, TranscriptError, VerifiedEpoch};
+use fairveil_mempool::Place;
 use fairveil_release::document::{
     AcceptError, BatchDocument, BundleDocument, Cursor, DocumentError, accept_batch,
 };
 use fairveil_release::evidence::{Evidence, EvidenceError};
-use fairveil_release::failed::Failed;
 use fairveil_release::fraud::{FraudError, FraudProof, FraudVerdict};
 use fairveil_release::registry::{Registry, RegistryError};
 use fairveil_release::release::BatchError;
 use fairveil_release::tree::Position;
-use serde_json::{Value, json};
 
 use crate::document::{DisbeliefReason, Ending, ending};
 use crate::file::{File, FileError, ReceiptsFile, SealedFile, SealedFileError};
@@ -104,6 +108,15 @@ pub enum Judgement {
     },
     /// A false batch.
     Fraud(FraudVerdict),
+    /// A fault in a key ceremony.
+    Blame {
+        /// Whose consensus key.
+        culprit: ConsensusPublicKey,
+        /// The member's name in the ceremony's definition.
+        name: String,
+        /// What was done, as a sentence.
+        sentence: String,
+    },
 }
 
 /// Why a file proves nothing.
@@ -165,6 +178,9 @@ pub enum Refusal {
         /// How many are needed.
         needed: usize,
     },
+    /// It is signed by the committee of an epoch that the transcript does not prove.
+    #[error(transparent)]
+    UnknownEpoch(#[from] UnknownEpoch),
     /// The order certificate proves nothing.
     #[error("the order certificate: {0}")]
     Order(#[from] CertificateError),
@@ -194,6 +210,29 @@ pub enum Refusal {
     /// The fraud proof proves nothing.
     #[error("the fraud proof: {0}")]
     Fraud(#[from] FraudError),
+    /// The blame proves nothing.
+    #[error("the blame: {}", printable(&.0.to_string()))]
+    Blame(#[from] fairveil_keygen::EvidenceError),
+    /// The blame is of another network's ceremony.
+    #[error("the blame is of network {actual}, expected {expected}")]
+    BlameNetwork {
+        /// The ceremony's network.
+        actual: NetworkId,
+        /// The pinned one.
+        expected: NetworkId,
+    },
+    /// The blame stands on another ceremony than the pinned transcript proves.
+    #[error(
+        "the blame stands on ceremony {actual} for epoch {epoch}, the transcript has {expected}"
+    )]
+    BlameCeremony {
+        /// The epoch.
+        epoch: Epoch,
+        /// The transcript's ceremony.
+        expected: Digest,
+        /// The other one.
+        actual: Digest,
+    },
     /// The definition's rollups make no registry.
     #[error("the network's rollups: {0}")]
     Registry(#[from] RegistryError),
@@ -228,6 +267,7 @@ pub fn judge_file(network: &PinnedNetwork, file: &File) -> Result<Judgement, Ref
         File::Transcript(transcript) => judge_transcript(network, transcript),
         File::Evidence(evidence) => judge_evidence(network, evidence),
         File::Fraud(proof) => judge_fraud(network, proof),
+        File::Blame(evidence) => judge_blame(network, evidence),
     }
 }
 
@@ -267,7 +307,8 @@ fn judge_order(
     network: &PinnedNetwork,
     certificate: &OrderCertificate,
 ) -> Result<Judgement, Refusal> {
-    let order = certificate.verify(&network.network_id(), network.committee())?;
+    let committee = network.committee_of(certificate.finalization.epoch)?;
+    let order = certificate.verify(&network.network_id(), committee)?;
     let ids = order.emission().ids().count();
     Ok(Judgement::Order { height: order.height(), block: order.block(), ids })
 }
@@ -281,7 +322,7 @@ fn judge_bundle(network: &PinnedNetwork, document: &BundleDocument) -> Result<Ju
 
 fn judge_batch(network: &PinnedNetwork, document: &BatchDocument) -> Result<Judgement, Refusal> {
     let chain_id = document.batch.chain_id;
-    let batch = document.verify(&network.network_id(), network.committee(), chain_id)?;
+    let batch = document.verify(&network.network_id(), network, chain_id)?;
     let unproven = unproven(&registry(network.definition())?, document)?;
     let (bundles, transactions) = (batch.bundles().count(), batch.transactions().count());
     let (first, last) = (batch.height, batch.height);
@@ -311,7 +352,7 @@ fn judge_batches(
     let registry = registry(network.definition())?;
     let (mut bundles, mut transactions, mut unknown) = (0, 0, 0);
     for (number, document) in (1..).zip(documents) {
-        let accepted = accept_batch(&cursor, &network_id, network.committee(), chain_id, document);
+        let accepted = accept_batch(&cursor, &network_id, network, chain_id, document);
         let refused = |error| Refusal::Batches { number, error };
         let (batch, next) = accepted.map_err(refused)?;
         unknown += unproven(&registry, document).map_err(|error| refused(error.into()))?;
@@ -337,131 +378,32 @@ fn judge_transcript(
 }
 
 fn judge_evidence(network: &PinnedNetwork, evidence: &Evidence) -> Result<Judgement, Refusal> {
-    let verdict = evidence.judge(&network.network_id(), network.committee())?;
+    let verdict = evidence.judge(&network.network_id(), network)?;
     Ok(Judgement::Evidence { culprit: verdict.culprit, offence: verdict.offence.to_string() })
 }
 
 fn judge_fraud(network: &PinnedNetwork, proof: &FraudProof) -> Result<Judgement, Refusal> {
     let registry = registry(network.definition())?;
-    Ok(Judgement::Fraud(proof.judge(&network.network_id(), network.committee(), &registry)?))
+    Ok(Judgement::Fraud(proof.judge(&network.network_id(), network, &registry)?))
 }
 
-impl Judgement {
-    /// As a JSON object, for programs.
-    #[must_use]
-    pub fn to_value(&self) -> Value {
-        match self {
-            Self::Sealed { id } => json!({ "kind": "sealed", "id": id }),
-            Self::Receipts { id, sequencers, needed } => json!({
-                "kind": "receipts", "id": id, "sequencers": sequencers, "needed": needed,
-            }),
-            Self::Order { height, block, ids } => json!({
-                "kind": "order", "height": height, "block": block, "ids": ids,
-            }),
-            Self::Bundle { id, position, ending, chain_ids } => {
-                let (state, failed) = ending.words();
-                json!({
-                    "kind": "bundle", "id": id, "height": position.height,
-                    "position": position.index, "state": state, "failed": failed,
-                    "chain_ids": chain_ids,
-                })
-            }
-            Self::Batches { chain_id, first, last, bundles, transactions, unproven } => json!({
-                "kind": "batches", "chain_id": chain_id, "first": first, "last": last,
-                "bundles": bundles, "transactions": transactions, "unproven": unproven,
-            }),
-            Self::Transcript { network_id, key_id, digest, confirmed } => json!({
-                "kind": "transcript", "network_id": network_id, "key_id": key_id,
-                "digest": digest, "confirmed": confirmed,
-            }),
-            Self::Evidence { culprit, offence } => json!({
-                "kind": "evidence", "culprit": culprit, "offence": offence,
-            }),
-            Self::Fraud(verdict) => json!({
-                "kind": "fraud", "chain_id": verdict.chain_id(), "against": verdict.signer(),
-                "difference": verdict.to_string(),
-            }),
-        }
+/// The ceremony is one of the pinned network; its key may never have come to be.
+fn judge_blame(network: &PinnedNetwork, evidence: &BlameEvidence) -> Result<Judgement, Refusal> {
+    let verdict = evidence.judge()?;
+    let (actual, expected) = (verdict.network_id, network.network_id());
+    if actual != expected {
+        return Err(Refusal::BlameNetwork { actual, expected });
     }
-}
-
-impl Ending {
-    /// The state in the trader's words, and the failed code's name.
-    #[must_use]
-    pub fn words(&self) -> (&'static str, Option<&'static str>) {
-        match self {
-            Self::Released { .. } => ("released", None),
-            Self::Failed(failed) => ("failed", Some(Failed::code(failed))),
-            Self::Expired => ("expired", None),
-            Self::Carried => ("ordered", None),
-        }
+    let before = evidence.predecessor.as_deref().map(|transcript| transcript.digest);
+    let epoch = Epoch::new(evidence.definition.epoch.get().saturating_sub(1));
+    let pinned = network.transcript().epoch(epoch).map(VerifiedEpoch::digest);
+    if let (Some(actual), Some(expected)) = (before, pinned)
+        && actual != expected
+    {
+        return Err(Refusal::BlameCeremony { epoch, expected, actual });
     }
-}
-
-/// A line for people.
-impl std::fmt::Display for Judgement {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Sealed { id } => write!(out, "bundle {id} is well sealed to this network"),
-            Self::Receipts { id, sequencers, needed } => {
-                let (count, list) = (sequencers.len(), List(sequencers));
-                write!(out, "bundle {id} is admitted: {count} receipts, {needed} needed, of {list}")
-            }
-            Self::Order { height, block, ids } => {
-                write!(out, "the order of height {height} is final: {ids} ids, block {block}")
-            }
-            Self::Bundle { id, position, ending, chain_ids } => {
-                let Position { height, index } = position;
-                write!(out, "bundle {id}, ordered at height {height} position {index}, ")?;
-                match ending {
-                    Ending::Released { policy } => {
-                        let policy = match policy {
-                            Policy::Include => "include",
-                            Policy::Execute => "execute",
-                        };
-                        let chains = List(chain_ids);
-                        write!(out, "is released with all its legs, on {chains}, policy {policy}")
-                    }
-                    Ending::Failed(failed) => write!(out, "failed on every rollup: {failed}"),
-                    Ending::Expired => out.write_str("expired and was never opened"),
-                    Ending::Carried => out.write_str("waits for a later slot"),
-                }
-            }
-            Self::Batches { chain_id, first, last, bundles, transactions, unproven } => {
-                write!(
-                    out,
-                    "rollup {chain_id}, heights {first} to {last}: complete, {bundles} bundles, \
-                     {transactions} transactions"
-                )?;
-                match unproven {
-                    0 => Ok(()),
-                    _ => write!(
-                        out,
-                        "; how the legs of {unproven} batches were checked is not proven: their \
-                         releases are by a later registry than the definition's"
-                    ),
-                }
-            }
-            Self::Transcript { network_id, key_id, confirmed, .. } => write!(
-                out,
-                "network {network_id} has committee key {key_id}, confirmed by {confirmed} members"
-            ),
-            Self::Evidence { culprit, offence } => write!(out, "sequencer {culprit} {offence}"),
-            Self::Fraud(verdict) => verdict.fmt(out),
-        }
-    }
-}
-
-struct List<'a, T>(&'a [T]);
-
-impl<T: std::fmt::Display> std::fmt::Display for List<'_, T> {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (place, item) in self.0.iter().enumerate() {
-            let separator = if place == 0 { "" } else { ", " };
-            write!(out, "{separator}{item}")?;
-        }
-        Ok(())
-    }
+    let BlameVerdict { culprit, sentence, .. } = verdict;
+    Ok(Judgement::Blame { culprit: culprit.consensus, name: culprit.name, sentence })
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use commonware_actor::Feedback;
-use commonware_consensus::marshal::{Identifier, Update};
 use commonware_consensus::Reporter;
+use commonware_consensus::marshal::{Identifier, Update};
 use commonware_runtime::Clock;
 use commonware_utils::Acknowledgement as _;
 use commonware_utils::acknowledgement::Exact;

@@ -228,6 +228,39 @@ pub enum CommitteeError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committee(Arc<Members>);
 
+/// The committees of a network: who judges what an epoch signed.
+pub trait Committees {
+    /// The committee whose signatures count in this epoch.
+    ///
+    /// # Errors
+    ///
+    /// If that epoch's is not known here.
+    fn of_epoch(&self, epoch: Epoch) -> Result<&Committee, UnknownEpoch>;
+}
+
+/// A committee alone judges everything that is given to it; what is of another epoch is refused
+/// where its signatures are judged, with both epochs.
+impl Committees for Committee {
+    fn of_epoch(&self, _: Epoch) -> Result<&Committee, UnknownEpoch> {
+        Ok(self)
+    }
+}
+
+/// Something is signed by the committee of an epoch that is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "certificate of epoch {actual}, the transcript proves {first} to {last}: fetch a newer \
+     transcript"
+)]
+pub struct UnknownEpoch {
+    /// The epoch.
+    pub actual: Epoch,
+    /// The first known epoch.
+    pub first: Epoch,
+    /// The last known one.
+    pub last: Epoch,
+}
+
 #[derive(Debug, PartialEq, Eq)]
 struct Members {
     epoch: Epoch,

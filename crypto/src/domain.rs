@@ -193,6 +193,8 @@ tags! {
     Ceremony = "CEREMONY",
     /// A dealing secret from its seed.
     DealingKey = "DEALING-KEY",
+    /// The key under which a keystore wraps an erasable secret.
+    EpochKey = "EPOCH-KEY",
     /// Seed of a dealer's polynomial and of the encryption of its dealings.
     DealingSeed = "DEALING-SEED",
     /// The public header under which a private dealing is encrypted.
@@ -203,6 +205,12 @@ tags! {
     Dealing = "DEALING",
     /// A member's vote to close a phase of a ceremony.
     CeremonyClose = "CEREMONY-CLOSE",
+    /// Nonce of the proof that a pad belongs to a ciphertext and a dealing key.
+    PadNonce = "PAD-NONCE",
+    /// Challenge of that proof.
+    PadProof = "PAD-PROOF",
+    /// What a member signs that complains about a dealing.
+    Complaint = "COMPLAINT",
     /// Digest of a ceremony's transcript, without its confirmations.
     Transcript = "TRANSCRIPT",
     /// A member's confirmation of a transcript.

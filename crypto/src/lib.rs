@@ -54,6 +54,7 @@ pub mod encoding;
 pub mod envelope;
 #[cfg(test)]
 mod fast_paths;
+pub mod feldman;
 mod hex;
 pub mod hint;
 pub mod lagrange;

@@ -4,36 +4,57 @@
 //!
 //! | phase | accepts | ends when |
 //! |---|---|---|
-//! | dealing | dealings, acknowledgements | all n have dealt |
-//! | acknowledging | acknowledgements | every sound dealing is acknowledged by all |
+//! | dealing | dealings, acknowledgements, complaints | all dealers have dealt |
+//! | acknowledging | acknowledgements, complaints | every player has answered every sound dealing |
 //! | logging | dealer logs | every dealer of a sound dealing has posted its log |
-//! | confirming | confirmations | all n have confirmed |
+//! | confirming | confirmations | all players have confirmed |
 //!
-//! Each ends as well when q = n - F members voted to close it (the last one: if q have confirmed).
-//! A vote is cast by a member's own clock, so no leader can hurry the ceremony by lying about
-//! time, and F members can neither close a phase nor keep it open.
+//! Each ends as well when a quorum of the dealers voted to close it (the last one: if a quorum of
+//! the players has confirmed). A vote is cast by a member's own clock, so no leader can hurry the
+//! ceremony by lying about time, and F members can neither close a phase nor keep it open.
+//!
+//! A player answers a dealing by its acknowledgement or its complaint. A complaint convicts the
+//! dealer or its author ([`crate::entry::Verdict`]):
+//!
+//! - a convicted dealer has no sound dealing any more: its acknowledgements are dropped, it posts
+//!   no log, and it is no dealer of the key;
+//! - a player who is convicted of a false complaint has answered. The dealer reveals its dealing,
+//!   which the complaint has opened anyway. Its dealings to others and its share are untouched.
+//!
+//! A dealer that signs two dealings is blamed. The first that was agreed counts: all members see
+//! the same one, and what they acknowledge and reveal is about that one alone.
 //!
 //! # Invariants
 //!
 //! 1. The state is a function of the entries in their order; within one phase their order does not
-//!    matter, but for the choice between two dealings or logs of one dealer: the first counts.
+//!    matter, but for the choice between entries of one place: of two dealings or logs of one
+//!    dealer, and of two complaints that convict the same member, the first counts.
 //! 2. An entry that is refused changes nothing. What a member signed and no honest member would
-//!    sign names it ([`Blame`]); what anybody could have posted names nobody.
+//!    sign names it ([`Blame`]); what anybody could have posted names nobody. Who posts nothing is
+//!    missing and not blamed.
 //! 3. A dealer's log counts if it commits to the dealer's dealing, commonware's checks pass, and it
 //!    reveals nobody who acknowledged on the chain.
-//! 4. Fewer than t sound dealings or usable logs, or more revealed members than the definition
-//!    allows, end the ceremony without a key; it is repeated with a new round number.
+//! 4. Fewer sound dealings or usable logs than a quorum of the dealers, or more revealed members
+//!    than the definition allows, end the ceremony without a key; it is repeated with a new round
+//!    number.
+//! 5. A complaint that is kept convicts somebody who was not convicted before, so there are at most
+//!    as many as there are seats.
+
+mod entries;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use fairveil_crypto::committee::{Committee, CommitteeKey, PublicKeyShare};
 use fairveil_crypto::{Digest, SequencerIndex};
 
-use crate::blame::{Blame, Failure, FailureReason, Fault};
-use crate::context::CeremonyContext;
-use crate::dkg::{Commitment, LogFault, Outcome, UsableLog};
+use crate::blame::{Blame, Failure, FailureReason};
+use crate::context::{CeremonyContext, Party, Role};
+use crate::dkg::{
+    Commitment, CommitmentFault, DealingError, LogFault, Outcome, Sharing, UsableLog,
+};
 use crate::entry::{
-    Acknowledgement, Close, ClosingPhase, Confirmation, DealerLog, Dealing, EntryError,
+    Acknowledgement, ClosingPhase, Complaint, ComplaintFault, Confirmation, DealerLog, Dealing,
+    EntryError,
 };
 use crate::transcript::{self, CeremonyResult, PublicFault, RecordedFault};
 
@@ -98,6 +119,22 @@ pub enum Refusal {
         /// The author in the entry.
         author: SequencerIndex,
     },
+    /// It complains about another dealing than the one that counts.
+    #[error("the complaint of member {accuser} is about another dealing of member {dealer}")]
+    OtherDealing {
+        /// The accuser.
+        accuser: SequencerIndex,
+        /// The dealer.
+        dealer: SequencerIndex,
+    },
+    /// Whom it would convict is convicted already.
+    #[error("the complaint of member {accuser} about member {dealer} convicts nobody new")]
+    Convicted {
+        /// The accuser.
+        accuser: SequencerIndex,
+        /// The dealer.
+        dealer: SequencerIndex,
+    },
     /// It confirms another transcript.
     #[error("member {member} confirms transcript {actual}, the agreed one is {expected}")]
     OtherTranscript {
@@ -115,6 +152,10 @@ pub(crate) struct Agreed {
     context: CeremonyContext,
     phase: Phase,
     dealings: BTreeMap<SequencerIndex, DealingSlot>,
+    equivocations: BTreeMap<SequencerIndex, Dealing>,
+    complaints: BTreeMap<(SequencerIndex, SequencerIndex), Complaint>,
+    convicted_dealers: BTreeMap<SequencerIndex, DealingError>,
+    convicted_players: BTreeMap<SequencerIndex, ComplaintFault>,
     acknowledgements: BTreeMap<(SequencerIndex, SequencerIndex), Acknowledgement>,
     logs: BTreeMap<SequencerIndex, LogSlot>,
     votes: BTreeSet<SequencerIndex>,
@@ -126,8 +167,7 @@ pub(crate) struct Agreed {
 
 struct DealingSlot {
     dealing: Dealing,
-    /// `None`: its points are no points of the group.
-    commitment: Option<Commitment>,
+    commitment: Result<Commitment, CommitmentFault>,
 }
 
 struct LogSlot {
@@ -140,6 +180,7 @@ pub(crate) struct Key {
     pub(crate) committee: Committee,
     pub(crate) result: CeremonyResult,
     pub(crate) transcript: Digest,
+    pub(crate) sharing: Sharing,
 }
 
 impl Agreed {
@@ -148,6 +189,10 @@ impl Agreed {
             context,
             phase: Phase::Dealing,
             dealings: BTreeMap::new(),
+            equivocations: BTreeMap::new(),
+            complaints: BTreeMap::new(),
+            convicted_dealers: BTreeMap::new(),
+            convicted_players: BTreeMap::new(),
             acknowledgements: BTreeMap::new(),
             logs: BTreeMap::new(),
             votes: BTreeSet::new(),
@@ -182,6 +227,15 @@ impl Agreed {
         self.dealings.values().map(|slot| &slot.dealing)
     }
 
+    /// The second dealings of those who signed two.
+    pub(crate) fn equivocations(&self) -> impl Iterator<Item = &Dealing> {
+        self.equivocations.values()
+    }
+
+    pub(crate) fn complaints(&self) -> impl Iterator<Item = &Complaint> {
+        self.complaints.values()
+    }
+
     pub(crate) fn acknowledgements(&self) -> impl Iterator<Item = &Acknowledgement> {
         self.acknowledgements.values()
     }
@@ -194,9 +248,18 @@ impl Agreed {
         self.confirmations.values()
     }
 
+    /// The dealing and commitment of a dealer whose dealing is sound as far as is known.
+    fn sound(&self, dealer: SequencerIndex) -> Option<(&Dealing, &Commitment)> {
+        if self.convicted_dealers.contains_key(&dealer) {
+            return None;
+        }
+        let slot = self.dealings.get(&dealer)?;
+        Some((&slot.dealing, slot.commitment.as_ref().ok()?))
+    }
+
     /// The commitment of a sound dealing.
     pub(crate) fn commitment(&self, dealer: SequencerIndex) -> Option<&Commitment> {
-        self.dealings.get(&dealer)?.commitment.as_ref()
+        self.sound(dealer).map(|(_, commitment)| commitment)
     }
 
     pub(crate) fn has_dealt(&self, dealer: SequencerIndex) -> bool {
@@ -205,6 +268,11 @@ impl Agreed {
 
     pub(crate) fn has_acknowledged(&self, dealer: SequencerIndex, player: SequencerIndex) -> bool {
         self.acknowledgements.contains_key(&(dealer, player))
+    }
+
+    /// Whether a player has said what it thinks of a dealing.
+    pub(crate) fn has_answered(&self, dealer: SequencerIndex, player: SequencerIndex) -> bool {
+        self.has_acknowledged(dealer, player) || self.complaints.contains_key(&(dealer, player))
     }
 
     pub(crate) fn has_logged(&self, dealer: SequencerIndex) -> bool {
@@ -227,141 +295,58 @@ impl Agreed {
         self.logs.iter().filter_map(usable).collect()
     }
 
-    /// The members that the phase waits for.
-    pub(crate) fn missing(&self) -> Vec<SequencerIndex> {
-        let members = SequencerIndex::all(self.n());
+    /// Whom the phase waits for.
+    pub(crate) fn missing(&self) -> Vec<Party> {
         match self.phase {
-            Phase::Dealing => members.filter(|member| !self.has_dealt(*member)).collect(),
-            Phase::Acknowledging => {
-                let lacks = |player: &SequencerIndex| {
-                    self.sound_dealers().any(|dealer| !self.has_acknowledged(dealer, *player))
-                };
-                members.filter(lacks).collect()
-            }
-            Phase::Logging => {
-                self.sound_dealers().filter(|dealer| !self.has_logged(*dealer)).collect()
-            }
+            Phase::Dealing => self.dealers(|dealer| !self.has_dealt(dealer)),
+            Phase::Acknowledging => self.players(|player| self.lacks_answer(player)),
+            Phase::Logging => self.dealers(|dealer| self.lacks_log(dealer)),
             Phase::Confirming | Phase::Complete => {
-                members.filter(|member| !self.has_confirmed(*member)).collect()
+                self.players(|player| !self.has_confirmed(player))
             }
             Phase::Failed => Vec::new(),
         }
     }
 
-    /// The members that did not do all that was asked of them so far.
-    fn absent(&self) -> Vec<SequencerIndex> {
-        let lacks = |member: &SequencerIndex| {
-            let lacks_acknowledgement =
-                self.sound_dealers().any(|dealer| !self.has_acknowledged(dealer, *member));
-            let lacks_log = self.phase == Phase::Logging
-                && self.commitment(*member).is_some()
-                && !self.has_logged(*member);
-            !self.has_dealt(*member)
-                || self.phase != Phase::Dealing && lacks_acknowledgement
-                || lacks_log
-        };
-        SequencerIndex::all(self.n()).filter(lacks).collect()
-    }
-
-    /// Takes the public part of a dealing; `Dealing::verify` has passed.
-    pub(crate) fn take_dealing(&mut self, dealing: Dealing) -> Result<(), Refusal> {
-        self.require(self.phase == Phase::Dealing)?;
-        let author = dealing.dealer;
-        if let Some(slot) = self.dealings.get(&author) {
-            let first = &slot.dealing;
-            let differs = first.commitment != dealing.commitment
-                || first.sealed_digest != dealing.sealed_digest;
-            if differs {
-                let both = Box::new([first.clone(), dealing]);
-                self.blame(author, Fault::Equivocation { dealings: both });
+    /// Those that did not do all that was asked of them so far, each once.
+    fn absent(&self) -> Vec<Party> {
+        let logging = self.phase == Phase::Logging;
+        let dealers =
+            self.dealers(|dealer| !self.has_dealt(dealer) || logging && self.lacks_log(dealer));
+        let answering = self.phase != Phase::Dealing;
+        let mut all = self.players(|player| answering && self.lacks_answer(player));
+        let known = |all: &[Party], one: &Party| all.iter().any(|o| o.consensus == one.consensus);
+        for dealer in dealers {
+            if !known(&all, &dealer) {
+                all.push(dealer);
             }
-            return Err(Refusal::Duplicate { author });
         }
-        let commitment = self.context.dkg().commitment(&dealing.commitment);
-        if commitment.is_none() {
-            self.blame(author, Fault::Commitment { dealing: Box::new(dealing.clone()) });
-        }
-        self.dealings.insert(author, DealingSlot { dealing, commitment });
-        self.settle();
-        Ok(())
+        all.sort_by_key(|party| party.consensus);
+        all
     }
 
-    pub(crate) fn take_acknowledgement(
-        &mut self,
-        acknowledgement: Acknowledgement,
-    ) -> Result<(), Refusal> {
-        self.require(matches!(self.phase, Phase::Dealing | Phase::Acknowledging))?;
-        let Acknowledgement { dealer, player, signature } = acknowledgement;
-        let commitment = self.commitment(dealer).ok_or(Refusal::NoDealing { dealer })?;
-        if self.has_acknowledged(dealer, player) {
-            return Err(Refusal::Duplicate { author: player });
-        }
-        if !self.context.dkg().is_acknowledged(dealer, commitment, player, &signature) {
-            return Err(Refusal::Signature { author: player });
-        }
-        self.acknowledgements.insert((dealer, player), acknowledgement);
-        self.settle();
-        Ok(())
+    fn lacks_answer(&self, player: SequencerIndex) -> bool {
+        self.sound_dealers().any(|dealer| !self.has_answered(dealer, player))
     }
 
-    pub(crate) fn take_log(&mut self, entry: DealerLog) -> Result<(), Refusal> {
-        self.require(self.phase == Phase::Logging)?;
-        let dealer = entry.dealer;
-        let commitment = self.commitment(dealer).ok_or(Refusal::NoDealing { dealer })?;
-        if self.has_logged(dealer) {
-            return Err(Refusal::Duplicate { author: dealer });
-        }
-        let judged = self
-            .context
-            .dkg()
-            .judge_log(dealer, commitment, &entry.log.0)
-            .ok_or(Refusal::Signature { author: dealer })?;
-        let judged = judged.and_then(|usable| {
-            let acknowledged = |player: &&SequencerIndex| self.has_acknowledged(dealer, **player);
-            match usable.revealed.iter().find(acknowledged) {
-                Some(member) => Err(LogFault::RevealedAcknowledged { member: *member }),
-                None => Ok(usable),
-            }
-        });
-        if let Err(fault) = &judged
-            && fault.is_proof()
-        {
-            let (log, fault) = (Box::new(entry.clone()), fault.clone());
-            self.blame(dealer, Fault::Log { log, fault });
-        }
-        self.logs.insert(dealer, LogSlot { entry, judged });
-        self.settle();
-        Ok(())
+    fn lacks_log(&self, dealer: SequencerIndex) -> bool {
+        self.sound(dealer).is_some() && !self.has_logged(dealer)
     }
 
-    /// Takes a vote; `Close::verify` has passed.
-    pub(crate) fn take_close(&mut self, close: Close) -> Result<(), Refusal> {
-        self.require(self.phase.closing() == Some(close.phase))?;
-        if !self.votes.insert(close.member) {
-            return Err(Refusal::Duplicate { author: close.member });
-        }
-        self.settle();
-        Ok(())
+    fn dealers(&self, wanted: impl Fn(SequencerIndex) -> bool) -> Vec<Party> {
+        self.parties(Role::Dealer, self.context.dealers(), wanted)
     }
 
-    /// Takes a confirmation; `Confirmation::verify` has passed.
-    pub(crate) fn take_confirmation(&mut self, confirmation: Confirmation) -> Result<(), Refusal> {
-        let Some(key) = &self.key else {
-            return Err(Refusal::Phase { phase: self.phase });
-        };
-        let Confirmation { member, transcript: actual, .. } = confirmation;
-        if actual != key.transcript {
-            return Err(Refusal::OtherTranscript { member, expected: key.transcript, actual });
-        }
-        if self.has_confirmed(member) {
-            return Err(Refusal::Duplicate { author: member });
-        }
-        self.confirmations.insert(member, confirmation);
-        self.settle();
-        Ok(())
+    fn players(&self, wanted: impl Fn(SequencerIndex) -> bool) -> Vec<Party> {
+        self.parties(Role::Player, self.context.players(), wanted)
     }
 
-    /// Ends a phase as q votes do; a reader of the transcript replays phase by phase.
+    fn parties(&self, role: Role, n: u16, wanted: impl Fn(SequencerIndex) -> bool) -> Vec<Party> {
+        let seats = SequencerIndex::all(n).filter(|index| wanted(*index));
+        seats.filter_map(|index| self.context.party(role, index)).collect()
+    }
+
+    /// Ends a phase as a quorum's votes do; a reader of the transcript replays phase by phase.
     pub(crate) fn leave(&mut self, phase: Phase) {
         if self.phase == phase {
             self.enter_next();
@@ -369,30 +354,12 @@ impl Agreed {
         }
     }
 
-    fn n(&self) -> u16 {
-        self.context.definition().n()
-    }
-
     fn quorum(&self) -> usize {
-        usize::from(self.context.definition().threshold())
+        self.context.dealer_quorum().into()
     }
 
     fn sound_dealers(&self) -> impl Iterator<Item = SequencerIndex> {
-        self.dealings
-            .iter()
-            .filter(|(_, slot)| slot.commitment.is_some())
-            .map(|(dealer, _)| *dealer)
-    }
-
-    fn require(&self, accepted: bool) -> Result<(), Refusal> {
-        if accepted { Ok(()) } else { Err(Refusal::Phase { phase: self.phase }) }
-    }
-
-    fn blame(&mut self, culprit: SequencerIndex, fault: Fault) {
-        let known = |blame: &Blame| blame.culprit == culprit && blame.fault.same_kind(&fault);
-        if !self.blames.iter().any(known) {
-            self.blames.push(Blame { culprit, fault });
-        }
+        self.dealings.keys().copied().filter(|dealer| self.sound(*dealer).is_some())
     }
 
     /// Moves on while the phase has what it waits for, or a quorum voted to close it.
@@ -407,7 +374,8 @@ impl Agreed {
         match self.phase {
             Phase::Complete | Phase::Failed => false,
             Phase::Confirming => {
-                self.missing().is_empty() || closed && self.confirmations.len() >= self.quorum()
+                let needed = usize::from(self.context.player_quorum());
+                self.missing().is_empty() || closed && self.confirmations.len() >= needed
             }
             Phase::Dealing | Phase::Acknowledging | Phase::Logging => {
                 closed || self.missing().is_empty()
@@ -418,8 +386,8 @@ impl Agreed {
     fn enter_next(&mut self) {
         self.votes.clear();
         let next = match self.phase {
-            Phase::Dealing => self.after_dealing(),
-            Phase::Acknowledging => Ok(Phase::Logging),
+            Phase::Dealing => self.with_dealings(Phase::Acknowledging),
+            Phase::Acknowledging => self.with_dealings(Phase::Logging),
             Phase::Logging => self.after_logging(),
             Phase::Confirming => Ok(Phase::Complete),
             ended @ (Phase::Complete | Phase::Failed) => Ok(ended),
@@ -431,33 +399,29 @@ impl Agreed {
         });
     }
 
-    fn after_dealing(&self) -> Result<Phase, FailureReason> {
+    fn with_dealings(&self, next: Phase) -> Result<Phase, FailureReason> {
         let (found, needed) = (self.sound_dealers().count(), self.quorum());
         if found < needed {
             return Err(FailureReason::Dealings { found, needed });
         }
-        Ok(Phase::Acknowledging)
+        Ok(next)
     }
 
     fn after_logging(&mut self) -> Result<Phase, FailureReason> {
-        let outcome = self.context.dkg().outcome(&self.usable_logs()).map_err(|shortage| {
-            FailureReason::Logs { found: shortage.found, needed: shortage.needed }
+        let outcome = self.context.dkg().outcome(&self.usable_logs());
+        let (outcome, sharing) = outcome.map_err(|shortage| FailureReason::Logs {
+            found: shortage.found,
+            needed: shortage.needed,
         })?;
-        let definition = self.context.definition();
-        let limit = definition.proposal().revealed_limit;
+        let limit = self.context.definition().proposal().revealed_limit;
         if outcome.revealed.len() > usize::from(limit) {
-            return Err(FailureReason::Revealed { members: outcome.revealed, limit });
+            let members = self.players(|player| outcome.revealed.contains(&player));
+            return Err(FailureReason::Revealed { members, limit });
         }
         let committee = self.committee(&outcome).ok_or(FailureReason::Degenerate)?;
         let result = CeremonyResult::new(&committee, outcome, self.recorded_faults());
-        let transcript = transcript::digest(
-            &self.context,
-            &self.dealings().cloned().collect::<Vec<_>>(),
-            &self.acknowledgements().copied().collect::<Vec<_>>(),
-            &self.logs().cloned().collect::<Vec<_>>(),
-            &result,
-        );
-        self.key = Some(Key { committee, result, transcript });
+        let transcript = transcript::digest(self, &result);
+        self.key = Some(Key { committee, result, transcript, sharing });
         Ok(Phase::Confirming)
     }
 
@@ -473,15 +437,30 @@ impl Agreed {
         Committee::new(definition.epoch(), key, shares, definition.consensus_keys()).ok()
     }
 
+    /// Everybody's faults that the entries show: the dealers' first, then the players'.
     fn recorded_faults(&self) -> Vec<RecordedFault> {
-        let commitments =
-            self.dealings.iter().filter(|(_, slot)| slot.commitment.is_none()).map(
-                |(dealer, _)| RecordedFault { dealer: *dealer, fault: PublicFault::Commitment },
-            );
-        let logs = self.logs.iter().filter_map(|(dealer, slot)| {
-            let fault = slot.judged.as_ref().err()?.clone();
-            Some(RecordedFault { dealer: *dealer, fault: PublicFault::Log(fault) })
-        });
-        commitments.chain(logs).collect()
+        let mut faults = Vec::new();
+        let mut record =
+            |member: SequencerIndex, fault| faults.push(RecordedFault { member, fault });
+        for (&dealer, slot) in &self.dealings {
+            match slot.commitment {
+                Err(CommitmentFault::Points) => record(dealer, PublicFault::Commitment),
+                Err(CommitmentFault::Share) => record(dealer, PublicFault::Share),
+                Ok(_) => {}
+            }
+            if self.equivocations.contains_key(&dealer) {
+                record(dealer, PublicFault::Equivocation);
+            }
+            if let Some(&error) = self.convicted_dealers.get(&dealer) {
+                record(dealer, PublicFault::Dealing(error));
+            }
+            if let Some(Err(fault)) = self.logs.get(&dealer).map(|slot| &slot.judged) {
+                record(dealer, PublicFault::Log(fault.clone()));
+            }
+        }
+        for (&player, &fault) in &self.convicted_players {
+            record(player, PublicFault::FalseComplaint(fault));
+        }
+        faults
     }
 }

@@ -4,17 +4,24 @@
 //! approval = sign(consensus key, hash(APPROVAL, digest of the definition))
 //! ```
 //!
+//! A definition of a later epoch is approved by all its members too, and by a quorum q of the
+//! members of the definition before it: nobody takes the key out of their hands without them. Who
+//! is in both approves once, for both.
+//!
 //! # Invariants
 //!
-//! 1. An [`ApprovedDefinition`] holds a valid approval of every member, by index.
+//! 1. An [`ApprovedDefinition`] holds a valid approval of every member; one of a later epoch also
+//!    those of at least q members of its predecessor, which it may continue. In the order of the
+//!    consensus keys: for a first definition, by index.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fairveil_crypto::domain::Tag;
 use fairveil_crypto::{ConsensusPublicKey, ConsensusSecret, Digest, SequencerIndex, Signature};
 use serde::{Deserialize, Serialize};
 
-use crate::definition::Definition;
+use crate::definition::{Definition, Member, SuccessionError};
 
 /// One member's approval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +70,23 @@ pub enum ApprovalError {
         /// The names of those who have not.
         names: Vec<String>,
     },
+    /// Too few members of the committee before have approved.
+    #[error("approved by {found} members of the committee before, {needed} are needed of: {}",
+        .names.join(", "))]
+    Predecessors {
+        /// How many have.
+        found: usize,
+        /// The quorum of that committee.
+        needed: u16,
+        /// The names of those who have not.
+        names: Vec<String>,
+    },
+    /// It does not continue its predecessor.
+    #[error(transparent)]
+    Succession(#[from] SuccessionError),
+    /// A definition of a later epoch is judged with the one before it.
+    #[error("a definition of epoch 2 or later is approved by the committee before it too")]
+    NeedsPredecessor,
 }
 
 impl Approval {
@@ -77,22 +101,35 @@ impl Approval {
         }
     }
 
-    /// Checks the approval against a definition and returns who approves.
+    /// Checks the approval against a definition and returns which of its members approves.
     ///
     /// # Errors
     ///
     /// If it is of another definition, by no member, or not signed by it.
     pub fn verify(&self, definition: &Definition) -> Result<SequencerIndex, ApprovalError> {
+        self.verify_among(definition, definition)
+    }
+
+    /// Checks the approval of `definition` by a member of `committee`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::verify`].
+    pub fn verify_among(
+        &self,
+        definition: &Definition,
+        committee: &Definition,
+    ) -> Result<SequencerIndex, ApprovalError> {
         let expected = definition.digest();
         if self.definition != expected {
             return Err(ApprovalError::OtherDefinition { expected, actual: self.definition });
         }
-        let index = definition
+        let index = committee
             .index_of(&self.member)
             .ok_or(ApprovalError::NotAMember { member: self.member })?;
         self.member
             .verify(Tag::Approval, &[expected.as_bytes()], &self.signature)
-            .map_err(|_| ApprovalError::Signature { name: name(definition, index) })?;
+            .map_err(|_| ApprovalError::Signature { name: name(committee, index) })?;
         Ok(index)
     }
 }
@@ -108,7 +145,7 @@ struct Approved {
 }
 
 impl ApprovedDefinition {
-    /// Checks that every member has approved, each once.
+    /// Checks that every member of a first definition has approved it, each once.
     ///
     /// # Errors
     ///
@@ -117,27 +154,32 @@ impl ApprovedDefinition {
         definition: Definition,
         approvals: impl IntoIterator<Item = Approval>,
     ) -> Result<Self, ApprovalError> {
-        let mut found = vec![None; usize::from(definition.n())];
-        for approval in approvals {
-            let index = approval.verify(&definition)?;
-            let place = &mut found[index.position()];
-            if place.is_some_and(|earlier| earlier != approval) {
-                return Err(ApprovalError::Duplicate { name: name(&definition, index) });
-            }
-            *place = Some(approval);
+        if definition.resharing().is_some() {
+            return Err(ApprovalError::NeedsPredecessor);
         }
-        let missing: Vec<String> = definition
-            .members()
-            .iter()
-            .zip(&found)
-            .filter(|(_, approval)| approval.is_none())
-            .map(|(member, _)| member.name.clone())
-            .collect();
-        if !missing.is_empty() {
-            return Err(ApprovalError::Missing { names: missing });
-        }
-        let approvals = found.into_iter().flatten().collect();
+        let approvals = gather(&definition, None, approvals)?;
         Ok(Self(Arc::new(Approved { definition, approvals })))
+    }
+
+    /// Checks that a definition continues `predecessor`, that every member has approved it, and a
+    /// quorum of the predecessor's members.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not continue it, the first approval that does not count, or who is missing.
+    pub fn resharing(
+        definition: Definition,
+        approvals: impl IntoIterator<Item = Approval>,
+        predecessor: &Definition,
+    ) -> Result<Self, ApprovalError> {
+        definition.continues(predecessor)?;
+        let approvals = gather(&definition, Some(predecessor), approvals)?;
+        Ok(Self(Arc::new(Approved { definition, approvals })))
+    }
+
+    /// For judging alone: nobody approved it.
+    pub(crate) fn unapproved(definition: Definition) -> Self {
+        Self(Arc::new(Approved { definition, approvals: Vec::new() }))
     }
 
     /// The definition.
@@ -146,11 +188,47 @@ impl ApprovedDefinition {
         &self.0.definition
     }
 
-    /// The approvals, by index.
+    /// The approvals, in the order of the consensus keys.
     #[must_use]
     pub fn approvals(&self) -> &[Approval] {
         &self.0.approvals
     }
+}
+
+/// The approvals that count, by key, if nobody is missing.
+fn gather(
+    definition: &Definition,
+    predecessor: Option<&Definition>,
+    approvals: impl IntoIterator<Item = Approval>,
+) -> Result<Vec<Approval>, ApprovalError> {
+    let mut found: BTreeMap<ConsensusPublicKey, Approval> = BTreeMap::new();
+    for approval in approvals {
+        let committee = match predecessor {
+            Some(before) if definition.index_of(&approval.member).is_none() => before,
+            _ => definition,
+        };
+        let index = approval.verify_among(definition, committee)?;
+        let earlier = found.insert(approval.member, approval);
+        if earlier.is_some_and(|earlier| earlier != approval) {
+            return Err(ApprovalError::Duplicate { name: name(committee, index) });
+        }
+    }
+    let missing = |committee: &Definition| -> Vec<String> {
+        let lacks = |member: &&Member| !found.contains_key(&member.consensus);
+        committee.members().iter().filter(lacks).map(|member| member.name.clone()).collect()
+    };
+    let names = missing(definition);
+    if !names.is_empty() {
+        return Err(ApprovalError::Missing { names });
+    }
+    if let Some(before) = predecessor {
+        let (names, needed) = (missing(before), before.threshold());
+        let found = before.members().len() - names.len();
+        if found < usize::from(needed) {
+            return Err(ApprovalError::Predecessors { found, needed, names });
+        }
+    }
+    Ok(found.into_values().collect())
 }
 
 fn name(definition: &Definition, index: SequencerIndex) -> String {
@@ -161,8 +239,11 @@ fn name(definition: &Definition, index: SequencerIndex) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use fairveil_crypto::Height;
+
     use super::*;
-    use crate::test_support::Members;
+    use crate::definition::{Proposal, Resharing};
+    use crate::test_support::{Members, consensus_secret};
 
     #[test]
     fn invariant_1_everyone_approves_exactly_this_definition() {
@@ -199,5 +280,50 @@ mod tests {
         bytes[3] ^= 1;
         let forged = Approval { signature: Signature::from_bytes(bytes), ..good };
         assert!(matches!(forged.verify(&definition), Err(ApprovalError::Signature { .. })));
+    }
+
+    #[test]
+    fn invariant_1_a_later_definition_takes_all_its_members_and_a_quorum_of_those_before() {
+        let before = Members::new(5).definition(0);
+        let resharing = Resharing {
+            network_id: before.network_id(),
+            predecessor: before.digest(),
+            boundary: Height::new(9),
+        };
+        let next = Members { ids: vec![3, 4, 5, 6], epoch: 2 };
+        let proposal = next.proposal(0);
+        let definition =
+            Definition::new(Proposal { version: 2, resharing: Some(resharing), ..proposal });
+        let definition = definition.unwrap();
+        let of = |members: &[u16]| -> Vec<Approval> {
+            let approval = |k: &u16| Approval::new(&definition, &consensus_secret(*k));
+            members.iter().map(approval).collect()
+        };
+        let approve = |members: &[u16]| {
+            ApprovedDefinition::resharing(definition.clone(), of(members), &before)
+        };
+        let approved = approve(&[6, 5, 4, 3, 0, 1]).unwrap();
+        assert!(approved.approvals().is_sorted_by_key(|one| one.member));
+        assert_eq!(approved.approvals().len(), 6);
+        assert_eq!(approve(&[6, 5, 4, 3, 2, 0, 1]).unwrap().approvals().len(), 7);
+        assert_eq!(
+            approve(&[6, 4, 3, 0, 1, 2]).unwrap_err(),
+            ApprovalError::Missing { names: vec!["member-5".to_owned()] }
+        );
+        let ApprovalError::Predecessors { found, needed, mut names } =
+            approve(&[6, 5, 4, 3, 0]).unwrap_err()
+        else {
+            panic!()
+        };
+        names.sort();
+        assert_eq!((found, needed), (3, 4));
+        assert_eq!(names, ["member-1", "member-2"]);
+        let stranger = approve(&[6, 5, 4, 3, 0, 1, 9]).unwrap_err();
+        assert!(matches!(stranger, ApprovalError::NotAMember { .. }));
+        let alone = ApprovedDefinition::new(definition.clone(), of(&[3, 4, 5, 6]));
+        assert_eq!(alone.unwrap_err(), ApprovalError::NeedsPredecessor);
+        let other = Members::new(5).definition(1);
+        let wrong = ApprovedDefinition::resharing(definition.clone(), of(&[3, 4, 5, 6]), &other);
+        assert!(matches!(wrong.unwrap_err(), ApprovalError::Succession(_)));
     }
 }

@@ -1,65 +1,136 @@
 //! Blame: a member's provable fault with its evidence; and why a ceremony made no key.
+//!
+//! | fault | of a | proven by |
+//! |---|---|---|
+//! | points that are no points of the group | dealer | its signed dealing |
+//! | another secret than its share, in a resharing | dealer | its signed dealing |
+//! | two different dealings | dealer | both, signed |
+//! | a bad dealing to a player | dealer | its signed dealing and the player's complaint |
+//! | a log that no honest dealer signs | dealer | its signed dealing and log |
+//! | a false complaint | player | the complaint, signed, and the dealing that it accuses |
+//!
+//! Who posted nothing is listed as missing and never blamed: its silence proves nothing.
+//!
+//! A fault is evidence by itself, for anybody and offline ([`evidence`]), with one exception: that
+//! a log reveals the dealing of a player who acknowledged it. When the acknowledgement was agreed
+//! stands on the ceremony's chain alone, so the confirmed transcript names that dealer and nothing
+//! else does.
+
+pub mod evidence;
 
 use std::fmt;
 
-use fairveil_crypto::SequencerIndex;
+use serde::{Deserialize, Serialize};
 
-use crate::definition::Definition;
-use crate::dkg::LogFault;
-use crate::entry::{DealerLog, Dealing};
+pub use evidence::{BlameEvidence, BlameVerdict, EvidenceError};
 
-/// A provable fault. The evidence is signed by the culprit and needs nothing but definition and
-/// round to be judged; for a log also the dealer's dealing, and the acknowledgement that it denies.
+use crate::context::{Party, Role};
+use crate::dkg::{DealingError, LogFault};
+use crate::entry::{Complaint, ComplaintFault, DealerLog, Dealing};
+
+/// A provable fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blame {
     /// Who did it.
-    pub culprit: SequencerIndex,
+    pub culprit: Party,
     /// What, with the evidence.
     pub fault: Fault,
 }
 
 /// What a member did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "snake_case", deny_unknown_fields)]
 pub enum Fault {
     /// It committed to points that are no points of the group.
     Commitment {
         /// The signed dealing.
         dealing: Box<Dealing>,
     },
+    /// It committed to another secret than its share of the epoch before.
+    Share {
+        /// The signed dealing.
+        dealing: Box<Dealing>,
+    },
     /// It signed two different dealings in one ceremony.
     Equivocation {
-        /// Both.
+        /// Both, the one that counts first.
         dealings: Box<[Dealing; 2]>,
+    },
+    /// Its dealing to a player is bad.
+    Dealing {
+        /// The signed dealing.
+        dealing: Box<Dealing>,
+        /// The player's complaint, which opens it.
+        complaint: Box<Complaint>,
+        /// What is wrong with it.
+        error: DealingError,
     },
     /// Its log is not one that an honest dealer signs.
     Log {
+        /// The signed dealing.
+        dealing: Box<Dealing>,
         /// The signed log.
         log: Box<DealerLog>,
         /// What is wrong with it.
         fault: LogFault,
     },
+    /// It complained about a dealing without reason.
+    FalseComplaint {
+        /// The dealing.
+        dealing: Box<Dealing>,
+        /// The signed complaint.
+        complaint: Box<Complaint>,
+        /// What is wrong with it.
+        fault: ComplaintFault,
+    },
 }
 
 impl Fault {
+    /// The side on which the culprit acted.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        match self {
+            Fault::FalseComplaint { .. } => Role::Player,
+            _ => Role::Dealer,
+        }
+    }
+
     pub(crate) fn same_kind(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
+    /// What was done, to be read after the culprit's name. `name` names a seat.
+    fn deed(&self, name: &dyn Fn(Role, fairveil_crypto::SequencerIndex) -> String) -> String {
+        match self {
+            Fault::Commitment { .. } => "dealt a commitment that is no polynomial".to_owned(),
+            Fault::Share { .. } => "dealt something else than its share".to_owned(),
+            Fault::Equivocation { .. } => "signed two different dealings".to_owned(),
+            Fault::Dealing { complaint, error, .. } => {
+                let victim = name(Role::Player, complaint.accuser);
+                format!("sent an invalid dealing to {victim}: {error}")
+            }
+            Fault::Log { fault: LogFault::RevealedAcknowledged { member }, .. } => {
+                let victim = name(Role::Player, *member);
+                format!("revealed the dealing of {victim}, who had acknowledged it")
+            }
+            Fault::Log { fault, .. } => format!("posted a faulty log: {fault}"),
+            Fault::FalseComplaint { complaint, fault, .. } => {
+                let accused = name(Role::Dealer, complaint.dealer);
+                format!("complained about the dealing of {accused} without reason: {fault}")
+            }
+        }
     }
 }
 
 impl Blame {
-    /// The blame as a sentence with the member's name.
+    /// The blame as a sentence with the members' names.
     #[must_use]
-    pub fn sentence(&self, definition: &Definition) -> String {
-        let name = name(definition, self.culprit);
-        match &self.fault {
-            Fault::Commitment { .. } => format!("{name} dealt a commitment that is no polynomial"),
-            Fault::Equivocation { .. } => format!("{name} signed two different dealings"),
-            Fault::Log { fault: LogFault::RevealedAcknowledged { member }, .. } => {
-                let victim = self::name(definition, *member);
-                format!("{name} revealed the dealing of {victim}, who had acknowledged it")
-            }
-            Fault::Log { fault, .. } => format!("{name} posted a faulty log: {fault}"),
-        }
+    pub fn sentence(&self, context: &crate::CeremonyContext) -> String {
+        let name = |role, index| match context.member(role, index) {
+            Some(member) => member.name.clone(),
+            None => format!("member {index}"),
+        };
+        format!("{} {}", self.culprit, self.fault.deed(&name))
     }
 }
 
@@ -68,8 +139,8 @@ impl Blame {
 pub struct Failure {
     /// What was lacking.
     pub reason: FailureReason,
-    /// The members that did not do all that was asked of them.
-    pub missing: Vec<SequencerIndex>,
+    /// Who did not do all that was asked of them.
+    pub missing: Vec<Party>,
     /// The provable faults.
     pub blames: Vec<Blame>,
 }
@@ -82,7 +153,7 @@ pub enum FailureReason {
     Dealings {
         /// Sound dealings found.
         found: usize,
-        /// The threshold.
+        /// The quorum of the dealers.
         needed: usize,
     },
     /// Too few dealer logs.
@@ -90,7 +161,7 @@ pub enum FailureReason {
     Logs {
         /// Usable logs found.
         found: u32,
-        /// The threshold.
+        /// The quorum of the dealers.
         needed: u32,
     },
     /// More shares may have been revealed than the definition allows.
@@ -98,7 +169,7 @@ pub enum FailureReason {
         .members.len())]
     Revealed {
         /// Whose.
-        members: Vec<SequencerIndex>,
+        members: Vec<Party>,
         /// The limit of the definition.
         limit: u16,
     },
@@ -116,9 +187,9 @@ impl Failure {
 
     /// The failure as a sentence with the members' names.
     #[must_use]
-    pub fn sentence(&self, definition: &Definition) -> String {
-        let names = |members: &[SequencerIndex]| {
-            members.iter().map(|index| name(definition, *index)).collect::<Vec<_>>().join(", ")
+    pub fn sentence(&self, context: &crate::CeremonyContext) -> String {
+        let names = |members: &[Party]| {
+            members.iter().map(|member| &*member.name).collect::<Vec<_>>().join(", ")
         };
         let mut text = format!("{}: {}", self.word(), self.reason);
         if let FailureReason::Revealed { members, .. } = &self.reason {
@@ -128,7 +199,7 @@ impl Failure {
             text = format!("{text}; missing: {}", names(&self.missing));
         }
         for blame in &self.blames {
-            text = format!("{text}; {}", blame.sentence(definition));
+            text = format!("{text}; {}", blame.sentence(context));
         }
         text
     }
@@ -137,12 +208,5 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}: {}", self.word(), self.reason)
-    }
-}
-
-fn name(definition: &Definition, index: SequencerIndex) -> String {
-    match definition.member(index) {
-        Some(member) => member.name.clone(),
-        None => format!("member {index}"),
     }
 }

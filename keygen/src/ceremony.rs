@@ -5,12 +5,18 @@
 //! ([`crate::agreed`]), and ends with a key share and a transcript.
 //!
 //! ```text
-//! start    journal a fresh nonce; deal f from (dealing secret, ceremony, nonce); post the dealing
-//! dealing  for each agreed dealing: open the own part, check it, post the acknowledgement
+//! start    journal a fresh nonce; deal f from (secret, ceremony, nonce); post the dealing
+//! dealing  for each agreed dealing: open the own part, check it; post the acknowledgement, or
+//!          the complaint that opens it for everybody
 //! logging  post the own log: the agreed acknowledgements, and the dealings of the others
-//! key      sum the dealings of the selected logs; journal the share; post the confirmation
-//! done     q members confirmed: the transcript
+//! key      combine the dealings of the selected logs; journal the share; post the confirmation
+//! done     q players confirmed: the transcript
 //! ```
+//!
+//! A member deals if it is a dealer, and does the rest if it is a player; votes are the dealers'
+//! and confirmations the players'. In a first ceremony everybody is both. In a resharing, who
+//! leaves the committee only deals, who joins it only plays, and who stays does both. There the
+//! dealer's secret is its share, which f(0) is too; else it is its dealing secret.
 //!
 //! # Use
 //!
@@ -27,10 +33,13 @@
 //!    bytes, and so never signs two dealings, logs or confirmations in one ceremony.
 //! 2. No dealing is posted before the nonce is durable, no confirmation before the share is.
 //! 3. A dealing is acknowledged only if it opens and matches its commitment. Then this member can
-//!    compute its share from the log and its dealing key alone, whatever else it loses.
+//!    compute its share from the log and its dealing key alone, whatever else it loses. A dealing
+//!    is complained about only if it does not; never is one answered both ways.
 //! 4. Time only decides when to vote for closing a phase, and when to post again.
 //! 5. Secrets leave through [`Output::Persist`] alone. They are wiped when the machine is dropped.
-
+//! 6. A phase that is still open [`EXPIRY_GRACE`] after its deadline is called `expired`, with who
+//!    is missing: fewer than a quorum takes part, and they can't close it. It is a word only: if
+//!    the others come back, the ceremony goes on.
 //!
 //! # Example
 //!
@@ -41,7 +50,7 @@
 //! # use fairveil_keygen::definition::{Blocks, Deadlines, Ordering};
 //! # use fairveil_keygen::{
 //! #     Approval, ApprovedDefinition, Ceremony, CeremonyContext, DealingSecret, Definition, Input,
-//! #     Member, NetworkPublicKey, Output, Proposal,
+//! #     Member, NetworkPublicKey, Output, Participant, Proposal,
 //! # };
 //! # use std::time::Duration;
 //! # let consensus = |k: u8| ConsensusSecret::from_seed([k; 32]);
@@ -58,14 +67,16 @@
 //! # let proposal = Proposal {
 //! #     version: 1, epoch: Epoch::new(1), n: 4, f: 0, g: 0, revealed_limit: 0,
 //! #     ordering: Ordering::default(), blocks: Blocks::default(), deadlines: Deadlines::default(),
-//! #     accounting: None, rollups: Vec::new(), members: members.collect(),
+//! #     accounting: None, rollups: Vec::new(), members: members.collect(), resharing: None,
 //! # };
 //! let definition = Definition::new(proposal)?;
 //! let approvals: Vec<_> = (1..=4).map(|k| Approval::new(&definition, &consensus(k))).collect();
-//! let context = CeremonyContext::new(ApprovedDefinition::new(definition, approvals)?, 1);
+//! let context = CeremonyContext::first(ApprovedDefinition::new(definition, approvals)?, 1)?;
 //! let mut machines = Vec::new();
 //! for k in 1..=4 {
-//!     machines.push(Ceremony::start(context.clone(), consensus(k), dealing(k), [k; 32])?);
+//!     let (consensus, dealing) = (consensus(k), Some(dealing(k)));
+//!     let participant = Participant { consensus, dealing, share: None };
+//!     machines.push(Ceremony::start(context.clone(), participant, [k; 32])?);
 //! }
 //! let (mut chain, mut done, now) = (Vec::new(), 0, Duration::ZERO);
 //! while done < chain.len() || chain.is_empty() {
@@ -94,16 +105,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use fairveil_crypto::{ConsensusSecret, SequencerIndex};
-use zeroize::Zeroizing;
+use fairveil_crypto::SequencerIndex;
 
 pub use member::Membership;
 use member::{Member, Slot};
 
 use crate::agreed::{Agreed, Phase, Refusal};
 use crate::blame::{Blame, Failure};
-use crate::context::{CeremonyContext, IdentityError};
-use crate::dealing::DealingSecret;
+use crate::context::{CeremonyContext, IdentityError, Participant, Party};
 use crate::dkg::{DealingError, ShareError};
 use crate::entry::CeremonyEntry;
 use crate::journal::DealingNonce;
@@ -111,6 +120,10 @@ use crate::transcript::Transcript;
 
 /// Entries that are still pending are posted again after this time.
 pub const REPOST_INTERVAL: Duration = Duration::from_secs(2);
+
+/// A phase that is open for so long after its deadline is called `expired`: votes to close it are
+/// agreed within seconds, if a quorum is there to agree.
+pub const EXPIRY_GRACE: Duration = Duration::from_secs(10);
 
 /// What the host tells the machine.
 #[derive(Clone, Debug)]
@@ -136,7 +149,7 @@ pub enum Output {
     Post(CeremonyEntry),
     /// A new phase began.
     Entered(Phase),
-    /// This member does not acknowledge a dealing to it.
+    /// This member complains about a dealing to it.
     NotAcknowledged {
         /// The dealer.
         dealer: SequencerIndex,
@@ -173,7 +186,7 @@ pub struct Status {
     /// The phase in the operators' words.
     pub word: &'static str,
     /// Whom the phase waits for, or who was missing when it failed.
-    pub missing: Vec<SequencerIndex>,
+    pub missing: Vec<Party>,
     /// The provable faults so far.
     pub blames: Vec<Blame>,
     /// The time until this member votes to close the phase; zero if it has.
@@ -213,12 +226,11 @@ impl Ceremony {
     /// If the keys are no member's.
     pub fn start(
         context: CeremonyContext,
-        consensus: ConsensusSecret,
-        dealing: DealingSecret,
+        participant: Participant,
         nonce: [u8; 32],
     ) -> Result<Self, StartError> {
         let nonce = DealingNonce::new(&context, nonce);
-        let mut ceremony = Self::resume(context, consensus, dealing, nonce.clone())?;
+        let mut ceremony = Self::resume(context, participant, nonce.clone())?;
         ceremony.unrecorded = Some(nonce);
         Ok(ceremony)
     }
@@ -231,16 +243,14 @@ impl Ceremony {
     /// If the keys are no member's, or the journal is of another ceremony.
     pub fn resume(
         context: CeremonyContext,
-        consensus: ConsensusSecret,
-        dealing: DealingSecret,
+        participant: Participant,
         nonce: DealingNonce,
     ) -> Result<Self, StartError> {
-        let index = context.identify(&consensus, &dealing)?;
+        let seats = context.identify(&participant)?;
         if nonce.ceremony() != context.id() {
             return Err(StartError::OtherCeremony);
         }
-        let seed: Zeroizing<[u8; 32]> = dealing.dealing_seed(context.id(), nonce.bytes());
-        let member = Member::new(&context, index, consensus, dealing, &seed);
+        let member = Member::new(&context, seats, participant, nonce.bytes());
         Ok(Self {
             agreed: Agreed::new(context),
             member,
@@ -299,7 +309,9 @@ impl Ceremony {
     pub fn status(&self, now: Duration) -> Status {
         let failure = self.agreed.failure();
         let missing = failure.map_or_else(|| self.agreed.missing(), |one| one.missing.clone());
+        let expired = self.deadline().is_some_and(|deadline| deadline + EXPIRY_GRACE <= now);
         let word = match self.phase {
+            _ if expired => "expired",
             Phase::Dealing => "dealing",
             Phase::Acknowledging | Phase::Logging | Phase::Confirming => "verifying",
             Phase::Complete => "complete",
@@ -334,7 +346,7 @@ impl Ceremony {
     }
 
     fn has_closed(&self) -> bool {
-        self.agreed.has_voted(self.member.index())
+        self.member.dealer_index().is_none_or(|dealer| self.agreed.has_voted(dealer))
             || self.pending.keys().any(|slot| matches!(slot, Slot::Close(_)))
     }
 
@@ -384,8 +396,8 @@ impl Ceremony {
 
 impl fmt::Debug for Ceremony {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let member = self.member.index();
-        write!(out, "Ceremony({:?}, member {member}, {:?})", self.agreed.context(), self.phase)
+        let seats = self.member.seats();
+        write!(out, "Ceremony({:?}, {seats:?}, {:?})", self.agreed.context(), self.phase)
     }
 }
 

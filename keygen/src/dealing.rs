@@ -15,9 +15,8 @@
 //! repeat the sealing and read it, and for one that does not open its pad `K = x·U` with a proof
 //! of equal logarithms of (G, X) and (U, K) does. The proof in the ciphertext shows that the
 //! dealer knows k and means this receiver and ceremony, so that a cheat can't lift U from an
-//! honest dealer's ciphertext and have the receiver open that one by complaining. Complaints are
-//! not posted yet: a dealing that does not open or match is not acknowledged, and the dealer has
-//! to reveal it.
+//! honest dealer's ciphertext and have the receiver open that one by complaining
+//! ([`crate::entry::Complaint`]).
 //!
 //! # Invariants
 //!
@@ -31,12 +30,12 @@ use std::fmt;
 
 use commonware_codec::FixedSize as _;
 use commonware_cryptography::bls12381::primitives::group::Scalar;
-use fairveil_crypto::committee::{CommitteeKey, KeyShareError};
+use fairveil_crypto::committee::{CommitteeKey, KeyShare, KeyShareError};
 use fairveil_crypto::domain::{self, Tag};
 use fairveil_crypto::point::{Point, PointBytes};
-use fairveil_crypto::seal::{self, Ciphertext, SealRandomness};
-use fairveil_crypto::sole::SoleSecret;
-use fairveil_crypto::{Digest, SequencerIndex};
+use fairveil_crypto::seal::{self, Ciphertext, SealRandomness, VerifiedCiphertext};
+use fairveil_crypto::sole::{PadProof, SoleSecret};
+use fairveil_crypto::{ConsensusSecret, Digest, SequencerIndex};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -129,11 +128,58 @@ impl DealingSecret {
         header: &Header<'_>,
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, DealingError> {
-        let opened = Ciphertext::decode(sealed)
-            .and_then(|ciphertext| ciphertext.verify(self.0.key(), &header.to_bytes()))
-            .map_err(|_| DealingError::Sealed)?;
+        let opened = self.verified(header, sealed).ok_or(DealingError::Sealed)?;
         let opened = self.0.open(&opened).map_err(|_| DealingError::Sealed)?;
         Ok(Zeroizing::new(opened.m))
+    }
+
+    /// The pad that opens it for everybody. `None` if it is not well sealed to this key under this
+    /// header: then there is nothing to open, and its pad is not shown.
+    pub(crate) fn pad(&self, header: &Header<'_>, sealed: &[u8]) -> Option<PadProof> {
+        self.0.prove_pad(&self.verified(header, sealed)?).ok()
+    }
+
+    fn verified(&self, header: &Header<'_>, sealed: &[u8]) -> Option<VerifiedCiphertext> {
+        Ciphertext::decode(sealed).ok()?.verify(self.0.key(), &header.to_bytes()).ok()
+    }
+}
+
+/// The seed of a dealer's dealing in a resharing, where its secret is its share.
+pub(crate) fn resharing_seed(
+    share: &KeyShare,
+    consensus: &ConsensusSecret,
+    ceremony: &Digest,
+    nonce: &[u8; 32],
+) -> Zeroizing<[u8; 32]> {
+    let (share, consensus) = (share.expose_encoding(), consensus.expose_seed());
+    let items: [&[u8]; 4] = [&share[..], &consensus[..], ceremony.as_bytes(), nonce];
+    Zeroizing::new(domain::hash(Tag::DealingSeed, &items).to_bytes())
+}
+
+/// A well sealed dealing, as everybody sees it.
+pub(crate) struct SealedDealing {
+    key: CommitteeKey,
+    ciphertext: VerifiedCiphertext,
+}
+
+impl SealedDealing {
+    /// `None` if it is not well sealed to this key under this header.
+    pub(crate) fn verify(
+        to: &DealingPublicKey,
+        header: &Header<'_>,
+        sealed: &[u8],
+    ) -> Option<Self> {
+        let key = to.key()?;
+        let ciphertext = Ciphertext::decode(sealed).ok()?;
+        let ciphertext = ciphertext.verify(&key, &header.to_bytes()).ok()?;
+        Some(Self { key, ciphertext })
+    }
+
+    /// What opens under a pad. `None` if it is not proven to be the pad; within, if it opens
+    /// nothing.
+    pub(crate) fn open_with(&self, pad: &PadProof) -> Option<Option<Vec<u8>>> {
+        let opened = pad.open(&self.key, &self.ciphertext).ok()?;
+        Some(opened.ok().map(|opened| opened.m))
     }
 }
 

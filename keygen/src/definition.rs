@@ -7,6 +7,7 @@
 //! ```text
 //! canonical bytes = encode(Proposal), members sorted by consensus key, rollups by chain id
 //! digest          = hash(DEFINITION, canonical bytes)
+//! network id      = digest of the first definition; later ones carry it
 //! F = floor((n-1)/3)     t = q = n - F     required: n >= 4f + 2g + 1 and n >= 4
 //! ```
 //!
@@ -21,16 +22,21 @@
 //! 4. The member at place k (from 0) has index k + 1, in the consensus, in the key generation and
 //!    as holder of the share f(k + 1).
 //!
-//! This version describes first definitions alone; a later version adds the network id and the
-//! predecessor's digest.
+//! 5. A definition of version 1 is a first one, of epoch 1. One of version 2 is of a later epoch
+//!    and says what it continues ([`Resharing`]); whether it may, [`Definition::continues`] judges
+//!    against the definition before it.
+//!
+//! A refusal says what is wrong, and the nearest value that would do.
 
+mod canonical;
 mod member;
 mod parameters;
+mod succession;
 
 use std::collections::BTreeSet;
 
 use fairveil_crypto::domain::{self, Tag};
-use fairveil_crypto::encoding::{self, DecodeError};
+use fairveil_crypto::encoding::DecodeError;
 use fairveil_crypto::{ConsensusPublicKey, Digest, Epoch, NetworkId, SequencerIndex};
 use serde::{Deserialize, Serialize};
 
@@ -41,9 +47,12 @@ pub use parameters::{
     Accounting, Blocks, Deadlines, Mode, Ordering, ParameterError, Rollup, RollupBlocks,
     RollupState,
 };
+pub use succession::{Resharing, SuccessionError};
 
-/// The version of this form of definition.
+/// The version of first definitions.
 pub const VERSION: u8 = 1;
+/// The version of definitions of later epochs.
+pub const RESHARING_VERSION: u8 = 2;
 /// The smallest committee that tolerates a Byzantine member in its consensus.
 pub const MIN_MEMBERS: u16 = 4;
 /// The largest committee.
@@ -57,7 +66,7 @@ pub const MAX_BYTES: usize = 256 << 10;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proposal {
-    /// The form of the definition: [`VERSION`].
+    /// The form of the definition: [`VERSION`] or [`RESHARING_VERSION`].
     pub version: u8,
     /// The epoch of the committee: 1 for a first definition.
     pub epoch: Epoch,
@@ -81,13 +90,18 @@ pub struct Proposal {
     pub rollups: Vec<Rollup>,
     /// The members.
     pub members: Vec<Member>,
+    /// What a definition of a later epoch continues; none in a first definition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resharing: Option<Resharing>,
 }
 
 /// Why a proposal is no definition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DefinitionError {
     /// Another form of definition.
-    #[error("definition has version {actual}, this program reads version {VERSION}")]
+    #[error(
+        "definition has version {actual}, this program reads {VERSION} and {RESHARING_VERSION}"
+    )]
     Version {
         /// The version found.
         actual: u8,
@@ -98,8 +112,20 @@ pub enum DefinitionError {
         /// The epoch found.
         actual: Epoch,
     },
+    /// A definition of version 2 makes a later epoch.
+    #[error("a definition of version 2 has epoch 2 or a later one, this one has epoch {actual}")]
+    FirstEpoch {
+        /// The epoch found.
+        actual: Epoch,
+    },
+    /// A first definition continues nothing.
+    #[error("a definition of version 1 continues nothing: with [resharing] its version is 2")]
+    UnexpectedResharing,
+    /// A definition of a later epoch says what it continues.
+    #[error("a definition of version 2 says in [resharing] what it continues")]
+    MissingResharing,
     /// The list of members does not have the declared length.
-    #[error("n is {declared}, {actual} members are listed")]
+    #[error("n is {declared}, {actual} members are listed: n = {actual}, or list {declared}")]
     MemberCount {
         /// The declared n.
         declared: u16,
@@ -107,7 +133,7 @@ pub enum DefinitionError {
         actual: usize,
     },
     /// Too few members for f and g.
-    #[error("n is {n}; f = {f} and g = {g} take n >= {needed}")]
+    #[error("n is {n}; f = {f} and g = {g} take n >= {needed}{}", nearest_faults(*n, *f))]
     TooFewMembers {
         /// The n of the proposal.
         n: u16,
@@ -224,7 +250,7 @@ impl Definition {
         proposal.rollups.sort_by_key(|rollup| rollup.chain_id);
         parameters::check_rollups(&proposal.rollups)?;
         check_members(&proposal.members)?;
-        let digest = domain::hash(Tag::Definition, &[&encoding::encode(&proposal)]);
+        let digest = domain::hash(Tag::Definition, &[&canonical::encode(&proposal)]);
         Ok(Self { proposal, digest })
     }
 
@@ -252,13 +278,13 @@ impl Definition {
     ///
     /// If they are not exactly what [`Self::to_bytes`] returns for a definition.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DefinitionError> {
-        Self::from_canonical(encoding::decode(bytes, MAX_BYTES)?)
+        Self::from_canonical(canonical::decode(bytes)?)
     }
 
     /// The canonical bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        encoding::encode(&self.proposal)
+        canonical::encode(&self.proposal)
     }
 
     /// Checks a proposal that must already be in canonical order.
@@ -286,10 +312,19 @@ impl Definition {
         self.digest
     }
 
-    /// The network that this definition founds.
+    /// The network: that which this definition founds, or continues.
     #[must_use]
     pub fn network_id(&self) -> NetworkId {
-        NetworkId::from_bytes(self.digest.to_bytes())
+        match &self.proposal.resharing {
+            None => NetworkId::from_bytes(self.digest.to_bytes()),
+            Some(resharing) => resharing.network_id,
+        }
+    }
+
+    /// What it continues; `None` for a first definition.
+    #[must_use]
+    pub fn resharing(&self) -> Option<&Resharing> {
+        self.proposal.resharing.as_ref()
     }
 
     /// The epoch of the committee.
@@ -370,13 +405,8 @@ impl std::fmt::Display for Identity {
 }
 
 fn check_numbers(proposal: &Proposal) -> Result<(), DefinitionError> {
-    let &Proposal { version, epoch, n, f, g, revealed_limit, ref members, .. } = proposal;
-    if version != VERSION {
-        return Err(DefinitionError::Version { actual: version });
-    }
-    if epoch != Epoch::new(1) {
-        return Err(DefinitionError::Epoch { actual: epoch });
-    }
+    let &Proposal { n, f, g, revealed_limit, ref members, .. } = proposal;
+    check_version(proposal)?;
     if members.len() != usize::from(n) {
         return Err(DefinitionError::MemberCount { declared: n, actual: members.len() });
     }
@@ -392,6 +422,31 @@ fn check_numbers(proposal: &Proposal) -> Result<(), DefinitionError> {
         return Err(DefinitionError::RevealedLimit { actual: revealed_limit, n, limit });
     }
     Ok(())
+}
+
+fn check_version(proposal: &Proposal) -> Result<(), DefinitionError> {
+    let &Proposal { version, epoch: actual, ref resharing, .. } = proposal;
+    match (version, resharing) {
+        (VERSION, None) if actual != Epoch::new(1) => Err(DefinitionError::Epoch { actual }),
+        (VERSION, None) => Ok(()),
+        (VERSION, Some(_)) => Err(DefinitionError::UnexpectedResharing),
+        (RESHARING_VERSION, None) => Err(DefinitionError::MissingResharing),
+        (RESHARING_VERSION, Some(_)) if actual < Epoch::new(2) => {
+            Err(DefinitionError::FirstEpoch { actual })
+        }
+        (RESHARING_VERSION, Some(resharing)) => Ok(parameters::check_resharing(resharing)?),
+        _ => Err(DefinitionError::Version { actual: version }),
+    }
+}
+
+/// The largest f up to `f`, and g beside it, that so many members tolerate.
+fn nearest_faults(n: u16, f: u16) -> String {
+    if n < MIN_MEMBERS {
+        return String::new();
+    }
+    let f = f.min((n - 1) / 4);
+    let g = (n - 1 - 4 * f) / 2;
+    format!("; n = {n} takes f <= {f}, and with f = {f} g <= {g}")
 }
 
 fn check_members(members: &[Member]) -> Result<(), DefinitionError> {

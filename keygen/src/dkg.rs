@@ -11,12 +11,15 @@
 //!
 //! # Invariants
 //!
-//! 1. The DKG's participants are the members in the order of their consensus keys, so that its
-//!    participant k (from 0), evaluated at k + 1, is the sequencer of index k + 1.
+//! 1. The DKG's dealers and players are the members of their committees in the order of their
+//!    consensus keys, so that participant k (from 0), evaluated at k + 1, is the sequencer of index
+//!    k + 1. In a resharing all members of the committee before are its dealers.
 //! 2. The DKG's namespace is the ceremony id, which commits to definition and round: no signature
 //!    of one ceremony counts in another.
 //! 3. The variant is `MinPk`: commitments are points of G1, and no image of a share in G2 exists.
-//! 4. No entropy: coefficients of batched checks are drawn from a hash of what they check.
+//! 4. A resharing's dealer commits to a polynomial whose constant coefficient is its share: what
+//!    begins with another point is no sound commitment.
+//! 5. No entropy: coefficients of batched checks are drawn from a hash of what they check.
 
 mod dealer;
 mod judge;
@@ -28,8 +31,8 @@ use commonware_cryptography::bls12381::primitives::sharing::Mode;
 use commonware_cryptography::bls12381::primitives::variant::MinPk;
 use commonware_cryptography::ed25519::{PrivateKey, PublicKey, Signature as DkgSignature};
 use commonware_cryptography::transcript::{Summary, Transcript, Version};
-use commonware_utils::N3f1;
 use commonware_utils::ordered::Set;
+use commonware_utils::{N3f1, Participant};
 use core::num::NonZeroU32;
 use fairveil_crypto::domain::{self, Tag};
 use fairveil_crypto::point::PointBytes;
@@ -41,13 +44,19 @@ pub(crate) use judge::{Outcome, UsableLog};
 pub(crate) use player::Player;
 pub use player::{DealingError, ShareError};
 
-/// One run of the DKG between the members of a definition.
+/// One run of the DKG from dealers to players.
 #[derive(Clone)]
 pub(crate) struct Round {
     info: dkg::Info<MinPk, PublicKey>,
-    members: Set<PublicKey>,
+    dealers: Set<PublicKey>,
+    players: Set<PublicKey>,
+    previous: Option<Sharing>,
     acknowledgements: Summary,
 }
+
+/// The public polynomial of a finished run, with who has its shares: what a resharing begins with.
+#[derive(Clone, Debug)]
+pub(crate) struct Sharing(dkg::Output<MinPk, PublicKey>);
 
 /// A dealer's commitment to its polynomial: t points.
 #[derive(Clone)]
@@ -56,54 +65,80 @@ pub(crate) struct Commitment {
     bytes: Vec<u8>,
 }
 
+/// Why points are no sound commitment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CommitmentFault {
+    /// They are no points of the group, or one is at infinity.
+    Points,
+    /// They do not begin with the dealer's public key share.
+    Share,
+}
+
 impl Round {
     /// The run of this ceremony. `None` if a key is no ed25519 key or the keys are not sorted,
-    /// which a definition rules out.
+    /// which definitions rule out, or the dealers have no shares of `previous`.
     pub(crate) fn new(
         ceremony: &Digest,
         round: u64,
-        members: &[ConsensusPublicKey],
+        previous: Option<&Sharing>,
+        dealers: &[ConsensusPublicKey],
+        players: &[ConsensusPublicKey],
     ) -> Option<Self> {
-        let keys: Vec<PublicKey> = members
-            .iter()
-            .map(|key| PublicKey::decode(Copying(key.as_bytes())).ok())
-            .collect::<Option<_>>()?;
-        if !keys.is_sorted_by(|a, b| a < b) {
-            return None;
-        }
-        let members = Set::from_iter_dedup(keys);
+        let (dealers, players) = (participants(dealers)?, participants(players)?);
+        let output = previous.map(|sharing| sharing.0.clone());
         let info = dkg::Info::new::<N3f1>(
             ceremony.as_bytes(),
             round,
-            None,
+            output.clone(),
             Mode::NonZeroCounter,
             dkg::Reveal::V1,
-            members.clone(),
-            members.clone(),
+            dealers.clone(),
+            players.clone(),
         )
         .ok()?;
-        let acknowledgements = round_summary(ceremony, round, &members);
-        Some(Self { info, members, acknowledgements })
+        let acknowledgements = round_summary(ceremony, round, &output, &dealers, &players);
+        Some(Self { info, dealers, players, previous: previous.cloned(), acknowledgements })
     }
 
     fn limit(&self) -> NonZeroU32 {
-        NonZeroU32::new(self.members.len() as u32).unwrap_or(NonZeroU32::MIN)
+        NonZeroU32::new(self.players.len() as u32).unwrap_or(NonZeroU32::MIN)
     }
 
-    fn index(&self, key: &PublicKey) -> Option<SequencerIndex> {
-        self.members.position(key).and_then(SequencerIndex::from_position)
+    fn player_index(&self, key: &PublicKey) -> Option<SequencerIndex> {
+        self.players.position(key).and_then(SequencerIndex::from_position)
     }
 
-    fn key(&self, index: SequencerIndex) -> Option<&PublicKey> {
-        self.members.get(index.position())
+    fn dealer_index(&self, key: &PublicKey) -> Option<SequencerIndex> {
+        self.dealers.position(key).and_then(SequencerIndex::from_position)
     }
 
-    /// The commitment of these points, if they are points of the group, none at infinity.
-    pub(crate) fn commitment(&self, points: &[PointBytes]) -> Option<Commitment> {
+    fn player(&self, index: SequencerIndex) -> Option<&PublicKey> {
+        self.players.get(index.position())
+    }
+
+    fn dealer(&self, index: SequencerIndex) -> Option<&PublicKey> {
+        self.dealers.get(index.position())
+    }
+
+    /// The dealer's commitment of these points.
+    pub(crate) fn commitment(
+        &self,
+        dealer: SequencerIndex,
+        points: &[PointBytes],
+    ) -> Result<Commitment, CommitmentFault> {
         let mut bytes = points.len().encode().to_vec();
         points.iter().for_each(|point| bytes.extend_from_slice(point.as_bytes()));
-        let message = dkg::DealerPubMsg::decode_cfg(Copying(&bytes), &self.limit()).ok()?;
-        (message.encode() == bytes).then_some(Commitment { message, bytes })
+        let message = dkg::DealerPubMsg::decode_cfg(Copying(&bytes), &self.limit())
+            .map_err(|_| CommitmentFault::Points)?;
+        if message.encode() != bytes {
+            return Err(CommitmentFault::Points);
+        }
+        if let Some(previous) = &self.previous
+            && previous.public_key_share(dealer).as_ref() != points.first()
+        {
+            return Err(CommitmentFault::Share);
+        }
+        Ok(Commitment { message, bytes })
     }
 
     /// Whether `player` signed that it holds the dealing that belongs to this commitment.
@@ -114,7 +149,7 @@ impl Round {
         player: SequencerIndex,
         signature: &Signature,
     ) -> bool {
-        let (Some(dealer), Some(player)) = (self.key(dealer), self.key(player)) else {
+        let (Some(dealer), Some(player)) = (self.dealer(dealer), self.player(player)) else {
             return false;
         };
         let Ok(signature) = DkgSignature::decode(Copying(signature.as_bytes())) else {
@@ -126,15 +161,37 @@ impl Round {
     }
 }
 
+impl Sharing {
+    fn public_key_share(&self, index: SequencerIndex) -> Option<PointBytes> {
+        let participant = Participant::from_usize(index.position());
+        let point = self.0.public().partial_public(participant).ok()?;
+        Some(point_bytes(&point))
+    }
+}
+
+fn participants(keys: &[ConsensusPublicKey]) -> Option<Set<PublicKey>> {
+    let keys: Vec<PublicKey> = keys
+        .iter()
+        .map(|key| PublicKey::decode(Copying(key.as_bytes())).ok())
+        .collect::<Option<_>>()?;
+    keys.is_sorted_by(|a, b| a < b).then(|| Set::from_iter_dedup(keys))
+}
+
 /// What [`dkg::Info::new`] keeps to itself: the hash of the round that signatures begin with.
-fn round_summary(ceremony: &Digest, round: u64, members: &Set<PublicKey>) -> Summary {
+fn round_summary(
+    ceremony: &Digest,
+    round: u64,
+    previous: &Option<dkg::Output<MinPk, PublicKey>>,
+    dealers: &Set<PublicKey>,
+    players: &Set<PublicKey>,
+) -> Summary {
     let mut transcript = Transcript::new(b"_COMMONWARE_CRYPTOGRAPHY_BLS12381_DKG", Version::V0);
     transcript
         .commit(&ceremony.as_bytes()[..])
         .commit(round.encode())
-        .commit(None::<dkg::Output<MinPk, PublicKey>>.encode())
-        .commit(members.encode())
-        .commit(members.encode());
+        .commit(previous.encode())
+        .commit(dealers.encode())
+        .commit(players.encode());
     if let Some(modes) = modes![Mode::NonZeroCounter, dkg::Reveal::V1] {
         transcript.commit(modes.encode());
     }

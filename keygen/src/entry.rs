@@ -8,12 +8,16 @@
 //! | dealing | `sign(dealer, hash(DEALING, ceremony, dealer, sealed digest, commitment...))` |
 //! | acknowledgement | the DKG's own, over ceremony, dealer and commitment |
 //! | dealer log | the DKG's own, over ceremony and log |
-//! | close | `sign(member, hash(CEREMONY-CLOSE, ceremony, member, phase))` |
-//! | confirmation | `sign(member, hash(TRANSCRIPT-CONFIRMATION, transcript digest))` |
+//! | complaint | `sign(accuser, hash(COMPLAINT, ceremony, complaint))` |
+//! | close | `sign(dealer, hash(CEREMONY-CLOSE, ceremony, dealer, phase))` |
+//! | confirmation | `sign(player, hash(TRANSCRIPT-CONFIRMATION, transcript digest))` |
 //!
 //! The digest of all sealed dealings of one dealer is
 //! `hash(SEALED-DEALING, hash(SEALED-DEALING, sealed_1), ..., hash(SEALED-DEALING, sealed_n))`, so
-//! that a later complaint can show one of them and the hashes of the others.
+//! that a complaint can show one of them and the hashes of the others.
+//!
+//! Dealings, logs and votes are the dealers'; acknowledgements, complaints and confirmations the
+//! players'. In a first ceremony everybody is both.
 //!
 //! # Invariants
 //!
@@ -21,13 +25,17 @@
 //! 2. Whether an entry is authentic depends on its bytes and the ceremony alone, not on the log
 //!    before it: a block that holds another kind of entry is invalid for everyone.
 
+mod complaint;
+
 use fairveil_crypto::domain::{self, Hasher, Tag};
 use fairveil_crypto::encoding::{self, DecodeError};
 use fairveil_crypto::point::PointBytes;
 use fairveil_crypto::{ConsensusSecret, Digest, SequencerIndex, Signature, SignatureError};
 use serde::{Deserialize, Serialize};
 
-use crate::context::CeremonyContext;
+pub use complaint::{Complaint, ComplaintFault, Verdict};
+
+use crate::context::{CeremonyContext, Role};
 use crate::dealing::SEALED_DEALING_BYTES;
 use crate::definition::MAX_MEMBERS;
 use crate::hex_bytes::HexBytes;
@@ -46,10 +54,12 @@ pub enum CeremonyEntry {
     Acknowledgement(Acknowledgement),
     /// A dealer's acknowledgements, and the dealings of those who did not acknowledge.
     DealerLog(DealerLog),
-    /// A member votes to close a phase whose deadline has passed.
+    /// A dealer votes to close a phase whose deadline has passed.
     Close(Close),
-    /// A member confirms the transcript, and that its share is safe on its disk.
+    /// A player confirms the transcript, and that its share is safe on its disk.
     Confirmation(Confirmation),
+    /// A player complains about the dealing to it.
+    Complaint(Complaint),
 }
 
 /// A dealing as it is posted.
@@ -57,7 +67,7 @@ pub enum CeremonyEntry {
 pub struct PostedDealing {
     /// What everyone sees and the transcript keeps.
     pub public: Dealing,
-    /// The sealed dealings, by index of the receiver.
+    /// The sealed dealings, by index of the player.
     pub sealed: Vec<Vec<u8>>,
 }
 
@@ -100,7 +110,7 @@ pub struct DealerLog {
 /// A vote to close a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Close {
-    /// Who votes.
+    /// The dealer who votes.
     pub member: SequencerIndex,
     /// The phase.
     pub phase: ClosingPhase,
@@ -203,25 +213,23 @@ impl CeremonyEntry {
     }
 
     fn check(&self, context: &CeremonyContext) -> Result<(), EntryError> {
-        let n = context.definition().n();
-        let known = |index: SequencerIndex| {
-            if index.get() > n { Err(EntryError::NotAMember { index, n }) } else { Ok(()) }
-        };
         match self {
             CeremonyEntry::Dealing(dealing) => dealing.check(context),
             CeremonyEntry::Acknowledgement(Acknowledgement { dealer, player, .. }) => {
-                known(*dealer).and(known(*player))
+                context.known(Role::Dealer, *dealer)?;
+                context.known(Role::Player, *player)
             }
-            CeremonyEntry::DealerLog(log) => known(log.dealer),
+            CeremonyEntry::DealerLog(log) => context.known(Role::Dealer, log.dealer),
             CeremonyEntry::Close(close) => close.verify(context),
             CeremonyEntry::Confirmation(confirmation) => confirmation.verify(context),
+            CeremonyEntry::Complaint(complaint) => complaint.verify(context),
         }
     }
 }
 
 impl PostedDealing {
     fn check(&self, context: &CeremonyContext) -> Result<(), EntryError> {
-        let n = context.definition().n();
+        let n = context.players();
         if self.sealed.len() != usize::from(n) {
             return Err(EntryError::SealedCount { actual: self.sealed.len(), n });
         }
@@ -256,12 +264,19 @@ impl Dealing {
     ///
     /// [`EntryError`].
     pub fn verify(&self, context: &CeremonyContext) -> Result<(), EntryError> {
-        let needed = context.definition().threshold();
+        let needed = context.player_quorum();
         if self.commitment.len() != usize::from(needed) {
             return Err(EntryError::CommitmentLength { actual: self.commitment.len(), needed });
         }
-        let signed = context.dealing_digest(self.dealer, &self.commitment, &self.sealed_digest);
-        context.verify(self.dealer, Tag::Dealing, &[signed.as_bytes()], &self.signature)
+        let seat = (Role::Dealer, self.dealer);
+        let signed = self.digest(context);
+        context.verify(seat, Tag::Dealing, &[signed.as_bytes()], &self.signature)
+    }
+
+    /// What the dealer signs.
+    #[must_use]
+    pub fn digest(&self, context: &CeremonyContext) -> Digest {
+        context.dealing_digest(self.dealer, &self.commitment, &self.sealed_digest)
     }
 }
 
@@ -282,7 +297,7 @@ impl Close {
     fn verify(&self, context: &CeremonyContext) -> Result<(), EntryError> {
         let items: [&[u8]; 3] =
             [context.id().as_bytes(), &self.member.to_be_bytes(), &[self.phase as u8]];
-        context.verify(self.member, Tag::CeremonyClose, &items, &self.signature)
+        context.verify((Role::Dealer, self.member), Tag::CeremonyClose, &items, &self.signature)
     }
 }
 
@@ -303,7 +318,12 @@ impl Confirmation {
     /// [`EntryError`].
     pub fn verify(&self, context: &CeremonyContext) -> Result<(), EntryError> {
         let items: [&[u8]; 1] = [self.transcript.as_bytes()];
-        context.verify(self.member, Tag::TranscriptConfirmation, &items, &self.signature)
+        context.verify(
+            (Role::Player, self.member),
+            Tag::TranscriptConfirmation,
+            &items,
+            &self.signature,
+        )
     }
 }
 
@@ -322,29 +342,37 @@ impl CeremonyContext {
         hasher.finish()
     }
 
+    /// Whether there is such a seat.
+    fn known(&self, role: Role, index: SequencerIndex) -> Result<(), EntryError> {
+        let n = match role {
+            Role::Dealer => self.dealers(),
+            Role::Player => self.players(),
+        };
+        if index.get() > n { Err(EntryError::NotAMember { index, n }) } else { Ok(()) }
+    }
+
     fn verify(
         &self,
-        author: SequencerIndex,
+        (role, author): (Role, SequencerIndex),
         tag: Tag,
         items: &[&[u8]],
         signature: &Signature,
     ) -> Result<(), EntryError> {
-        let definition = self.definition();
-        let member = definition
-            .member(author)
-            .ok_or(EntryError::NotAMember { index: author, n: definition.n() })?;
-        member
-            .consensus
-            .verify(tag, items, signature)
-            .map_err(|SignatureError| EntryError::Signature { author })
+        self.known(role, author)?;
+        let unknown = EntryError::Signature { author };
+        let member = self.member(role, author).ok_or(unknown.clone())?;
+        member.consensus.verify(tag, items, signature).map_err(|SignatureError| unknown)
     }
 }
 
 fn sealed_digest(sealed: &[Vec<u8>]) -> Digest {
+    let hash = |one: &Vec<u8>| domain::hash(Tag::SealedDealing, &[one]);
+    sealed_digest_of(&sealed.iter().map(hash).collect::<Vec<_>>())
+}
+
+fn sealed_digest_of(hashes: &[Digest]) -> Digest {
     let mut hasher = Hasher::new(Tag::SealedDealing);
-    for one in sealed {
-        hasher.item(domain::hash(Tag::SealedDealing, &[one]).as_bytes());
-    }
+    hashes.iter().for_each(|hash| hasher.item(hash.as_bytes()));
     hasher.finish()
 }
 

@@ -1,15 +1,17 @@
-//! Keystores: all secrets of one sequencer for one epoch, in one file of the form of EIP-2335.
+//! Keystores: all secrets of one sequencer, in one file of the form of EIP-2335.
 //!
 //! The encrypted secret is, in this order:
 //!
 //! ```text
-//! 1                                 form of the content, one byte
+//! 2                                 form of the content, one byte
 //! network seed ‖ consensus seed     32 bytes each, ed25519 seeds (RFC 8032)
-//! dealing secret                    32 bytes, big-endian scalar
-//! 0                                 before the ceremony: nothing more
-//! 1 ‖ network id ‖ epoch ‖ index ‖ share
-//!                                   after it: 32, 8, 2 and 32 bytes, big-endian
+//! count                             of wrapped secrets, one byte, at most 8; ascending by label:
+//!   1 ‖ dealing public key ‖ wrapped               1, 48 and 48 bytes
+//!   2 ‖ network id ‖ epoch ‖ index ‖ wrapped       1, 32, 8, 2 and 48 bytes, big-endian
 //! ```
+//!
+//! A wrapped secret (the secret of a dealing key, a key share) opens under an *epoch key* alone,
+//! which is not in this file and is erased to erase the secret ([`EpochKey`]).
 //!
 //! `pubkey` is the consensus public key and `description` names network and epoch, both for
 //! people; what counts is inside. SHA-256 here is EIP-2335's, without a domain tag.
@@ -23,16 +25,23 @@
 //! 3. Secrets are wiped on drop and are neither printed nor serialized outside the encryption.
 //! 4. A file can't make its reader use more than 1 GiB or more than 16 passes of scrypt.
 //!
+//! 5. Without its epoch key a share or dealing secret can't be had from a keystore, whatever the
+//!    passphrase.
+//!
 //! The published scrypt vector of EIP-2335 is a test.
 
 mod contents;
 mod eip2335;
+mod epoch_key;
 mod passphrase;
 
 use fairveil_crypto::{ConsensusPublicKey, Epoch, NetworkId};
 
-pub use contents::SequencerKeys;
+use crate::dealing::DealingPublicKey;
+
+pub use contents::{KeystoreFull, Label, MAX_WRAPPED, SequencerKeys};
 pub use eip2335::{MAX_BYTES, ScryptCost};
+pub use epoch_key::EpochKey;
 pub use passphrase::{MAX_PASSPHRASE_BYTES, Passphrase, PassphraseError};
 
 /// Fresh random bytes for one file, used up by it.
@@ -120,6 +129,32 @@ pub enum MembershipError {
         /// That of the keystore.
         actual: Epoch,
     },
+    /// The share was wrapped under another epoch key.
+    #[error("the epoch key is not that of the share of epoch {epoch}: it was erased or swapped")]
+    EpochKey {
+        /// The epoch.
+        epoch: Epoch,
+    },
+}
+
+/// Why there is no dealing key for a ceremony.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DealingKeyError {
+    /// The keystore has another one, or none.
+    #[error(
+        "the definition has dealing key {expected}, which this keystore does not hold: it was made \
+         elsewhere, renewed since, or erased after a ceremony"
+    )]
+    Missing {
+        /// The key in the definition.
+        expected: DealingPublicKey,
+    },
+    /// It was wrapped under another epoch key.
+    #[error("the epoch key is not that of dealing key {dealing}: it was erased or swapped")]
+    EpochKey {
+        /// The dealing key.
+        dealing: DealingPublicKey,
+    },
 }
 
 /// A keystore file for these keys, as JSON.
@@ -130,9 +165,13 @@ pub fn seal(
     cost: ScryptCost,
     randomness: KeystoreRandomness,
 ) -> Vec<u8> {
-    let description = match &keys.membership {
+    let shares = keys.labels().filter_map(|label| match label {
+        Label::Share { network_id, epoch, .. } => Some((network_id, epoch)),
+        Label::Dealing(_) => None,
+    });
+    let description = match shares.max_by_key(|(_, epoch)| *epoch) {
         None => "fairveil identity".to_owned(),
-        Some(member) => format!("fairveil network {} epoch {}", member.network_id, member.epoch),
+        Some((network_id, epoch)) => format!("fairveil network {network_id} epoch {epoch}"),
     };
     let pubkey = keys.consensus.public_key().to_bytes().to_vec();
     let secret = keys.expose_bytes();

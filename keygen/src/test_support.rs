@@ -2,21 +2,26 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use fairveil_crypto::committee::KeyShare;
 use fairveil_crypto::domain::{self, Tag};
-use fairveil_crypto::{ConsensusSecret, Digest, Epoch, SequencerIndex};
+use fairveil_crypto::{ConsensusPublicKey, ConsensusSecret, Digest, Epoch, Height, SequencerIndex};
 
-use crate::definition::{Accounting, Blocks, Deadlines, Mode, Ordering, Rollup};
+use crate::dealing::{Header, seal_dealing};
+use crate::definition::{Accounting, Blocks, Deadlines, Mode, Ordering, Resharing, Rollup};
+use crate::entry::{Complaint, Dealing, PostedDealing};
 use crate::{
     Approval, ApprovedDefinition, Ceremony, CeremonyContext, CeremonyEntry, DealingNonce,
-    DealingSecret, Definition, Input, Member, Membership, NetworkPublicKey, Output, Proposal,
-    Record, Transcript,
+    DealingSecret, Definition, Input, Member, Membership, NetworkPublicKey, Output, Participant,
+    Party, Proposal, Record, Role, Transcript, VerifiedTranscript,
 };
 
-/// Members, in the order of their seeds and not of their keys.
+/// Members of one epoch, in the order of their seeds and not of their keys.
 pub(crate) struct Members {
-    pub(crate) n: u16,
+    pub(crate) ids: Vec<u16>,
+    pub(crate) epoch: u64,
 }
 
 pub(crate) fn consensus_secret(member: u16) -> ConsensusSecret {
@@ -28,12 +33,42 @@ pub(crate) fn network_secret(member: u16) -> ConsensusSecret {
 }
 
 pub(crate) fn dealing_secret(member: u16) -> DealingSecret {
-    DealingSecret::from_seed(&[member as u8 + 1; 32])
+    dealing_secret_of(1, member)
 }
+
+pub(crate) fn dealing_secret_of(epoch: u64, member: u16) -> DealingSecret {
+    let mut seed = [member as u8 + 1; 32];
+    seed[0] ^= (epoch as u8 - 1) << 4;
+    DealingSecret::from_seed(&seed)
+}
+
+/// The member with this consensus key.
+pub(crate) fn member_of(key: &ConsensusPublicKey) -> u16 {
+    (0..64).find(|member| consensus_secret(*member).public_key() == *key).unwrap()
+}
+
+/// What a member takes part in a ceremony with.
+pub(crate) fn participant(
+    context: &CeremonyContext,
+    member: u16,
+    share: Option<&ShareBytes>,
+) -> Participant {
+    let consensus = consensus_secret(member);
+    let is_player = context.definition().index_of(&consensus.public_key()).is_some();
+    let epoch = context.definition().epoch().get();
+    Participant {
+        dealing: is_player.then(|| dealing_secret_of(epoch, member)),
+        share: share.map(|(index, bytes)| KeyShare::decode(*index, bytes).unwrap()),
+        consensus,
+    }
+}
+
+/// A share that can be given to a machine again.
+pub(crate) type ShareBytes = (SequencerIndex, [u8; 32]);
 
 impl Members {
     pub(crate) fn new(n: u16) -> Self {
-        Self { n }
+        Self { ids: (0..n).collect(), epoch: 1 }
     }
 
     pub(crate) fn proposal(&self, revealed_limit: u16) -> Proposal {
@@ -41,16 +76,17 @@ impl Members {
             name: format!("member-{k}"),
             consensus: consensus_secret(k).public_key(),
             network: NetworkPublicKey::from_bytes(network_secret(k).public_key().to_bytes()),
-            dealing: dealing_secret(k).public_key(),
+            dealing: dealing_secret_of(self.epoch, k).public_key(),
             peer_address: format!("127.0.0.1:{}", 4_000 + k).parse().unwrap(),
             trader_address: format!("10.0.0.{k}:5000").parse().unwrap(),
             rpc_address: format!("[::1]:{}", 6_000 + k).parse().unwrap(),
         };
+        let n = self.ids.len() as u16;
         Proposal {
             version: 1,
-            epoch: Epoch::new(1),
-            n: self.n,
-            f: (self.n - 1) / 4,
+            epoch: Epoch::new(self.epoch),
+            n,
+            f: (n - 1) / 4,
             g: 0,
             revealed_limit,
             ordering: Ordering { mode: Mode::Strict, freshness_window_heights: 32 },
@@ -69,7 +105,8 @@ impl Members {
             rollups: [902, 901]
                 .map(|chain_id| Rollup::new(chain_id, &format!("rollup-{chain_id}")))
                 .to_vec(),
-            members: (0..self.n).map(member).collect(),
+            members: self.ids.iter().map(|k| member(*k)).collect(),
+            resharing: None,
         }
     }
 
@@ -78,13 +115,50 @@ impl Members {
     }
 
     pub(crate) fn approvals(&self, definition: &Definition) -> Vec<Approval> {
-        (0..self.n).map(|k| Approval::new(definition, &consensus_secret(k))).collect()
+        self.ids.iter().map(|k| Approval::new(definition, &consensus_secret(*k))).collect()
     }
 
     pub(crate) fn context(&self, revealed_limit: u16) -> CeremonyContext {
+        self.context_of_round(revealed_limit, 1)
+    }
+
+    pub(crate) fn context_of_round(&self, revealed_limit: u16, round: u64) -> CeremonyContext {
         let definition = self.definition(revealed_limit);
         let approvals = self.approvals(&definition);
-        CeremonyContext::new(ApprovedDefinition::new(definition, approvals).unwrap(), 1)
+        let approved = ApprovedDefinition::new(definition, approvals).unwrap();
+        CeremonyContext::first(approved, round).unwrap()
+    }
+
+    /// The members of the epoch after `before`.
+    pub(crate) fn after(before: &VerifiedTranscript, ids: &[u16]) -> Self {
+        Self { ids: ids.to_vec(), epoch: before.definition().epoch().get() + 1 }
+    }
+
+    /// The proposal that continues `before` with these members.
+    pub(crate) fn succession(&self, before: &VerifiedTranscript, revealed_limit: u16) -> Proposal {
+        let resharing = Resharing {
+            network_id: before.network_id(),
+            predecessor: before.definition().digest(),
+            boundary: Height::new(1_000 * self.epoch),
+        };
+        Proposal { version: 2, resharing: Some(resharing), ..self.proposal(revealed_limit) }
+    }
+
+    /// A resharing from `before` to these members, approved by all.
+    pub(crate) fn resharing(
+        &self,
+        before: &VerifiedTranscript,
+        revealed_limit: u16,
+        round: u64,
+    ) -> CeremonyContext {
+        let definition = Definition::new(self.succession(before, revealed_limit)).unwrap();
+        let mut approvals = self.approvals(&definition);
+        approvals.extend(before.definition().members().iter().map(|member| {
+            Approval::new(&definition, &consensus_secret(member_of(&member.consensus)))
+        }));
+        let approved =
+            ApprovedDefinition::resharing(definition, approvals, before.definition()).unwrap();
+        CeremonyContext::resharing(approved, round, before).unwrap()
     }
 }
 
@@ -104,25 +178,174 @@ impl Choices {
     }
 }
 
-/// What a machine stands for in a run.
-#[derive(Clone, Copy)]
-pub(crate) enum Role {
+/// What an entry is rewritten with.
+pub(crate) struct View<'a> {
+    pub(crate) context: &'a CeremonyContext,
+    pub(crate) member: u16,
+    log: &'a [Vec<u8>],
+}
+
+type Rewrite = Arc<dyn Fn(&View<'_>, CeremonyEntry) -> Option<CeremonyEntry> + Send + Sync>;
+
+/// How a machine behaves in a run.
+#[derive(Clone)]
+pub(crate) enum Conduct {
     Honest,
     /// Posts nothing.
     Silent,
     /// Its entries are rewritten before they are posted.
-    Rewritten(fn(&CeremonyContext, CeremonyEntry) -> Option<CeremonyEntry>),
+    Rewritten(Rewrite),
+}
+
+/// Ways to deal badly.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bad {
+    /// What is sealed does not open, for everybody to see.
+    Sealed,
+    /// What opens is no scalar.
+    Scalar,
+    /// What opens is another scalar.
+    Mismatch,
+}
+
+/// Ways to complain without reason.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum False {
+    /// Shows another sealed dealing.
+    Shown,
+    /// Says that a good one is not well sealed.
+    WellSealed,
+    /// Shows a pad that is none.
+    Proof,
+    /// Opens a good dealing.
+    Sound,
+}
+
+impl View<'_> {
+    /// The first dealing of a dealer in the log.
+    pub(crate) fn dealing(&self, dealer: SequencerIndex) -> PostedDealing {
+        dealings(self.log, self.context)
+            .into_iter()
+            .find(|one| one.public.dealer == dealer)
+            .unwrap()
+    }
+
+    /// The dealing with bad parts for these players, signed again.
+    pub(crate) fn dealt_badly(
+        &self,
+        mut posted: PostedDealing,
+        bad: Bad,
+        victims: &[SequencerIndex],
+    ) -> PostedDealing {
+        let public = &posted.public;
+        for &receiver in victims {
+            let header = Header {
+                ceremony: self.context.id(),
+                dealer: public.dealer,
+                receiver,
+                commitment: &public.commitment,
+            };
+            let to = self.context.member(Role::Player, receiver).unwrap().dealing;
+            let seal = |value| seal_dealing(&to, &header, &[77; 32], value).unwrap();
+            let place = &mut posted.sealed[receiver.position()];
+            match bad {
+                Bad::Sealed => place[100] ^= 1,
+                Bad::Scalar => *place = seal(&[0xff; 32]),
+                Bad::Mismatch => *place = seal(&[1; 32]),
+            }
+        }
+        self.signed(posted)
+    }
+
+    pub(crate) fn signed(&self, posted: PostedDealing) -> PostedDealing {
+        let PostedDealing { public, sealed } = posted;
+        let secret = consensus_secret(self.member);
+        let public =
+            Dealing::sign(self.context, public.dealer, public.commitment, &sealed, &secret);
+        PostedDealing { public, sealed }
+    }
+
+    /// A complaint without reason about a dealing to this member.
+    pub(crate) fn complaint(&self, dealer: SequencerIndex, kind: False) -> Complaint {
+        let secret = consensus_secret(self.member);
+        let accuser = self.context.definition().index_of(&secret.public_key()).unwrap();
+        let PostedDealing { public, mut sealed } = self.dealing(dealer);
+        let header = Header {
+            ceremony: self.context.id(),
+            dealer,
+            receiver: accuser,
+            commitment: &public.commitment,
+        };
+        let epoch = self.context.definition().epoch().get();
+        let own = &sealed[accuser.position()];
+        let mut pad = dealing_secret_of(epoch, self.member).pad(&header, own);
+        match kind {
+            False::Shown => sealed[accuser.position()][60] ^= 1,
+            False::WellSealed => pad = None,
+            False::Proof => {
+                let pad = pad.as_mut().unwrap();
+                pad.pad = public.commitment[0];
+            }
+            False::Sound => {}
+        }
+        Complaint::sign(self.context, accuser, &public, &sealed, pad, &secret)
+    }
+}
+
+impl Conduct {
+    pub(crate) fn rewriting(
+        rewrite: impl Fn(&View<'_>, CeremonyEntry) -> Option<CeremonyEntry> + Send + Sync + 'static,
+    ) -> Self {
+        Self::Rewritten(Arc::new(rewrite))
+    }
+
+    /// Deals badly to the first so many players beside itself.
+    pub(crate) fn bad_dealer(bad: Bad, victims: usize) -> Self {
+        Self::rewriting(move |view, entry| {
+            let CeremonyEntry::Dealing(posted) = entry else { return Some(entry) };
+            let own = consensus_secret(view.member).public_key();
+            let others = SequencerIndex::all(view.context.players())
+                .filter(|index| view.context.definition().index_of(&own) != Some(*index));
+            let victims: Vec<_> = others.take(victims).collect();
+            Some(CeremonyEntry::Dealing(view.dealt_badly(posted, bad, &victims)))
+        })
+    }
+
+    /// Complains about the dealing of one dealer without reason, in the place of acknowledging it.
+    pub(crate) fn false_accuser(kind: False, accused: u16) -> Self {
+        Self::rewriting(move |view, entry| {
+            let key = consensus_secret(accused).public_key();
+            let accused = view.context.dealing_definition().index_of(&key);
+            match entry {
+                CeremonyEntry::Acknowledgement(one) if Some(one.dealer) == accused => {
+                    Some(CeremonyEntry::Complaint(view.complaint(one.dealer, kind)))
+                }
+                other => Some(other),
+            }
+        })
+    }
+}
+
+/// The dealings in a log, in its order.
+pub(crate) fn dealings(log: &[Vec<u8>], context: &CeremonyContext) -> Vec<PostedDealing> {
+    let entries = log.iter().filter_map(|bytes| CeremonyEntry::decode(bytes, context).ok());
+    let posted = |entry| match entry {
+        CeremonyEntry::Dealing(posted) => Some(posted),
+        _ => None,
+    };
+    entries.filter_map(posted).collect()
 }
 
 /// One machine with its disk.
 pub(crate) struct Machine {
     pub(crate) member: u16,
-    pub(crate) role: Role,
+    pub(crate) conduct: Conduct,
     pub(crate) ceremony: Ceremony,
     pub(crate) nonce: Option<DealingNonce>,
     pub(crate) membership: Option<Membership>,
     pub(crate) outputs: Vec<Output>,
     pub(crate) restarts: usize,
+    share: Option<ShareBytes>,
     posted: BTreeMap<String, Vec<u8>>,
 }
 
@@ -137,33 +360,102 @@ pub(crate) struct Run {
     submitted: Vec<Vec<u8>>,
 }
 
+/// What an epoch leaves behind: its transcript, and every member's share.
+pub(crate) struct Made {
+    pub(crate) verified: VerifiedTranscript,
+    pub(crate) shares: BTreeMap<u16, ShareBytes>,
+}
+
 impl Run {
     pub(crate) fn new(context: CeremonyContext, seed: u64, crashes: bool) -> Self {
-        let n = context.definition().n();
-        let machines = (0..n)
-            .map(|member| Machine {
+        Self::with_shares(context, &BTreeMap::new(), seed, crashes)
+    }
+
+    /// A run whose dealers have these shares.
+    pub(crate) fn with_shares(
+        context: CeremonyContext,
+        shares: &BTreeMap<u16, ShareBytes>,
+        seed: u64,
+        crashes: bool,
+    ) -> Self {
+        let keys = [context.dealing_definition(), context.definition()].map(|definition| {
+            definition.members().iter().map(|member| member_of(&member.consensus))
+        });
+        let members: std::collections::BTreeSet<u16> = keys.into_iter().flatten().collect();
+        let machines = members.into_iter().map(|member| {
+            let share = shares.get(&member).copied();
+            Machine {
                 member,
-                role: Role::Honest,
-                ceremony: fresh(&context, member, 0),
+                conduct: Conduct::Honest,
+                ceremony: fresh(&context, member, share.as_ref(), 0),
                 nonce: None,
                 membership: None,
                 outputs: Vec::new(),
                 restarts: 0,
+                share,
                 posted: BTreeMap::new(),
-            })
-            .collect();
+            }
+        });
+        let machines = machines.collect();
         let (now, choices) = (Duration::from_secs(100), Choices::new(seed));
         Self { context, machines, log: Vec::new(), now, crashes, choices, submitted: Vec::new() }
     }
 
-    pub(crate) fn with_role(mut self, member: u16, role: Role) -> Self {
-        self.machines[usize::from(member)].role = role;
+    /// The resharing from what an epoch left behind to these members.
+    pub(crate) fn resharing(made: &Made, ids: &[u16], revealed_limit: u16, seed: u64) -> Self {
+        let members = Members::after(&made.verified, ids);
+        let context = members.resharing(&made.verified, revealed_limit, 1);
+        Self::with_shares(context, &made.shares, seed, false)
+    }
+
+    pub(crate) fn with(mut self, member: u16, conduct: Conduct) -> Self {
+        self.machine_mut(member).conduct = conduct;
         self
     }
 
+    pub(crate) fn machine(&self, member: u16) -> &Machine {
+        self.machines.iter().find(|machine| machine.member == member).unwrap()
+    }
+
+    fn machine_mut(&mut self, member: u16) -> &mut Machine {
+        self.machines.iter_mut().find(|machine| machine.member == member).unwrap()
+    }
+
+    /// The index of a member as a player.
     pub(crate) fn index(&self, member: u16) -> SequencerIndex {
         let key = consensus_secret(member).public_key();
         self.context.definition().index_of(&key).unwrap()
+    }
+
+    /// The index of a member as a dealer.
+    pub(crate) fn dealer(&self, member: u16) -> SequencerIndex {
+        let key = consensus_secret(member).public_key();
+        self.context.dealing_definition().index_of(&key).unwrap()
+    }
+
+    pub(crate) fn party(&self, member: u16) -> Party {
+        let key = consensus_secret(member).public_key();
+        let definition = self.context.dealing_definition();
+        match definition.index_of(&key) {
+            Some(index) => self.context.party(Role::Dealer, index).unwrap(),
+            None => self.context.party(Role::Player, self.index(member)).unwrap(),
+        }
+    }
+
+    pub(crate) fn view(&self, member: u16) -> View<'_> {
+        View { context: &self.context, member, log: &self.log }
+    }
+
+    /// What the run made; every machine has the same transcript but for confirmations.
+    pub(crate) fn made(&self) -> Made {
+        let transcripts = self.machines.iter().filter_map(|machine| machine.ceremony.transcript());
+        let transcript = transcripts.last().expect("complete");
+        let verified = transcript.verify().expect("valid");
+        let shares = self.machines.iter().filter_map(|machine| {
+            let share = &machine.membership.as_ref()?.share;
+            Some((machine.member, (share.index(), *share.expose_encoding())))
+        });
+        Made { verified, shares: shares.collect() }
     }
 
     /// Runs until nobody has anything to post or to wait for.
@@ -173,8 +465,8 @@ impl Run {
         }
         for _ in 0..10_000 {
             if self.submitted.is_empty() {
-                let wake = |machine: &Machine| match machine.role {
-                    Role::Silent => None,
+                let wake = |machine: &Machine| match machine.conduct {
+                    Conduct::Silent => None,
                     _ => machine.ceremony.wake_at(),
                 };
                 let Some(next) = self.machines.iter().filter_map(wake).min() else { break };
@@ -236,12 +528,12 @@ impl Run {
         machine.restarts += 1;
         machine.outputs.clear();
         let member = machine.member;
+        let share = machine.share.as_ref();
         machine.ceremony = match machine.nonce.clone() {
-            None => fresh(&self.context, member, machine.restarts),
+            None => fresh(&self.context, member, share, machine.restarts),
             Some(nonce) => Ceremony::resume(
                 self.context.clone(),
-                consensus_secret(member),
-                dealing_secret(member),
+                participant(&self.context, member, share),
                 DealingNonce::from_bytes(&nonce.to_bytes()).unwrap(),
             )
             .unwrap(),
@@ -254,10 +546,12 @@ impl Run {
     }
 
     fn submit(&mut self, place: usize, entry: CeremonyEntry) {
-        let entry = match self.machines[place].role {
-            Role::Honest => Some(entry),
-            Role::Silent => None,
-            Role::Rewritten(rewrite) => rewrite(&self.context, entry),
+        let machine = &self.machines[place];
+        let view = self.view(machine.member);
+        let entry = match &machine.conduct {
+            Conduct::Honest => Some(entry),
+            Conduct::Silent => None,
+            Conduct::Rewritten(rewrite) => rewrite(&view, entry),
         };
         let Some(entry) = entry else { return };
         let bytes = entry.encode();
@@ -268,7 +562,7 @@ impl Run {
     }
 
     pub(crate) fn transcript(&self, member: u16) -> Option<Transcript> {
-        self.machines[usize::from(member)].ceremony.transcript()
+        self.machine(member).ceremony.transcript()
     }
 }
 
@@ -282,16 +576,21 @@ impl Machine {
     }
 }
 
-fn fresh(context: &CeremonyContext, member: u16, attempt: usize) -> Ceremony {
+fn fresh(
+    context: &CeremonyContext,
+    member: u16,
+    share: Option<&ShareBytes>,
+    attempt: usize,
+) -> Ceremony {
     let nonce = [member as u8 ^ (attempt as u8) << 4; 32];
-    let (consensus, dealing) = (consensus_secret(member), dealing_secret(member));
-    Ceremony::start(context.clone(), consensus, dealing, nonce).unwrap()
+    Ceremony::start(context.clone(), participant(context, member, share), nonce).unwrap()
 }
 
 fn slot(entry: &CeremonyEntry) -> String {
     match entry {
         CeremonyEntry::Dealing(_) => "dealing".to_owned(),
-        CeremonyEntry::Acknowledgement(one) => format!("acknowledgement of {}", one.dealer),
+        CeremonyEntry::Acknowledgement(one) => format!("answer to {}", one.dealer),
+        CeremonyEntry::Complaint(one) => format!("answer to {}", one.dealer),
         CeremonyEntry::DealerLog(_) => "log".to_owned(),
         CeremonyEntry::Close(close) => format!("close {:?}", close.phase),
         CeremonyEntry::Confirmation(_) => "confirmation".to_owned(),

@@ -1,28 +1,40 @@
 //! The transcript: one public JSON file that proves a committee key, offline and without keys.
 //!
 //! It holds the public side of everything that was agreed on: definition and approvals, dealings,
-//! acknowledgements, dealer logs, the result, and the members' confirmations.
+//! complaints, acknowledgements, dealer logs, the result, and the members' confirmations.
 //! [`Transcript::verify`] believes none of it: it plays the entries through the same fold as the
 //! members did and compares the result. Traders get the committee key from here alone.
 //!
+//! The transcript of a resharing holds those of all ceremonies before it, back to the first, and
+//! they are verified with it: the key of the newest epoch is that of the network, whoever its
+//! members are by now.
+//!
 //! ```text
 //! digest = hash(TRANSCRIPT, version, definition digest, round as 8 bytes big-endian,
-//!               encode(dealings), encode(acknowledgements), encode(logs), encode(result))
+//!               digest of the transcript before, or nothing in a first ceremony,
+//!               encode(dealings), encode(equivocations), encode(complaints),
+//!               encode(acknowledgements), encode(logs), encode(result))
 //! ```
 //!
 //! Approvals and confirmations are not in the digest: it is one number for all members however
-//! their signatures were gathered, and it stands in the genesis of the network's chain.
+//! their signatures were gathered, and it stands in the genesis of the network's chain. That of a
+//! resharing commits to those of all ceremonies before it.
 //!
 //! # Invariants
 //!
 //! 1. A [`VerifiedTranscript`] only comes from a verification. All members approved its definition,
 //!    its key, public key shares and key id are recomputed from the dealings and logs in it, and at
-//!    least q = n - F members confirmed it, each saying that its share is safe.
+//!    least q = n - F members confirmed it, each saying that its share is safe. That holds for every
+//!    epoch in it; a quorum of every committee approved the definition of the next one and dealt
+//!    its shares to it, so all epochs have one key.
 //! 2. Every field is checked, and whatever is changed is refused with a reason that names it.
-//! 3. No secret and no sealed dealing is in it, only the digest of the latter. The dealings that
-//!    dealers revealed are: [`CeremonyResult::revealed`] names the members whose share follows from
-//!    them, and [`CeremonyResult::effective_threshold`] what is left of t.
+//! 3. No secret is in it, and of the sealed dealings their digest and those that complaints show.
+//!    The dealings that dealers revealed are: [`CeremonyResult::revealed`] names the members whose
+//!    share follows from them, and [`CeremonyResult::effective_threshold`] what is left of t.
+//! 4. Who cheated is named in [`CeremonyResult::faults`], and the entries that prove it are there.
 
+mod error;
+mod verified;
 mod verify;
 
 use fairveil_crypto::committee::Committee;
@@ -32,19 +44,21 @@ use fairveil_crypto::point::PointBytes;
 use fairveil_crypto::{Digest, KeyId, SequencerIndex};
 use serde::{Deserialize, Serialize};
 
-pub use verify::{TranscriptError, VerifiedTranscript};
+pub use error::{ResultNumber, ResultPoint, Section, TranscriptError};
+pub use verified::{VerifiedEpoch, VerifiedTranscript};
 
 use crate::agreed::Agreed;
 use crate::approval::Approval;
-use crate::context::CeremonyContext;
 use crate::definition::Proposal;
-use crate::dkg::{LogFault, Outcome};
-use crate::entry::{Acknowledgement, Confirmation, DealerLog, Dealing};
+use crate::dkg::{DealingError, LogFault, Outcome};
+use crate::entry::{Acknowledgement, Complaint, ComplaintFault, Confirmation, DealerLog, Dealing};
 
 /// The version of this form of transcript.
-pub const VERSION: u8 = 1;
-/// The longest file in bytes: n = 128 takes about 9 MiB.
-pub const MAX_BYTES: usize = 32 << 20;
+pub const VERSION: u8 = 2;
+/// The longest file in bytes: an epoch of n = 16 takes about 300 KiB, one of n = 128 about 9 MiB.
+pub const MAX_BYTES: usize = 128 << 20;
+/// The most epochs in a transcript.
+pub const MAX_EPOCHS: usize = 1 << 10;
 
 /// A transcript as it is read: nothing in it is checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,12 +68,16 @@ pub struct Transcript {
     pub version: u8,
     /// The definition.
     pub definition: Proposal,
-    /// All members' approvals, by index.
+    /// All members' approvals, and those of members of the committee before, by consensus key.
     pub approvals: Vec<Approval>,
     /// The round of the ceremony.
     pub round: u64,
     /// The dealings, by dealer.
     pub dealings: Vec<Dealing>,
+    /// The second dealings of dealers who signed two, by dealer.
+    pub equivocations: Vec<Dealing>,
+    /// The complaints that convicted somebody, by dealer and accuser.
+    pub complaints: Vec<Complaint>,
     /// The acknowledgements, by dealer and player.
     pub acknowledgements: Vec<Acknowledgement>,
     /// The dealer logs, by dealer.
@@ -70,6 +88,10 @@ pub struct Transcript {
     pub digest: Digest,
     /// The members' confirmations of the digest, by index.
     pub confirmations: Vec<Confirmation>,
+    /// Of a resharing: the transcripts of all ceremonies before it, the first one first, each
+    /// without predecessors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub predecessors: Vec<Transcript>,
 }
 
 /// What a ceremony made.
@@ -84,34 +106,54 @@ pub struct CeremonyResult {
     pub public_key_shares: Vec<PointBytes>,
     /// The shares that suffice to open, t.
     pub threshold: u16,
-    /// The dealers whose polynomials make up f.
+    /// The dealers whose polynomials make up f, by their index as dealers.
     pub dealers: Vec<SequencerIndex>,
     /// The members whose share may have been revealed.
     pub revealed: Vec<SequencerIndex>,
     /// The secret shares that an adversary still needs: t without the revealed ones.
     pub effective_threshold: u16,
-    /// Dealers whose dealing or log does not count, with the reason.
+    /// What members did wrong, and whose log does not count.
     pub faults: Vec<RecordedFault>,
 }
 
-/// A dealer whose dealing or log does not count.
+/// A fault that the entries show.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordedFault {
-    /// The dealer.
-    pub dealer: SequencerIndex,
-    /// Why.
+    /// Whose: the index of a player for a false complaint, else that of a dealer.
+    pub member: SequencerIndex,
+    /// What it is.
     pub fault: PublicFault,
 }
 
-/// What is wrong with a dealing or log.
+/// What is wrong with a dealing, a log or a complaint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PublicFault {
-    /// The commitment is no list of points.
+    /// The dealer's commitment is no list of points.
     Commitment,
-    /// The log does not count.
+    /// The dealer's commitment is to something else than its share.
+    Share,
+    /// The dealer signed two dealings.
+    Equivocation,
+    /// The dealer's dealing to a player is bad.
+    Dealing(DealingError),
+    /// The dealer's log does not count.
     Log(LogFault),
+    /// The player's complaint is false.
+    FalseComplaint(ComplaintFault),
+}
+
+impl PublicFault {
+    /// Whether it proves that the member did not follow the protocol. A log that was withheld
+    /// proves nothing.
+    #[must_use]
+    pub fn is_proof(&self) -> bool {
+        match self {
+            PublicFault::Log(fault) => fault.is_proof(),
+            _ => true,
+        }
+    }
 }
 
 impl Transcript {
@@ -154,11 +196,14 @@ impl Transcript {
             approvals: context.approved().approvals().to_vec(),
             round: context.round(),
             dealings: agreed.dealings().cloned().collect(),
+            equivocations: agreed.equivocations().cloned().collect(),
+            complaints: agreed.complaints().cloned().collect(),
             acknowledgements: agreed.acknowledgements().copied().collect(),
             logs: agreed.logs().cloned().collect(),
             result: key.result.clone(),
             digest: key.transcript,
             confirmations: agreed.confirmations().copied().collect(),
+            predecessors: context.predecessor().map(VerifiedTranscript::files).unwrap_or_default(),
         })
     }
 }
@@ -180,20 +225,22 @@ impl CeremonyResult {
 }
 
 /// The digest that members confirm.
-pub(crate) fn digest(
-    context: &CeremonyContext,
-    dealings: &[Dealing],
-    acknowledgements: &[Acknowledgement],
-    logs: &[DealerLog],
-    result: &CeremonyResult,
-) -> Digest {
+pub(crate) fn digest(agreed: &Agreed, result: &CeremonyResult) -> Digest {
+    fn list<'a, T: Serialize + 'a>(items: impl Iterator<Item = &'a T>) -> Vec<u8> {
+        encoding::encode(&items.collect::<Vec<_>>())
+    }
+    let context = agreed.context();
+    let predecessor = context.predecessor().map(VerifiedTranscript::digest);
     let mut hasher = Hasher::new(Tag::Transcript);
     hasher.item(&[VERSION]);
     hasher.item(context.definition().digest().as_bytes());
     hasher.item(&context.round().to_be_bytes());
-    hasher.item(&encoding::encode(dealings));
-    hasher.item(&encoding::encode(acknowledgements));
-    hasher.item(&encoding::encode(logs));
+    hasher.item(predecessor.as_ref().map_or(&[][..], |digest| digest.as_bytes()));
+    hasher.item(&list(agreed.dealings()));
+    hasher.item(&list(agreed.equivocations()));
+    hasher.item(&list(agreed.complaints()));
+    hasher.item(&list(agreed.acknowledgements()));
+    hasher.item(&list(agreed.logs()));
     hasher.item(&encoding::encode(result));
     hasher.finish()
 }

@@ -5,6 +5,7 @@
 mod bench;
 mod dry_run;
 mod follow;
+mod keygen;
 mod outputs;
 mod rollup;
 #[cfg(feature = "simulate")]
@@ -13,13 +14,13 @@ mod simulate;
 use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
-use fairveil_keygen::definition::Address;
 use fairveil_sequencer::Behaviour;
 
 #[cfg(feature = "bench")]
 pub(crate) use self::bench::{Bench, BenchGrid, EndToEnd};
 pub(crate) use self::dry_run::DryRun;
 pub(crate) use self::follow::{CheckBatcher, Follow};
+pub(crate) use self::keygen::{CeremonyStep, Keygen, Succession};
 pub(crate) use self::outputs::{Engine as EngineOutput, Frames, Source};
 pub(crate) use self::rollup::{Proposal, Propose, Rollup};
 #[cfg(feature = "simulate")]
@@ -215,94 +216,6 @@ pub(crate) enum ConfigCommand {
         config: Option<PathBuf>,
         #[command(flatten)]
         settings: SettingFlags,
-    },
-}
-
-#[derive(Debug, Clone, Subcommand)]
-pub(crate) enum Keygen {
-    /// Makes this member's keystore: network, consensus and dealing keys.
-    Identity {
-        /// Name of the member.
-        #[arg(long)]
-        name: String,
-        /// Where the other sequencers reach it (QUIC), e.g. 10.0.0.1:9000.
-        #[arg(long, value_name = "HOST:PORT")]
-        address: Address,
-        /// Where traders reach it (QUIC).
-        #[arg(long, value_name = "HOST:PORT")]
-        trader_address: Address,
-        /// Where its JSON-RPC listens (HTTP).
-        #[arg(long, value_name = "HOST:PORT")]
-        rpc_address: Address,
-        /// Folder for `keystore.json` (0600) and the public `member.json`.
-        #[arg(long, value_name = "DIR")]
-        out: PathBuf,
-        /// File with the passphrase; else FAIRVEIL_PASSPHRASE.
-        #[arg(long, value_name = "FILE")]
-        password_file: Option<PathBuf>,
-        /// A light scrypt setting: fast, and only for networks that don't matter.
-        #[arg(long)]
-        light: bool,
-    },
-    /// Writes a definition from the members' public files.
-    Propose {
-        /// A member's `member.json`; once per member.
-        #[arg(long = "member", value_name = "FILE", required = true)]
-        members: Vec<PathBuf>,
-        /// Liars that the fair order shall tolerate; n >= 4f + 2g + 1.
-        #[arg(long, default_value_t = 1)]
-        f: u16,
-        /// Honest disagreement that the fair order shall tolerate.
-        #[arg(long, default_value_t = 0)]
-        g: u16,
-        /// A rollup as NAME:CHAIN_ID[,OPTION=VALUE...]; may be repeated. Options: block-time (250ms, 2s),
-        /// genesis (a genesis document, over whose state bundles are simulated), base-fee, gas-limit,
-        /// byte-limit, genesis-ms, set-code; max-age (others feed the rollup too: bundles are simulated over
-        /// its blocks up to this age, e.g. 30s), elasticity, denominator.
-        #[arg(long = "rollup", value_name = "NAME:CHAIN_ID")]
-        rollups: Vec<String>,
-        /// The document of deposits, JSON from payers to amounts, with --fee-per-byte: bundles are
-        /// charged then.
-        #[arg(long, value_name = "FILE", requires = "fee_per_byte")]
-        deposits: Option<PathBuf>,
-        /// What a bundle costs for each plaintext byte of its size class.
-        #[arg(long, value_name = "UNITS", requires = "deposits")]
-        fee_per_byte: Option<u64>,
-        /// Percent of a released bundle's fee that its rollups get; the sequencers get the rest.
-        #[arg(long, default_value_t = 50, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
-        rollup_share: u8,
-        /// How long each step of the ceremony may take, in seconds.
-        #[arg(long, default_value_t = 3_600)]
-        step_seconds: u64,
-        /// Where to write it.
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-    },
-    /// Signs the digest of a definition with this member's consensus key.
-    Approve {
-        /// The definition.
-        #[arg(long, value_name = "FILE")]
-        definition: PathBuf,
-        /// The digest that all members read to each other; refused if the file has another.
-        #[arg(long)]
-        digest: String,
-        /// This member's keystore.
-        #[arg(long, value_name = "FILE")]
-        keystore: PathBuf,
-        /// File with the passphrase; else FAIRVEIL_PASSPHRASE.
-        #[arg(long, value_name = "FILE")]
-        password_file: Option<PathBuf>,
-        /// Where to write the approval.
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-    },
-    /// Verifies a transcript offline and prints the committee key it proves.
-    Verify {
-        /// The transcript.
-        transcript: PathBuf,
-        /// The network id that it must have.
-        #[arg(long)]
-        network: Option<String>,
     },
 }
 

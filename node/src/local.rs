@@ -24,13 +24,13 @@ use fairveil_crypto::{ConsensusSecret, Epoch, committee::threshold};
 use fairveil_keygen::{
     Approval, DealingSecret, Definition, Member, NetworkPublicKey, Proposal,
     definition::{Blocks, Deadlines, Mode, Ordering, VERSION},
-    keystore::{self, KeystoreRandomness, Passphrase, ScryptCost, SequencerKeys},
+    keystore::{self, Passphrase, ScryptCost, SequencerKeys},
 };
 
 use self::charges::Charges;
 use crate::{
     cli::ByzantineKind,
-    process::{Endpoints, NodeError, keep_secret, random},
+    process::{Endpoints, KeystoreFile, NodeError, keep_secret, random},
     rollups::{Named, genesis_file},
 };
 
@@ -367,23 +367,21 @@ fn identity(
     passphrase: &str,
     addresses: Addresses,
 ) -> Result<Member, LocalError> {
-    let keys = SequencerKeys {
-        network: ConsensusSecret::from_seed(random()?),
-        consensus: ConsensusSecret::from_seed(random()?),
-        dealing: DealingSecret::from_seed(&random()?),
-        membership: None,
-    };
-    let randomness = KeystoreRandomness { salt: random()?, iv: random()?, uuid: random()? };
+    let keys = SequencerKeys::new(
+        ConsensusSecret::from_seed(random()?),
+        ConsensusSecret::from_seed(random()?),
+    );
+    let dealing = DealingSecret::from_seed(&random()?);
+    let (consensus, network) = (keys.consensus.public_key(), keys.network.public_key());
     let passphrase = Passphrase::new(passphrase).map_err(|e| LocalError::Other(e.to_string()))?;
-    let file = keystore::seal(&keys, &passphrase, ScryptCost::Light, randomness);
     let path = folder.join("keystore.json");
-    keep_secret(&path, &file).map_err(io(path.display().to_string()))?;
+    KeystoreFile::create(&path, passphrase, ScryptCost::Light, keys, &dealing)?;
     let address = |text: String| text.parse().map_err(|_| LocalError::Other(text));
     Ok(Member {
         name: name.to_owned(),
-        consensus: keys.consensus.public_key(),
-        network: NetworkPublicKey::from_bytes(keys.network.public_key().to_bytes()),
-        dealing: keys.dealing.public_key(),
+        consensus,
+        network: NetworkPublicKey::from_bytes(network.to_bytes()),
+        dealing: dealing.public_key(),
         peer_address: address(addresses.peer)?,
         trader_address: address(addresses.trader)?,
         rpc_address: address(addresses.rpc)?,
@@ -404,6 +402,7 @@ fn proposal(n: u16, members: Vec<Member>, rollups: &[Named]) -> Proposal {
         accounting: None,
         rollups: rollups.iter().map(|named| named.rollup.clone()).collect(),
         members,
+        resharing: None,
     }
 }
 

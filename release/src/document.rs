@@ -2,7 +2,7 @@
 //!
 //! A document is JSON for people and programs: hex with `0x`, integers as numbers. It says nothing
 //! by itself; [`BundleDocument::verify`] and [`BatchDocument::verify`] judge it against the network
-//! id and the committee, and [`accept_batch`] is how a rollup takes batch after batch.
+//! id and the committees of its epochs, and [`accept_batch`] is how a rollup takes batch after batch.
 //!
 //! # Invariants
 //!
@@ -16,7 +16,7 @@
 //! 4. Every way to fail has a reason of its own.
 
 use fairveil_crypto::certificate::{CertificateError, OrderCertificate, Placement};
-use fairveil_crypto::committee::Committee;
+use fairveil_crypto::committee::{Committees, UnknownEpoch};
 use fairveil_crypto::{BlockDigest, BundleId, Digest, Height, NetworkId};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -95,6 +95,9 @@ pub enum DocumentError {
         /// The expected one.
         expected: NetworkId,
     },
+    /// The committee that certified it is not known.
+    #[error(transparent)]
+    Epoch(#[from] UnknownEpoch),
     /// The certificate proves nothing.
     #[error("the release certificate: {0}")]
     Certificate(#[from] ReleaseCertificateError),
@@ -246,10 +249,10 @@ impl BundleDocument {
     pub fn verify(
         &self,
         network_id: &NetworkId,
-        committee: &Committee,
+        committees: &impl Committees,
         id: &BundleId,
     ) -> Result<&Leaf, DocumentError> {
-        verify_release(&self.release, &self.certificate, network_id, committee)?;
+        verify_release(&self.release, &self.certificate, network_id, committees)?;
         self.proof.verify(&self.release.tree_root)?;
         let leaf = &self.proof.leaf;
         if leaf.id != *id {
@@ -257,7 +260,7 @@ impl BundleDocument {
         }
         self.verify_legs()?;
         if let Some(order) = &self.order {
-            self.verify_order(order, network_id, committee)?;
+            self.verify_order(order, network_id, committees)?;
         }
         Ok(leaf)
     }
@@ -282,8 +285,10 @@ impl BundleDocument {
         &self,
         order: &OrderCertificate,
         network_id: &NetworkId,
-        committee: &Committee,
+        committees: &impl Committees,
     ) -> Result<(), DocumentError> {
+        // A bundle that waited for its slot may be ordered in one epoch and released in the next.
+        let committee = committees.of_epoch(order.finalization.epoch)?;
         let order = order.verify(network_id, committee).map_err(DocumentError::Order)?;
         let Leaf { id, position, outcome } = &self.proof.leaf;
         let (actual, expected) = (order.height(), position.height);
@@ -313,14 +318,14 @@ impl BatchDocument {
     pub fn verify(
         &self,
         network_id: &NetworkId,
-        committee: &Committee,
+        committees: &impl Committees,
         chain_id: u64,
     ) -> Result<&Batch, DocumentError> {
         let (actual, expected) = (self.batch.chain_id, chain_id);
         if actual != expected {
             return Err(DocumentError::Batch(BatchError::Chain { actual, expected }));
         }
-        verify_release(&self.release, &self.certificate, network_id, committee)?;
+        verify_release(&self.release, &self.certificate, network_id, committees)?;
         self.verify_skipped()?;
         let leaves = self.proof.verify(&self.release.tree_root, chain_id)?;
         check_batch(&self.release, chain_id, &leaves, &self.batch)?;
@@ -396,11 +401,12 @@ impl Cursor {
 
 /// Takes the next batch of a rollup: the batch and where the rollup then stands.
 ///
-/// `committee` is that of the epoch of the certifying block.
+/// It is judged by the committee of the epoch of the certifying block. Releases go on across the
+/// end of an epoch, and so does the cursor.
 pub fn accept_batch<'a>(
     cursor: &Cursor,
     network_id: &NetworkId,
-    committee: &Committee,
+    committees: &impl Committees,
     chain_id: u64,
     document: &'a BatchDocument,
 ) -> Result<(&'a Batch, Cursor), AcceptError> {
@@ -413,7 +419,7 @@ pub fn accept_batch<'a>(
     if actual != expected {
         return Err(AcceptError::Previous { actual, expected });
     }
-    let batch = document.verify(network_id, committee, chain_id)?;
+    let batch = document.verify(network_id, committees, chain_id)?;
     let after = cursor.after(&document.release, batch)?;
     Ok((batch, after))
 }
@@ -422,12 +428,13 @@ pub(crate) fn verify_release(
     release: &ReleaseHeader,
     certificate: &ReleaseCertificate,
     network_id: &NetworkId,
-    committee: &Committee,
+    committees: &impl Committees,
 ) -> Result<(), DocumentError> {
     let (actual, expected) = (release.network_id, *network_id);
     if actual != expected {
         return Err(DocumentError::Network { actual, expected });
     }
+    let committee = committees.of_epoch(certificate.finalization.epoch)?;
     let certified = certificate.verify(network_id, committee)?;
     let height = release.height;
     let expected = certified.root(height).ok_or(DocumentError::NotListed { height })?;

@@ -17,7 +17,7 @@
 //! 3. Evidence is never consensus data and moves nothing in an order or a release.
 
 use fairveil_crypto::certificate::{CertificateError, OrderCertificate, batch_id};
-use fairveil_crypto::committee::Committee;
+use fairveil_crypto::committee::{Committee, Committees, UnknownEpoch};
 use fairveil_crypto::encoding::{self, DecodeError};
 use fairveil_crypto::share::{
     EvidenceError as ShareEvidenceError, ShareEvidence, ShareFault, SignedShare, UnusableShare,
@@ -106,6 +106,9 @@ pub enum EvidenceError {
         /// The expected one.
         expected: NetworkId,
     },
+    /// The committee of its epoch is not known.
+    #[error(transparent)]
+    UnknownEpoch(#[from] UnknownEpoch),
     /// The committee of another epoch was given.
     #[error("evidence of epoch {actual}, the committee is of {expected}")]
     Epoch {
@@ -168,8 +171,9 @@ impl Evidence {
     pub fn judge(
         &self,
         network_id: &NetworkId,
-        committee: &Committee,
+        committees: &impl Committees,
     ) -> Result<Verdict, EvidenceError> {
+        let committee = committees.of_epoch(self.epoch())?;
         let (actual, expected) = (self.epoch(), committee.epoch());
         if actual != expected {
             return Err(EvidenceError::Epoch { actual, expected });

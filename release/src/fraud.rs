@@ -21,7 +21,7 @@
 
 mod signed;
 
-use fairveil_crypto::committee::Committee;
+use fairveil_crypto::committee::Committees;
 use fairveil_crypto::{Height, NetworkId};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -138,17 +138,17 @@ impl FraudProof {
     pub fn judge(
         &self,
         network_id: &NetworkId,
-        committee: &Committee,
+        committees: &impl Committees,
         registry: &Registry,
     ) -> Result<FraudVerdict, FraudError> {
         match self {
             Self::Served(served) => {
-                let difference = served.judge(network_id, committee, registry)?;
+                let difference = served.judge(network_id, committees, registry)?;
                 let Batch { chain_id, height, .. } = served.batch;
                 Ok(FraudVerdict::Served { chain_id, height, difference })
             }
             Self::Signed(signed) => {
-                Ok(FraudVerdict::Signed(signed.judge(network_id, committee, registry)?))
+                Ok(FraudVerdict::Signed(signed.judge(network_id, committees, registry)?))
             }
         }
     }
@@ -170,11 +170,11 @@ impl ServedBatch {
     pub fn judge(
         &self,
         network_id: &NetworkId,
-        committee: &Committee,
+        committees: &impl Committees,
         registry: &Registry,
     ) -> Result<BatchError, FraudError> {
         let Self { release, certificate, proof, batch } = self;
-        verify_release(release, certificate, network_id, committee)?;
+        verify_release(release, certificate, network_id, committees)?;
         let (actual, expected) = (batch.network_id, release.network_id);
         if actual != expected {
             return Err(FraudError::Network { actual, expected });

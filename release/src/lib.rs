@@ -21,6 +21,7 @@ pub mod document;
 pub mod dry_run;
 pub mod evidence;
 pub mod failed;
+pub mod feed;
 pub mod fraud;
 pub mod ledger;
 pub mod message;

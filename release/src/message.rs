@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::adoption::{PART_BYTES, ReleaseMessage};
 use crate::boundary::{BoundaryMessage, CHUNK_BYTES};
+use crate::feed::FeedMessage;
 use crate::opener::{MAX_SHARE_MESSAGE_BYTES, ShareMessage};
 
 /// The longest message, in bytes.
@@ -25,6 +26,8 @@ pub enum OpeningMessage {
     Release(ReleaseMessage),
     /// About an epoch's end.
     Boundary(BoundaryMessage),
+    /// About a resharing, for those who join.
+    Feed(FeedMessage),
 }
 
 impl OpeningMessage {

@@ -15,10 +15,13 @@
 use commonware_parallel::Sequential;
 use commonware_runtime::tokio;
 use fairveil_consensus::network::{Channels, Network as EngineNetwork};
-use fairveil_keygen::Membership;
+use fairveil_consensus::{Resharing, Successor};
 use fairveil_sequencer::{
     Config, Engine, Executor, PeerChannels, Running, Seat, Secrets, StartError, Store,
-    ceremony::{CeremonyError, Made, Setup},
+    ceremony::{CeremonyError, Keeper, Made, Setup},
+    feed::{Feed, JoinError},
+    renewal::Resharings,
+    sync::{Sync, SyncError},
 };
 use fairveil_transport::{Channel, ChannelTaken, Directory, Network, Receiver, Sender};
 use futures::{FutureExt as _, future::LocalBoxFuture};
@@ -65,6 +68,17 @@ pub fn channels(
     Ok((engine, Seat::new(own)))
 }
 
+/// The same engine's surroundings once more: for the next epoch.
+#[must_use]
+pub fn again(engine: &NodeEngine) -> NodeEngine {
+    Engine {
+        peers: engine.peers.clone(),
+        blocker: engine.blocker.clone(),
+        strategy: Sequential,
+        network: engine.network.clone(),
+    }
+}
+
 /// Runs a key ceremony: [`fairveil_sequencer::ceremony::run`].
 ///
 /// # Errors
@@ -75,9 +89,9 @@ pub fn ceremony<'a>(
     setup: Setup,
     store: &'a Store,
     engine: &'a NodeEngine,
-    keep: &'a mut dyn FnMut(&Membership) -> std::io::Result<()>,
+    keeper: &'a mut dyn Keeper,
 ) -> LocalBoxFuture<'a, Result<Made, CeremonyError>> {
-    fairveil_sequencer::ceremony::run(context, setup, store, engine, keep).boxed_local()
+    fairveil_sequencer::ceremony::run(context, setup, store, engine, keeper).boxed_local()
 }
 
 /// Starts a sequencer: [`fairveil_sequencer::start`].
@@ -94,6 +108,36 @@ pub fn start(
     engine: NodeEngine,
     seat: NodeSeat,
 ) -> LocalBoxFuture<'static, Result<NodeSequencer, StartError>> {
-    fairveil_sequencer::start(context, config, secrets, store, executor, engine, seat)
+    fairveil_sequencer::start(context, config, secrets, store, executor, engine, seat).boxed_local()
+}
+
+/// Takes part in resharings as who joins: [`fairveil_sequencer::feed::join`].
+///
+/// # Errors
+///
+/// [`JoinError`].
+pub fn join<'a>(
+    context: &'a mut Context,
+    store: &'a Store,
+    seat: &'a mut NodeSeat,
+    feed: Feed,
+    resharings: &'a dyn Resharings,
+    announcement: &'a dyn Fn(u64) -> Option<Resharing>,
+) -> LocalBoxFuture<'a, Result<Box<Successor>, JoinError>> {
+    fairveil_sequencer::feed::join(context, store, seat, feed, resharings, announcement)
         .boxed_local()
+}
+
+/// Takes an epoch's beginning from the others: [`fairveil_sequencer::sync::run`].
+///
+/// # Errors
+///
+/// [`SyncError`].
+pub fn sync<'a>(
+    context: &'a Context,
+    store: &'a Store,
+    seat: &'a mut NodeSeat,
+    sync: Sync,
+) -> LocalBoxFuture<'a, Result<(), SyncError>> {
+    fairveil_sequencer::sync::run(context, store, seat, sync).boxed_local()
 }

@@ -38,7 +38,9 @@ use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Receiver, Recipients, Sender};
 use commonware_runtime::{Clock, Metrics, Spawner};
 use commonware_utils::channel::mpsc as engine_channel;
-use fairveil_consensus::{Finalized, Handover, Members, engine::EngineError, order_chain::OrderChain};
+use fairveil_consensus::{
+    Finalized, Handover, Members, engine::EngineError, order_chain::OrderChain,
+};
 use fairveil_consensus::{
     delivery::Progress,
     state::{BlockFault, ChainState},
@@ -132,6 +134,9 @@ pub enum StopReason {
         /// What is missing.
         why: StatesError,
     },
+    /// A share or transcript of the next epoch can't be kept.
+    #[error("what the resharing made can't be kept: {0}")]
+    Custody(String),
     /// What is final contradicts what this sequencer knows: more members cheat than are tolerated,
     /// or its database is damaged.
     #[error("inconsistent: {0}")]
@@ -209,6 +214,8 @@ pub(crate) struct Actor<E, S> {
     pub(crate) told_end: bool,
     pub(crate) missed: Missed,
     pub(crate) kept: Option<Kept>,
+    /// Entries that were posted for peers that join.
+    pub(crate) guest_posts: BTreeMap<PublicKey, u32>,
 }
 
 /// How far the sequencer is with ending its epoch.

@@ -66,14 +66,8 @@ const MANIFEST: &[u8] = b"manifest";
 const MAX_UNPROPOSED_BYTES: usize = 64 << 20;
 
 /// Tables of which the snapshot has everything; whoever installs it loses what was in them.
-const WHOLE: [Table; 6] = [
-    Table::Waiting,
-    Table::States,
-    Table::Fees,
-    Table::Changes,
-    Table::Anchors,
-    Table::Unseen,
-];
+const WHOLE: [Table; 6] =
+    [Table::Waiting, Table::States, Table::Fees, Table::Changes, Table::Anchors, Table::Unseen];
 
 /// What a snapshot consists of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -217,10 +211,8 @@ pub(crate) fn writes(
     for table in [Table::Blocks, Table::Entries, Table::Boundary] {
         writes.extend(cleared(store, table)?);
     }
-    let mut snapshot: Vec<(Table, Stored)> = meta
-        .into_iter()
-        .map(|(key, value)| (Table::Meta, (key.to_vec(), value)))
-        .collect();
+    let mut snapshot: Vec<(Table, Stored)> =
+        meta.into_iter().map(|(key, value)| (Table::Meta, (key.to_vec(), value))).collect();
     snapshot.extend(collected(store, chain.released(), end)?);
     let bytes = encoded(&snapshot);
     let limit = MAX_CHUNKS * CHUNK_BYTES;
@@ -271,7 +263,8 @@ pub(crate) fn installed(
         writes.push(Write::put(table, key, value));
     }
     let genesis = writes.iter().find(|write| write.table == Table::Meta && write.key == GENESIS);
-    let genesis = genesis.and_then(|write| write.value.clone()).ok_or_else(|| form("no genesis"))?;
+    let genesis =
+        genesis.and_then(|write| write.value.clone()).ok_or_else(|| form("no genesis"))?;
     let genesis = Block::from_bytes(Bytes::from(genesis)).map_err(|_| form("no block"))?;
     let (epoch, start) = (genesis.header().epoch, genesis.header().height);
     if (epoch, start) != (manifest.epoch, manifest.start) {

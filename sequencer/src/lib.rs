@@ -17,6 +17,8 @@
 //! | [`rollups`] | the rollups of every height, and changes of them |
 //! | [`views`] | followed rollups: anchors, and releases over their states |
 //! | [`renewal`] | its part in a resharing |
+//! | [`resharing`] | the same by the key generation |
+//! | [`feed`] | the same for who joins |
 //! | [`boundary`] | everything at an epoch's end: what the next one begins with |
 //! | [`sync`] | taking it from others |
 //! | `seat` | what outlives an epoch |
@@ -35,6 +37,7 @@ pub mod boundary;
 pub mod ceremony;
 pub mod config;
 pub mod executor;
+pub mod feed;
 pub mod handle;
 mod ledger_store;
 pub mod logs;
@@ -44,6 +47,7 @@ pub mod record;
 pub mod recovery;
 mod release_store;
 pub mod renewal;
+pub mod resharing;
 pub mod rollups;
 mod seat;
 mod shared;
@@ -59,7 +63,7 @@ pub use crate::{
     config::{Accounting, Config, Secrets},
     executor::Executor,
     handle::{Balance, Check, Handle, Overview},
-    start::{Engine, LINGER, Running, StartError, Stopped, start},
     seat::Seat,
+    start::{Engine, LINGER, Running, StartError, Stopped, start},
     store::{Store, StoreError},
 };

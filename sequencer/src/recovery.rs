@@ -181,8 +181,7 @@ pub(crate) fn recover(
     let log = resume_log(name, committed, &entries)?;
     let order = chain.ordering().order();
     let remembered = |entry: &&LogEntry| {
-        entry.position >= committed.length
-            || order.status(&entry.id) != Status::Unknown
+        entry.position >= committed.length || order.status(&entry.id) != Status::Unknown
     };
     let first = entries.iter().position(|entry| remembered(&entry)).unwrap_or(entries.len());
     let first_ids = boundary::unproposed(store)?;

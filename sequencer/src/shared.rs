@@ -16,8 +16,7 @@ use std::{
 };
 
 use fairveil_consensus::{
-    Signal, SystemEntry,
-    Resharing, Successor,
+    Resharing, Signal, Successor, SystemEntry,
     entries::Submissions,
     host::{BundleFacts, Host, Intake, OpenResharing, Wanted},
     state::BlockFault,

@@ -260,6 +260,7 @@ where
         told_end: false,
         missed: Missed::default(),
         kept: None,
+        guest_posts: BTreeMap::new(),
         config,
         secrets,
     };

@@ -169,9 +169,8 @@ impl Sync {
         match &self.stage {
             Stage::Asking if now_ms >= self.ask_at_ms => {
                 self.ask_at_ms = now_ms.saturating_add(ASK_AGAIN_MS);
-                let ask = |to: &PublicKey| {
-                    Output::Send { to: to.clone(), message: BoundaryMessage::Ask }
-                };
+                let ask =
+                    |to: &PublicKey| Output::Send { to: to.clone(), message: BoundaryMessage::Ask };
                 self.voters.iter().map(ask).collect()
             }
             Stage::Manifest { asked, .. } if now_ms >= asked.until_ms => {

@@ -5,16 +5,19 @@
 //!
 //! 1. Only what [`RollupFollower::accept`] takes moves the follower, whoever served it.
 //! 2. A sequencer that served something that was refused is not asked again.
-//! 3. A false batch is told with its fraud proof, if its own document or another sequencer shows
+//! 3. When an epoch comes that the follower does not know, the transcript that the sequencer serves
+//!    is taken if it proves the pinned epochs and more; nobody is distrusted for a missing one.
+//! 4. A false batch is told with its fraud proof, if its own document or another sequencer shows
 //!    what is certified in its place.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use fairveil_keygen::Transcript;
 use fairveil_release::document::BatchDocument;
 use fairveil_release::fraud::FraudProof;
 
-use super::{Accepted, Checkpoint, Rejection, RollupFollower};
+use super::{Accepted, Checkpoint, Refused, Rejection, RollupFollower};
 use crate::network::events::{Events, ServerEvent};
 use crate::network::{Endpoint, HttpError};
 use crate::receipts::printable;
@@ -182,6 +185,7 @@ async fn take<E>(
 ) -> Result<Option<Went>, E> {
     let url = endpoint.url();
     let mut next = follower.clone();
+    renew(&mut next, endpoint, document).await;
     match next.accept(document) {
         Ok(accepted) => {
             // A follower that accepted something has a place.
@@ -189,6 +193,11 @@ async fn take<E>(
             let flow = told(Told::Accepted { url, document, accepted, checkpoint })?;
             *follower = next;
             Ok(flow.is_break().then_some(Went::Stopped))
+        }
+        // Nobody lied: nobody has shown the transcript of that epoch yet.
+        Err(Refused { reason: Rejection::UnknownEpoch(error), .. }) => {
+            let flow = told(Told::Left { url, why: error.to_string() })?;
+            Ok(Some(if flow.is_break() { Went::Stopped } else { Went::Ended }))
         }
         Err(refused) => {
             let fraud = match refused.fraud {
@@ -199,6 +208,19 @@ async fn take<E>(
             let flow = told(Told::Refused { url, document, reason, fraud })?;
             Ok(Some(if flow.is_break() { Went::Stopped } else { Went::Refused }))
         }
+    }
+}
+
+/// Fetches the transcript of an epoch that the follower does not know, if it comes to one. What is
+/// fetched is believed if it proves the pinned epochs and more.
+async fn renew(follower: &mut RollupFollower, endpoint: &Endpoint, document: &BatchDocument) {
+    if follower.network().committee_of(document.certificate.finalization.epoch).is_ok() {
+        return;
+    }
+    let Ok(bytes) = endpoint.get("/transcript").await else { return };
+    if let Ok(transcript) = Transcript::from_json(&bytes) {
+        // What is no newer transcript changes nothing: the document is refused then.
+        let _ = follower.renew(&transcript);
     }
 }
 

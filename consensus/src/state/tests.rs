@@ -33,7 +33,11 @@ fn parameters(n: u16, f: u16) -> (Vec<ConsensusSecret>, Parameters) {
         (0..n).map(|seed| ConsensusSecret::from_seed([seed as u8 + 1; 32])).collect();
     secrets.sort_by_key(ConsensusSecret::public_key);
     let parameters = Parameters {
-        id: ChainId { network_id: NetworkId::from_bytes([7; 32]), epoch: EPOCH, start: Height::ZERO },
+        id: ChainId {
+            network_id: NetworkId::from_bytes([7; 32]),
+            epoch: EPOCH,
+            start: Height::ZERO,
+        },
         keys: secrets.iter().map(ConsensusSecret::public_key).collect(),
         committee: Committee::new(n, f, 0).unwrap(),
         mode: Mode::Strict,

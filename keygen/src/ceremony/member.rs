@@ -8,12 +8,12 @@ use fairveil_crypto::{ConsensusSecret, Epoch, NetworkId, SequencerIndex, Signatu
 
 use super::{Output, Record};
 use crate::agreed::{Agreed, Phase, Refusal};
-use crate::context::CeremonyContext;
-use crate::dealing::{DealingSecret, Header, seal_dealing};
+use crate::context::{CeremonyContext, Participant, Seats};
+use crate::dealing::{DealingSecret, Header, resharing_seed, seal_dealing};
 use crate::dkg::{Dealer, DealingError, Player, ShareError};
 use crate::entry::{
-    Acknowledgement, CeremonyEntry, Close, ClosingPhase, Confirmation, DealerLog, Dealing,
-    PostedDealing,
+    Acknowledgement, CeremonyEntry, Close, ClosingPhase, Complaint, Confirmation, DealerLog,
+    Dealing, PostedDealing,
 };
 use crate::hex_bytes::HexBytes;
 
@@ -39,62 +39,62 @@ impl fmt::Debug for Membership {
 pub(super) enum Slot {
     Dealing,
     Acknowledgement(SequencerIndex),
+    Complaint(SequencerIndex),
     Log,
     Confirmation,
     Close(ClosingPhase),
 }
 
+/// What this member answered to a dealing.
+enum Answer {
+    Acknowledgement(Signature),
+    Complaint(Complaint),
+}
+
 pub(super) struct Member {
-    index: SequencerIndex,
+    seats: Seats,
     consensus: ConsensusSecret,
-    dealing: DealingSecret,
-    posted: PostedDealing,
+    /// Of a dealer that has something to deal.
+    posted: Option<PostedDealing>,
     dealer: Option<Dealer>,
-    player: Option<Player>,
-    acknowledgements: BTreeMap<SequencerIndex, Signature>,
     log: Option<Vec<u8>>,
+    /// Of a player.
+    dealing: Option<DealingSecret>,
+    player: Option<Player>,
+    answers: BTreeMap<SequencerIndex, Answer>,
     has_share: bool,
 }
 
 impl Member {
     pub(super) fn new(
         context: &CeremonyContext,
-        index: SequencerIndex,
-        consensus: ConsensusSecret,
-        dealing: DealingSecret,
-        seed: &[u8; 32],
+        seats: Seats,
+        participant: Participant,
+        nonce: &[u8; 32],
     ) -> Self {
-        let is_member = "the keys were identified as a member's";
-        let (dealer, commitment, private) =
-            Dealer::start(context.dkg(), &consensus, seed).expect(is_member);
-        let player = Player::new(context.dkg(), &consensus).expect(is_member);
-        let commitment = commitment.points();
-        let members = context.definition().members();
-        let sealed: Vec<Vec<u8>> = SequencerIndex::all(context.definition().n())
-            .zip(members.iter().zip(&private))
-            .map(|(receiver, (member, private))| {
-                let (ceremony, commitment) = (context.id(), &commitment[..]);
-                let header = Header { ceremony, dealer: index, receiver, commitment };
-                seal_dealing(&member.dealing, &header, seed, private)
-                    .expect("a definition has valid dealing keys, and no scalar is zero")
-            })
-            .collect();
-        let public = Dealing::sign(context, index, commitment, &sealed, &consensus);
+        let dealt = seats.dealer.and_then(|index| deal(context, index, &participant, nonce));
+        let (dealer, posted) = dealt.unzip();
+        let Participant { consensus, dealing, share: _ } = participant;
+        let player = seats.player.and_then(|_| Player::new(context.dkg(), &consensus));
         Self {
-            index,
+            seats,
             consensus,
-            dealing,
-            posted: PostedDealing { public, sealed },
-            dealer: Some(dealer),
-            player: Some(player),
-            acknowledgements: BTreeMap::new(),
+            posted,
+            dealer,
             log: None,
+            dealing,
+            player,
+            answers: BTreeMap::new(),
             has_share: false,
         }
     }
 
-    pub(super) fn index(&self) -> SequencerIndex {
-        self.index
+    pub(super) fn seats(&self) -> Seats {
+        self.seats
+    }
+
+    pub(super) fn dealer_index(&self) -> Option<SequencerIndex> {
+        self.seats.dealer
     }
 
     /// Applies an entry to the agreed state, and to the secret side of this member.
@@ -106,62 +106,69 @@ impl Member {
     ) -> Result<(), Refusal> {
         match entry {
             CeremonyEntry::Dealing(posted) => {
+                agreed.take_dealing(posted.public.clone())?;
                 let dealer = posted.public.dealer;
-                agreed.take_dealing(posted.public)?;
-                let sealed = posted.sealed.get(self.index.position());
-                let error = self.receive(agreed, dealer, sealed.map_or(&[], Vec::as_slice)).err();
+                let error = self.receive(agreed, &posted);
                 outputs.extend(error.map(|error| Output::NotAcknowledged { dealer, error }));
                 Ok(())
             }
             CeremonyEntry::Acknowledgement(one) => {
                 agreed.take_acknowledgement(one)?;
-                if one.dealer == self.index
+                if Some(one.dealer) == self.seats.dealer
                     && let Some(dealer) = &mut self.dealer
                 {
                     dealer.receive_acknowledgement(one.player, &one.signature);
                 }
                 Ok(())
             }
+            CeremonyEntry::Complaint(complaint) => agreed.take_complaint(complaint),
             CeremonyEntry::DealerLog(log) => agreed.take_log(log),
             CeremonyEntry::Close(close) => agreed.take_close(close),
             CeremonyEntry::Confirmation(confirmation) => agreed.take_confirmation(confirmation),
         }
     }
 
-    /// Opens and checks the own part of a dealing that was agreed on.
-    fn receive(
-        &mut self,
-        agreed: &Agreed,
-        dealer: SequencerIndex,
-        sealed: &[u8],
-    ) -> Result<(), DealingError> {
+    /// Opens and checks the own part of a dealing that was agreed on, and answers it.
+    fn receive(&mut self, agreed: &Agreed, posted: &PostedDealing) -> Option<DealingError> {
+        let dealer = posted.public.dealer;
         // A commitment that is none is the dealer's public fault: nothing of it is private.
-        let (Some(commitment), Some(player)) = (agreed.commitment(dealer), &mut self.player) else {
-            return Ok(());
-        };
-        let points = commitment.points();
+        let commitment = agreed.commitment(dealer)?;
+        let (player, index) = (self.player.as_mut()?, self.seats.player?);
+        let (secret, context) = (self.dealing.as_ref()?, agreed.context());
         let header = Header {
-            ceremony: agreed.context().id(),
+            ceremony: context.id(),
             dealer,
-            receiver: self.index,
-            commitment: &points,
+            receiver: index,
+            commitment: &posted.public.commitment,
         };
-        let private = self.dealing.open(&header, sealed)?;
-        let signature = player.receive(dealer, commitment, &private)?;
-        self.acknowledgements.insert(dealer, signature);
-        Ok(())
+        let sealed = posted.sealed.get(index.position()).map_or(&[][..], Vec::as_slice);
+        let received = secret
+            .open(&header, sealed)
+            .and_then(|private| player.receive(dealer, commitment, &private));
+        let error = received.as_ref().err().copied();
+        let answer = received.map_or_else(
+            |_| {
+                let (pad, all) = (secret.pad(&header, sealed), &posted.sealed);
+                let (dealing, signer) = (&posted.public, &self.consensus);
+                let complaint = Complaint::sign(context, index, dealing, all, pad, signer);
+                Answer::Complaint(complaint)
+            },
+            Answer::Acknowledgement,
+        );
+        self.answers.insert(dealer, answer);
+        error
     }
 
     /// The key is known: computes the own share and has it journalled.
     pub(super) fn take_share(&mut self, agreed: &Agreed, outputs: &mut Vec<Output>) {
-        let (Some(player), Some(key)) = (self.player.take(), agreed.key()) else {
+        let (Some(player), Some(index)) = (self.player.take(), self.seats.player) else {
             return;
         };
+        let Some(key) = agreed.key() else { return };
         let definition = agreed.context().definition();
         let share = player.into_share(&agreed.usable_logs()).and_then(|bytes| {
-            let share =
-                KeyShare::decode(self.index, &bytes[..]).map_err(|_| ShareError::Mismatch)?;
-            let expected = key.committee.public_key_share(self.index);
+            let share = KeyShare::decode(index, &bytes[..]).map_err(|_| ShareError::Mismatch)?;
+            let expected = key.committee.public_key_share(index);
             let matches = expected == Some(share.public_key_share());
             matches.then_some(share).ok_or(ShareError::Mismatch)
         });
@@ -185,45 +192,105 @@ impl Member {
         overdue: bool,
     ) -> BTreeMap<Slot, CeremonyEntry> {
         let mut wanted = BTreeMap::new();
-        let phase = agreed.phase();
-        if phase == Phase::Dealing && !agreed.has_dealt(self.index) {
-            wanted.insert(Slot::Dealing, CeremonyEntry::Dealing(self.posted.clone()));
+        if let Some(dealer) = self.seats.dealer {
+            self.dealer_entries(agreed, dealer, overdue, &mut wanted);
         }
-        if matches!(phase, Phase::Dealing | Phase::Acknowledging) {
-            for (&dealer, &signature) in &self.acknowledgements {
-                if !agreed.has_acknowledged(dealer, self.index) {
-                    let entry = Acknowledgement { dealer, player: self.index, signature };
-                    let entry = CeremonyEntry::Acknowledgement(entry);
-                    wanted.insert(Slot::Acknowledgement(dealer), entry);
-                }
-            }
-        }
-        if phase == Phase::Logging && self.awaits_log(agreed) {
-            let log = self.log.get_or_insert_with(|| {
-                self.dealer.take().map(Dealer::into_log).unwrap_or_default()
-            });
-            let entry = DealerLog { dealer: self.index, log: HexBytes(log.clone()) };
-            wanted.insert(Slot::Log, CeremonyEntry::DealerLog(entry));
-        }
-        if let Some(key) = agreed.key()
-            && self.has_share
-            && !agreed.has_confirmed(self.index)
-        {
-            let entry = Confirmation::sign(self.index, key.transcript, &self.consensus);
-            wanted.insert(Slot::Confirmation, CeremonyEntry::Confirmation(entry));
-        }
-        if let Some(closing) = phase.closing()
-            && overdue
-            && !agreed.has_voted(self.index)
-        {
-            let close = Close::sign(agreed.context(), self.index, closing, &self.consensus);
-            wanted.insert(Slot::Close(closing), CeremonyEntry::Close(close));
+        if let Some(player) = self.seats.player {
+            self.player_entries(agreed, player, &mut wanted);
         }
         wanted
     }
 
-    /// Whether the own dealing is in the log and the own log is not.
-    fn awaits_log(&self, agreed: &Agreed) -> bool {
-        agreed.commitment(self.index).is_some() && !agreed.has_logged(self.index)
+    fn dealer_entries(
+        &mut self,
+        agreed: &Agreed,
+        index: SequencerIndex,
+        overdue: bool,
+        wanted: &mut BTreeMap<Slot, CeremonyEntry>,
+    ) {
+        let phase = agreed.phase();
+        if let Some(posted) = &self.posted
+            && phase == Phase::Dealing
+            && !agreed.has_dealt(index)
+        {
+            wanted.insert(Slot::Dealing, CeremonyEntry::Dealing(posted.clone()));
+        }
+        let awaits_log = agreed.commitment(index).is_some() && !agreed.has_logged(index);
+        if phase == Phase::Logging && awaits_log {
+            if let Some(dealer) = self.dealer.take() {
+                self.log = Some(dealer.into_log());
+            }
+            if let Some(log) = &self.log {
+                let entry = DealerLog { dealer: index, log: HexBytes(log.clone()) };
+                wanted.insert(Slot::Log, CeremonyEntry::DealerLog(entry));
+            }
+        }
+        if let Some(closing) = phase.closing()
+            && overdue
+            && !agreed.has_voted(index)
+        {
+            let close = Close::sign(agreed.context(), index, closing, &self.consensus);
+            wanted.insert(Slot::Close(closing), CeremonyEntry::Close(close));
+        }
     }
+
+    fn player_entries(
+        &self,
+        agreed: &Agreed,
+        player: SequencerIndex,
+        wanted: &mut BTreeMap<Slot, CeremonyEntry>,
+    ) {
+        if matches!(agreed.phase(), Phase::Dealing | Phase::Acknowledging) {
+            let open = |dealer: SequencerIndex| {
+                agreed.commitment(dealer).is_some() && !agreed.has_answered(dealer, player)
+            };
+            for (&dealer, answer) in self.answers.iter().filter(|(dealer, _)| open(**dealer)) {
+                let (slot, entry) = match answer {
+                    &Answer::Acknowledgement(signature) => {
+                        let entry = Acknowledgement { dealer, player, signature };
+                        (Slot::Acknowledgement(dealer), CeremonyEntry::Acknowledgement(entry))
+                    }
+                    Answer::Complaint(complaint) => {
+                        (Slot::Complaint(dealer), CeremonyEntry::Complaint(complaint.clone()))
+                    }
+                };
+                wanted.insert(slot, entry);
+            }
+        }
+        if let Some(key) = agreed.key()
+            && self.has_share
+            && !agreed.has_confirmed(player)
+        {
+            let entry = Confirmation::sign(player, key.transcript, &self.consensus);
+            wanted.insert(Slot::Confirmation, CeremonyEntry::Confirmation(entry));
+        }
+    }
+}
+
+/// The dealing of this nonce. `None` for a resharing's dealer without its share.
+fn deal(
+    context: &CeremonyContext,
+    index: SequencerIndex,
+    participant: &Participant,
+    nonce: &[u8; 32],
+) -> Option<(Dealer, PostedDealing)> {
+    let Participant { consensus, dealing, share } = participant;
+    let share = if context.predecessor().is_some() { Some(share.as_ref()?) } else { None };
+    let seed = match share {
+        Some(share) => resharing_seed(share, consensus, context.id(), nonce),
+        None => dealing.as_ref()?.dealing_seed(context.id(), nonce),
+    };
+    let (dealer, commitment, private) = Dealer::start(context.dkg(), consensus, &seed, share)?;
+    let commitment = commitment.points();
+    let sealed: Vec<Vec<u8>> = SequencerIndex::all(context.players())
+        .zip(context.definition().members().iter().zip(&private))
+        .map(|(receiver, (member, private))| {
+            let (ceremony, commitment) = (context.id(), &commitment[..]);
+            let header = Header { ceremony, dealer: index, receiver, commitment };
+            seal_dealing(&member.dealing, &header, &seed, private)
+                .expect("a definition has valid dealing keys, and no scalar is zero")
+        })
+        .collect();
+    let public = Dealing::sign(context, index, commitment, &sealed, consensus);
+    Some((dealer, PostedDealing { public, sealed }))
 }

@@ -1,16 +1,25 @@
 #![allow(clippy::unwrap_used)]
 
+mod faults;
+mod openings;
+mod resharing;
+
 use fairveil_crypto::committee::KeyShare;
 use fairveil_crypto::opening::{Batch, Opening, Outcome};
 use fairveil_crypto::seal::{SealRandomness, seal};
 use fairveil_crypto::trace;
 
+use fairveil_crypto::ConsensusSecret;
+
 use super::*;
+use crate::BlameEvidence;
 use crate::agreed::Phase;
 use crate::blame::{FailureReason, Fault};
 use crate::dkg::LogFault;
-use crate::entry::{DealerLog, PostedDealing};
-use crate::test_support::{Members, Role, Run};
+use crate::entry::DealerLog;
+use crate::test_support::{
+    Conduct, Members, Run, View, dealing_secret, dealings, member_of, participant,
+};
 
 fn completed(run: &Run, member: u16) -> Transcript {
     let transcript = run.transcript(member).expect("complete");
@@ -75,13 +84,8 @@ fn invariant_1_resuming_posts_the_same_bytes() {
     let context = Members::new(4).context(0);
     let run = Run::new(context.clone(), 3, false).finish();
     let machine = &run.machines[2];
-    let mut again = Ceremony::resume(
-        context,
-        crate::test_support::consensus_secret(2),
-        crate::test_support::dealing_secret(2),
-        machine.nonce.clone().unwrap(),
-    )
-    .unwrap();
+    let keys = participant(&context, 2, None);
+    let mut again = Ceremony::resume(context, keys, machine.nonce.clone().unwrap()).unwrap();
     let mut posted: Vec<Vec<u8>> = Vec::new();
     let mut handle = |input| {
         for output in again.handle(Duration::ZERO, input) {
@@ -104,51 +108,39 @@ fn invariant_1_a_journal_serves_its_ceremony_alone() {
     let members = Members::new(4);
     let context = members.context(0);
     let nonce = DealingNonce::new(&context, [1; 32]);
-    let keys = || {
-        let dealing = crate::test_support::dealing_secret(0);
-        (crate::test_support::consensus_secret(0), dealing)
-    };
-    let resume = |context, nonce| {
-        let (consensus, dealing) = keys();
-        Ceremony::resume(context, consensus, dealing, nonce)
-    };
-    assert!(resume(context.clone(), nonce.clone()).is_ok());
-    let other_round = CeremonyContext::new(context.approved().clone(), 2);
+    let resume = |context: CeremonyContext, keys, nonce| Ceremony::resume(context, keys, nonce);
+    let keys = || participant(&context, 0, None);
+    assert!(resume(context.clone(), keys(), nonce.clone()).is_ok());
+    let other_round = members.context_of_round(0, 2);
     for other in [other_round, members.context(1)] {
-        assert_eq!(resume(other, nonce.clone()).unwrap_err(), StartError::OtherCeremony);
+        assert_eq!(resume(other, keys(), nonce.clone()).unwrap_err(), StartError::OtherCeremony);
     }
-    let (consensus, _) = keys();
-    let wrong = crate::test_support::dealing_secret(1);
-    assert!(matches!(
-        Ceremony::resume(context.clone(), consensus, wrong, nonce.clone()),
-        Err(StartError::Identity(IdentityError::DealingKey { .. }))
-    ));
-    let stranger = ConsensusSecret::from_seed([200; 32]);
-    let (_, dealing) = keys();
-    assert!(matches!(
-        Ceremony::resume(context, stranger, dealing, nonce),
-        Err(StartError::Identity(IdentityError::NotAMember))
-    ));
+    let refused = |keys| match resume(context.clone(), keys, nonce.clone()).unwrap_err() {
+        StartError::Identity(error) => error,
+        other => panic!("{other}"),
+    };
+    let wrong = Participant { dealing: Some(dealing_secret(1)), ..keys() };
+    assert!(matches!(refused(wrong), IdentityError::DealingKey { .. }));
+    let none = Participant { dealing: None, ..keys() };
+    assert!(matches!(refused(none), IdentityError::NoDealingKey { .. }));
+    let stranger = Participant { consensus: ConsensusSecret::from_seed([200; 32]), ..keys() };
+    assert_eq!(refused(stranger), IdentityError::NotAMember);
 }
 
 #[test]
 fn invariant_2_nonce_and_share_are_durable_before_what_follows_from_them() {
     let context = Members::new(4).context(0);
-    let keys = (crate::test_support::consensus_secret(0), crate::test_support::dealing_secret(0));
-    let mut ceremony = Ceremony::start(context, keys.0, keys.1, [1; 32]).unwrap();
+    let keys = participant(&context, 0, None);
+    let mut ceremony = Ceremony::start(context, keys, [1; 32]).unwrap();
     let outputs = ceremony.handle(Duration::ZERO, Input::Wake);
     assert!(matches!(
         outputs[..],
         [Output::Persist(Record::Nonce(_)), Output::Post(CeremonyEntry::Dealing(_))]
     ));
     let run = Run::new(Members::new(4).context(0), 5, false).finish();
-    let mut again = Ceremony::resume(
-        run.context.clone(),
-        crate::test_support::consensus_secret(1),
-        crate::test_support::dealing_secret(1),
-        run.machines[1].nonce.clone().unwrap(),
-    )
-    .unwrap();
+    let keys = participant(&run.context, 1, None);
+    let nonce = run.machines[1].nonce.clone().unwrap();
+    let mut again = Ceremony::resume(run.context.clone(), keys, nonce).unwrap();
     let confirmed = run.log.iter().position(|entry| {
         let entry = CeremonyEntry::decode(entry, &run.context).unwrap();
         matches!(entry, CeremonyEntry::Confirmation(_))
@@ -216,20 +208,23 @@ fn any_t_shares_open_and_fewer_do_not() {
 
 #[test]
 fn a_silent_member_fails_the_ceremony_by_default_and_is_named() {
-    let run = Run::new(Members::new(5).context(0), 2, false).with_role(3, Role::Silent).finish();
-    let silent = run.index(3);
+    let run = Run::new(Members::new(5).context(0), 2, false).with(3, Conduct::Silent).finish();
+    let silent = run.party(3);
     for member in [0, 1, 2, 4] {
         let machine = &run.machines[member];
         let status = machine.ceremony.status(run.now);
         assert_eq!((status.phase, status.word), (Phase::Failed, "expired"));
-        assert_eq!(status.missing, [silent]);
+        assert_eq!(status.missing, [silent.clone()]);
         let failure = machine.outputs.iter().find_map(|output| match output {
             Output::Failed(failure) => Some(failure.clone()),
             _ => None,
         });
         let failure = failure.unwrap();
-        assert_eq!(failure.reason, FailureReason::Revealed { members: vec![silent], limit: 0 });
-        let sentence = failure.sentence(run.context.definition());
+        assert_eq!(
+            failure.reason,
+            FailureReason::Revealed { members: vec![silent.clone()], limit: 0 }
+        );
+        let sentence = failure.sentence(&run.context);
         assert!(sentence.contains("member-3"), "{sentence}");
         assert!(machine.ceremony.transcript().is_none());
         assert!(machine.membership.is_none());
@@ -238,7 +233,7 @@ fn a_silent_member_fails_the_ceremony_by_default_and_is_named() {
 
 #[test]
 fn a_definition_may_allow_a_revealed_share_and_the_transcript_says_so() {
-    let mut run = Run::new(Members::new(5).context(1), 2, true).with_role(3, Role::Silent).finish();
+    let mut run = Run::new(Members::new(5).context(1), 2, true).with(3, Conduct::Silent).finish();
     let transcript = completed(&run, 0);
     assert_eq!(transcript.result.revealed, [run.index(3)]);
     assert_eq!(transcript.result.effective_threshold, transcript.result.threshold - 1);
@@ -248,98 +243,42 @@ fn a_definition_may_allow_a_revealed_share_and_the_transcript_says_so() {
 }
 
 #[test]
-fn two_silent_members_of_five_expire_the_ceremony() {
-    let run = Run::new(Members::new(5).context(0), 2, false)
-        .with_role(3, Role::Silent)
-        .with_role(0, Role::Silent)
+fn invariant_6_two_silent_members_of_five_expire_the_ceremony_and_the_next_round_works() {
+    let mut run = Run::new(Members::new(5).context(0), 2, false)
+        .with(3, Conduct::Silent)
+        .with(0, Conduct::Silent)
         .finish();
     // Three of five are no quorum: neither they nor the chain itself can close the phase.
-    let status = run.machines[1].ceremony.status(run.now);
-    assert_eq!(status.phase, Phase::Dealing);
-    let mut missing = vec![run.index(0), run.index(3)];
-    missing.sort();
-    assert_eq!(status.missing, missing);
-    assert_eq!(status.time_left, Some(Duration::ZERO));
-}
+    let mut missing = vec![run.party(0), run.party(3)];
+    missing.sort_by_key(|party| party.consensus);
+    let status = |run: &Run| run.machines[1].ceremony.status(run.now);
+    assert_eq!((status(&run).phase, status(&run).word), (Phase::Dealing, "dealing"));
+    assert_eq!(status(&run).missing, missing);
+    run.now += EXPIRY_GRACE;
+    let expired = status(&run);
+    assert_eq!((expired.phase, expired.word), (Phase::Dealing, "expired"));
+    assert_eq!((expired.missing, expired.blames.len()), (missing, 0));
+    assert_eq!(expired.time_left, Some(Duration::ZERO));
 
-fn junk_to_everyone(context: &CeremonyContext, entry: CeremonyEntry) -> Option<CeremonyEntry> {
-    Some(match entry {
-        CeremonyEntry::Dealing(posted) => junk(context, posted, usize::MAX),
-        other => other,
-    })
-}
-
-fn junk_to_one(context: &CeremonyContext, entry: CeremonyEntry) -> Option<CeremonyEntry> {
-    Some(match entry {
-        CeremonyEntry::Dealing(posted) => junk(context, posted, 1),
-        other => other,
-    })
-}
-
-/// Another signed dealing, whose sealed parts are junk for the first so many other members.
-fn junk(context: &CeremonyContext, mut posted: PostedDealing, victims: usize) -> CeremonyEntry {
-    let dealer = posted.public.dealer;
-    let others = (0..posted.sealed.len()).filter(|place| *place != dealer.position());
-    for place in others.take(victims) {
-        posted.sealed[place][100] ^= 1;
-    }
-    let member = (0..context.definition().n())
-        .find(|k| {
-            let key = crate::test_support::consensus_secret(*k).public_key();
-            context.definition().index_of(&key) == Some(dealer)
-        })
-        .unwrap();
-    let secret = crate::test_support::consensus_secret(member);
-    let commitment = posted.public.commitment.clone();
-    let public = crate::entry::Dealing::sign(context, dealer, commitment, &posted.sealed, &secret);
-    CeremonyEntry::Dealing(PostedDealing { public, sealed: posted.sealed })
-}
-
-#[test]
-fn a_member_that_deals_junk_to_all_is_left_out_and_the_rest_get_a_key() {
-    for seed in 0..2 {
-        let run = Run::new(Members::new(5).context(0), seed, true)
-            .with_role(2, Role::Rewritten(junk_to_everyone))
-            .finish();
-        let cheat = run.index(2);
-        let transcript = completed(&run, 0);
-        assert!(!transcript.result.dealers.contains(&cheat));
-        assert!(transcript.result.revealed.is_empty());
-        assert_eq!(transcript.result.faults.len(), 1, "its log is withheld");
-        assert_eq!(transcript.result.faults[0].dealer, cheat);
-        let refused = run.machines[0].outputs.iter().any(
-            |output| matches!(output, Output::NotAcknowledged { dealer, .. } if *dealer == cheat),
-        );
-        assert!(refused || run.machines[0].restarts > 0);
-    }
-}
-
-#[test]
-fn a_member_that_deals_junk_to_one_reveals_that_dealing_and_all_get_shares() {
-    let mut run = Run::new(Members::new(5).context(0), 4, false)
-        .with_role(2, Role::Rewritten(junk_to_one))
-        .finish();
-    let transcript = completed(&run, 0);
-    assert!(transcript.result.revealed.is_empty(), "one revealed dealing is no revealed share");
-    assert!(transcript.result.faults.is_empty());
-    assert_eq!(shares(&mut run).len(), 5);
-}
-
-fn log_flipped(_: &CeremonyContext, entry: CeremonyEntry) -> Option<CeremonyEntry> {
-    Some(match entry {
-        CeremonyEntry::DealerLog(mut entry) => {
-            let last = entry.log.0.len() - 1;
-            entry.log.0[last] ^= 1;
-            CeremonyEntry::DealerLog(entry)
-        }
-        other => other,
-    })
+    let again = Run::new(Members::new(5).context_of_round(0, 2), 2, false).finish();
+    assert_eq!(again.made().verified.confirmed().len(), 5);
+    assert_eq!(again.context.definition(), run.context.definition());
 }
 
 #[test]
 fn a_log_that_its_dealer_did_not_sign_blames_nobody() {
+    let flipped = |_: &View<'_>, entry| {
+        Some(match entry {
+            CeremonyEntry::DealerLog(mut entry) => {
+                let last = entry.log.0.len() - 1;
+                entry.log.0[last] ^= 1;
+                CeremonyEntry::DealerLog(entry)
+            }
+            other => other,
+        })
+    };
     let run = Run::new(Members::new(5).context(0), 4, false)
-        .with_role(2, Role::Rewritten(log_flipped))
+        .with(2, Conduct::rewriting(flipped))
         .finish();
     let transcript = completed(&run, 0);
     assert_eq!(transcript.logs.len(), 4);
@@ -350,7 +289,8 @@ fn a_log_that_its_dealer_did_not_sign_blames_nobody() {
 }
 
 /// A log that reveals everyone the dealer may, though all have acknowledged.
-fn log_of_reveals(context: &CeremonyContext, entry: CeremonyEntry) -> Option<CeremonyEntry> {
+fn log_of_reveals(view: &View<'_>, entry: CeremonyEntry) -> Option<CeremonyEntry> {
+    let context = view.context;
     Some(match entry {
         CeremonyEntry::DealerLog(_) => {
             let secret = crate::test_support::consensus_secret(2);
@@ -358,7 +298,7 @@ fn log_of_reveals(context: &CeremonyContext, entry: CeremonyEntry) -> Option<Cer
             let index = context.definition().index_of(&secret.public_key()).unwrap();
             let seed = dealing.dealing_seed(context.id(), &[2; 32]);
             let (mut dealer, commitment, private) =
-                crate::dkg::Dealer::start(context.dkg(), &secret, &seed).unwrap();
+                crate::dkg::Dealer::start(context.dkg(), &secret, &seed, None).unwrap();
             for member in 0..4 {
                 let secret = crate::test_support::consensus_secret(member);
                 let player = context.definition().index_of(&secret.public_key()).unwrap();
@@ -379,11 +319,12 @@ fn log_of_reveals(context: &CeremonyContext, entry: CeremonyEntry) -> Option<Cer
 #[test]
 fn a_dealer_that_reveals_who_acknowledged_is_blamed_and_left_out() {
     let run = Run::new(Members::new(5).context(0), 6, false)
-        .with_role(2, Role::Rewritten(log_of_reveals))
+        .with(2, Conduct::rewriting(log_of_reveals))
         .finish();
     let (cheat, victim) = (run.index(2), run.index(4));
     let transcript = completed(&run, 0);
     assert!(!transcript.result.dealers.contains(&cheat));
+    let cheat = run.party(2);
     let status = run.machines[0].ceremony.status(run.now);
     let [blame] = &status.blames[..] else { panic!("{:?}", status.blames) };
     assert_eq!(blame.culprit, cheat);
@@ -392,49 +333,80 @@ fn a_dealer_that_reveals_who_acknowledged_is_blamed_and_left_out() {
         Fault::Log { fault: LogFault::RevealedAcknowledged { member }, .. } if *member == victim
     ));
     assert_eq!(
-        blame.sentence(run.context.definition()),
+        blame.sentence(&run.context),
         "member-2 revealed the dealing of member-4, who had acknowledged it"
     );
 }
 
+/// The first dealing is agreed, then another one of the same dealer.
 #[test]
 fn an_equivocating_dealer_is_blamed_and_the_first_dealing_counts() {
     let context = Members::new(4).context(0);
-    let run = Run::new(context.clone(), 1, false).finish();
-    let first =
-        run.log.iter().find_map(|bytes| match CeremonyEntry::decode(bytes, &context).unwrap() {
-            CeremonyEntry::Dealing(posted) => Some(posted),
+    let mut run = Run::new(context.clone(), 1, false).finish();
+    let first = dealings(&run.log, &context).remove(0);
+    let dealer = first.public.dealer;
+    let member = member_of(&context.definition().member(dealer).unwrap().consensus);
+    let mut sealed = first.clone();
+    sealed.sealed[0][100] ^= 1;
+    let view = run.view(member);
+    let second = view.signed(sealed);
+    let second_entry = CeremonyEntry::Dealing(second.clone()).encode();
+    for late in [false, true] {
+        let keys = participant(&context, 0, None);
+        let mut machine = Ceremony::start(context.clone(), keys, [1; 32]).unwrap();
+        let mut entries: Vec<_> = run.log.clone();
+        let is_dealing = |bytes: &Vec<u8>| {
+            matches!(CeremonyEntry::decode(bytes, &context), Ok(CeremonyEntry::Dealing(_)))
+        };
+        let place = if late {
+            entries.iter().rposition(is_dealing).unwrap() + 1
+        } else {
+            entries.iter().position(is_dealing).unwrap() + 1
+        };
+        entries.insert(place, second_entry.clone());
+        let entries = entries[..=place].to_vec();
+        let outputs = machine.handle(Duration::ZERO, Input::Agreed { height: 1, entries });
+        let blamed = outputs.iter().find_map(|output| match output {
+            Output::Blamed(blame) => Some(blame.clone()),
             _ => None,
         });
-    let first = first.unwrap();
-    let second = junk(&context, first.clone(), 2);
-    let mut machine = Ceremony::start(
-        context,
-        crate::test_support::consensus_secret(0),
-        crate::test_support::dealing_secret(0),
-        [1; 32],
-    )
-    .unwrap();
-    let dealer = first.public.dealer;
-    let entries = vec![CeremonyEntry::Dealing(first.clone()).encode(), second.encode()];
-    let outputs = machine.handle(Duration::ZERO, Input::Agreed { height: 1, entries });
-    let evidence = outputs.iter().find_map(|output| match output {
-        Output::Blamed(blame) => Some(blame.clone()),
-        _ => None,
-    });
-    let evidence = evidence.unwrap();
-    assert_eq!(evidence.culprit, dealer);
-    let Fault::Equivocation { dealings } = evidence.fault else { panic!() };
-    assert_eq!(dealings[0], first.public);
-    assert!(dealings.iter().all(|one| one.verify(machine.agreed.context()).is_ok()));
-    assert_eq!(machine.agreed.dealings().next(), Some(&first.public));
+        let blame = blamed.unwrap();
+        assert_eq!(blame.culprit, run.party(member));
+        assert_eq!(
+            blame.sentence(&context),
+            format!("member-{member} signed two different dealings")
+        );
+        let evidence = BlameEvidence::new(&context, &blame).judge().unwrap();
+        assert_eq!(evidence.culprit, blame.culprit);
+        let Fault::Equivocation { dealings } = blame.fault else { panic!() };
+        assert_eq!(*dealings, [first.public.clone(), second.public.clone()]);
+        assert_eq!(machine.agreed.commitment(dealer).unwrap().points(), first.public.commitment);
+    }
+    // Nothing is lost for the others: the ceremony's result has the blame.
+    let place =
+        run.log.iter().position(|bytes| *bytes == CeremonyEntry::Dealing(first.clone()).encode());
+    run.log.insert(place.unwrap() + 1, second_entry);
+    let mut agreed = Agreed::new(context.clone());
+    for bytes in &run.log {
+        let refused = match CeremonyEntry::decode(bytes, &context).unwrap() {
+            CeremonyEntry::Dealing(posted) => agreed.take_dealing(posted.public),
+            CeremonyEntry::Acknowledgement(one) => agreed.take_acknowledgement(one),
+            CeremonyEntry::DealerLog(log) => agreed.take_log(log),
+            _ => Ok(()),
+        };
+        assert!(refused.is_ok() || matches!(refused, Err(Refusal::Duplicate { .. })));
+    }
+    let result = &agreed.key().unwrap().result;
+    assert!(result.dealers.len() >= 3);
+    let fault = crate::transcript::PublicFault::Equivocation;
+    assert_eq!(result.faults, [crate::transcript::RecordedFault { member: dealer, fault }]);
 }
 
 #[test]
 fn invariant_4_time_alone_changes_nothing_but_votes() {
     let context = Members::new(4).context(0);
-    let keys = (crate::test_support::consensus_secret(0), crate::test_support::dealing_secret(0));
-    let mut machine = Ceremony::start(context, keys.0, keys.1, [1; 32]).unwrap();
+    let keys = participant(&context, 0, None);
+    let mut machine = Ceremony::start(context, keys, [1; 32]).unwrap();
     let start = Duration::from_secs(50);
     assert_eq!(machine.wake_at(), None, "nothing is known before the first call");
     machine.handle(start, Input::Wake);

@@ -124,7 +124,8 @@ pub enum RollupState {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParameterError {
     /// A number is outside its limits.
-    #[error("{parameter} is {actual}, it must be {least} to {most}")]
+    #[error("{parameter} is {actual}, it must be {least} to {most}: the nearest is {}",
+        (*actual).clamp(*least, *most))]
     Range {
         /// Which.
         parameter: &'static str,
@@ -261,6 +262,11 @@ impl Deadlines {
     pub const fn confirm(&self) -> Duration {
         Duration::from_millis(self.confirm_ms)
     }
+}
+
+pub(super) fn check_resharing(resharing: &super::Resharing) -> Result<(), ParameterError> {
+    // TOML's integers are signed.
+    in_range("boundary", resharing.boundary.get(), 1, i64::MAX as u64)
 }
 
 pub(super) fn check_rollups(sorted: &[Rollup]) -> Result<(), ParameterError> {

@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use fairveil_crypto::Height;
+
 use super::*;
 use crate::test_support::{Members, network_secret};
 
@@ -30,6 +32,10 @@ fn invariant_1_too_few_members_are_refused_with_the_n_it_would_take() {
     (three.n, three.f) = (3, 0);
     let error = Definition::new(three).unwrap_err();
     assert_eq!(error.to_string(), "n is 3; f = 0 and g = 0 take n >= 4");
+    let nearest = |n, f, g| DefinitionError::TooFewMembers { n, f, g, needed: 0 }.to_string();
+    assert!(nearest(8, 2, 0).ends_with("; n = 8 takes f <= 1, and with f = 1 g <= 1"));
+    assert!(nearest(7, 1, 2).ends_with("; n = 7 takes f <= 1, and with f = 1 g <= 1"));
+    assert!(nearest(7, 0, 9).ends_with("; n = 7 takes f <= 0, and with f = 0 g <= 3"));
     let counts = refused(|proposal| proposal.n = 6);
     assert_eq!(counts, DefinitionError::MemberCount { declared: 6, actual: 5 });
     assert!(matches!(refused(|p| p.revealed_limit = 2), DefinitionError::RevealedLimit { .. }));
@@ -119,8 +125,123 @@ fn parameters_are_limited() {
         DefinitionError::Parameter(ParameterError::DuplicateRollup { chain_id: 901 })
     ));
     assert!(matches!(refused(|p| p.members[0].name = "Acme".into()), DefinitionError::Name { .. }));
-    assert_eq!(refused(|p| p.version = 2), DefinitionError::Version { actual: 2 });
+    assert_eq!(refused(|p| p.version = 3), DefinitionError::Version { actual: 3 });
     assert!(matches!(refused(|p| p.epoch = Epoch::new(2)), DefinitionError::Epoch { .. }));
+}
+
+/// Zero, too short and too long: the nearest that would do stands in the refusal.
+#[test]
+fn unreachable_deadlines_are_refused_with_the_nearest_reachable_one() {
+    let month = 30 * 24 * 3_600_000;
+    let cases: [(fn(&mut Deadlines) -> &mut u64, &str); 4] = [
+        (|deadlines| &mut deadlines.deal_ms, "deal_ms"),
+        (|deadlines| &mut deadlines.acknowledge_ms, "acknowledge_ms"),
+        (|deadlines| &mut deadlines.log_ms, "log_ms"),
+        (|deadlines| &mut deadlines.confirm_ms, "confirm_ms"),
+    ];
+    for (deadline, name) in cases {
+        for (given, nearest) in [(0, 100), (99, 100), (month + 1, month), (u64::MAX, month)] {
+            let error = refused(|p| *deadline(&mut p.deadlines) = given).to_string();
+            let expected =
+                format!("{name} is {given}, it must be 100 to {month}: the nearest is {nearest}");
+            assert_eq!(error, expected);
+        }
+    }
+}
+
+fn continued() -> (Definition, Proposal) {
+    let first = Definition::new(proposal(5)).unwrap();
+    let resharing = Resharing {
+        network_id: first.network_id(),
+        predecessor: first.digest(),
+        boundary: Height::new(500),
+    };
+    let ids = vec![1, 2, 3, 4, 5, 6, 7];
+    let next = Members { ids, epoch: 2 }.proposal(1);
+    (first, Proposal { version: 2, resharing: Some(resharing), ..next })
+}
+
+#[test]
+fn invariant_5_a_later_definition_carries_the_network_and_has_its_own_digest() {
+    let (first, next) = continued();
+    let definition = Definition::new(next.clone()).unwrap();
+    assert_eq!(definition.network_id(), first.network_id());
+    assert_ne!(definition.digest(), first.digest());
+    assert_eq!(definition.continues(&first), Ok(()));
+    assert_eq!(Definition::from_bytes(&definition.to_bytes()).unwrap(), definition);
+    assert_eq!(Definition::from_toml(&definition.to_toml()).unwrap(), definition);
+    let text = serde_json::to_string(&definition).unwrap();
+    assert_eq!(Definition::new(serde_json::from_str(&text).unwrap()).unwrap(), definition);
+    for (bytes, length) in [(first.to_bytes(), 1), (definition.to_bytes(), 9)] {
+        for cut in 1..=length {
+            assert!(Definition::from_bytes(&bytes[..bytes.len() - cut]).is_err());
+        }
+        assert!(Definition::from_bytes(&[&bytes[..], &[0]].concat()).is_err());
+    }
+    let mut later = next;
+    later.resharing.as_mut().unwrap().boundary = Height::new(501);
+    assert_ne!(Definition::new(later).unwrap().digest(), definition.digest());
+}
+
+#[test]
+fn invariant_5_version_epoch_and_what_is_continued_belong_together() {
+    let case = |change: &dyn Fn(&mut Proposal)| {
+        let (_, mut proposal) = continued();
+        change(&mut proposal);
+        Definition::new(proposal).unwrap_err()
+    };
+    assert_eq!(case(&|p| p.version = 1), DefinitionError::UnexpectedResharing);
+    assert_eq!(case(&|p| p.resharing = None), DefinitionError::MissingResharing);
+    let epoch = Epoch::new(1);
+    assert_eq!(case(&|p| p.epoch = epoch), DefinitionError::FirstEpoch { actual: epoch });
+    let zero = case(&|p| p.resharing.as_mut().unwrap().boundary = Height::new(0)).to_string();
+    assert!(zero.starts_with("boundary is 0, it must be 1 to "), "{zero}");
+    assert!(zero.ends_with(": the nearest is 1"), "{zero}");
+}
+
+#[test]
+fn invariant_5_what_does_not_continue_is_refused_with_what_would() {
+    let (first, good) = continued();
+    let case = |change: &dyn Fn(&mut Proposal)| {
+        let mut proposal = good.clone();
+        change(&mut proposal);
+        Definition::new(proposal).unwrap().continues(&first).unwrap_err()
+    };
+    fn of(proposal: &mut Proposal) -> &mut Resharing {
+        proposal.resharing.as_mut().unwrap()
+    }
+    use SuccessionError as E;
+    let other = NetworkId::from_bytes([1; 32]);
+    let wrong = case(&|p| of(p).network_id = other);
+    assert_eq!(wrong, E::Network { expected: first.network_id(), actual: other });
+    let (expected, actual) = (Epoch::new(2), Epoch::new(3));
+    assert_eq!(case(&|p| p.epoch = actual), E::Epoch { expected, actual });
+    let (expected, actual) = (first.digest(), Digest::from_bytes([2; 32]));
+    let wrong = case(&|p| of(p).predecessor = actual);
+    assert_eq!(wrong, E::Predecessor { expected, actual });
+    let changed = |change: &dyn Fn(&mut Proposal)| match case(change) {
+        E::Changed { what } => what,
+        other => panic!("{other}"),
+    };
+    assert_eq!(changed(&|p| p.ordering.mode = Mode::Leader), "the parameters of the order");
+    assert_eq!(changed(&|p| p.blocks.idle_interval_ms += 1), "the intervals of blocks");
+    assert_eq!(changed(&|p| p.accounting = None), "what bundles cost and the deposits");
+    assert_eq!(changed(&|p| p.rollups.truncate(1)), "the initial rollups");
+    let served = first.members()[0].dealing;
+    let reused = case(&|p| p.members[6].dealing = served);
+    assert_eq!(reused, E::DealingKeyReused { name: "member-7".to_owned() });
+    assert_eq!(first.continues(&first), Err(E::First));
+
+    let second = Definition::new(good.clone()).unwrap();
+    let mut third = Members { ids: vec![1, 2, 3, 4], epoch: 3 }.proposal(0);
+    let boundary = Height::new(500);
+    let (network_id, predecessor) = (first.network_id(), second.digest());
+    third.version = 2;
+    third.resharing = Some(Resharing { network_id, predecessor, boundary });
+    let error = Definition::new(third.clone()).unwrap().continues(&second).unwrap_err();
+    assert_eq!(error, E::Boundary { least: Height::new(501), actual: boundary });
+    of(&mut third).boundary = Height::new(501);
+    assert_eq!(Definition::new(third).unwrap().continues(&second), Ok(()));
 }
 
 #[test]

@@ -2,9 +2,11 @@
 
 use commonware_codec::{Copying, DecodeExt as _, Encode as _, Write as _};
 use commonware_cryptography::bls12381::dkg::feldman_desmedt as dkg;
+use commonware_cryptography::bls12381::primitives::group::{Private, Share};
 use commonware_cryptography::bls12381::primitives::variant::MinPk;
 use commonware_cryptography::ed25519::PrivateKey;
-use commonware_utils::N3f1;
+use commonware_utils::{N3f1, Participant};
+use fairveil_crypto::committee::KeyShare;
 use fairveil_crypto::domain::Tag;
 use fairveil_crypto::{ConsensusSecret, SequencerIndex, Signature};
 use zeroize::Zeroizing;
@@ -21,15 +23,25 @@ pub(crate) struct Dealer {
 pub(crate) type PrivateDealings = Vec<Zeroizing<[u8; 32]>>;
 
 impl Dealer {
-    /// Deals the polynomial of this seed. `None` if the secret is no member's.
+    /// Deals the polynomial of this seed, with `share` as its constant coefficient in a resharing.
+    /// `None` if the secret is no dealer's, or a resharing's dealer gives no share.
     pub(crate) fn start(
         round: &Round,
         secret: &ConsensusSecret,
         seed: &[u8; 32],
+        share: Option<&KeyShare>,
     ) -> Option<(Self, Commitment, PrivateDealings)> {
         let generator = randomness(Tag::DealingSeed, seed).noise(b"polynomial");
+        let share = match share {
+            None => None,
+            Some(share) => {
+                let private = Private::decode(Copying(&share.expose_encoding()[..])).ok()?;
+                Some(Share::new(Participant::from_usize(share.index().position()), private))
+            }
+        };
+        let (info, signer) = (round.info.clone(), signer(secret));
         let (dealer, message, private) =
-            dkg::Dealer::start::<N3f1>(generator, round.info.clone(), signer(secret), None).ok()?;
+            dkg::Dealer::start::<N3f1>(generator, info, signer, share).ok()?;
         let commitment = Commitment { bytes: message.encode().to_vec(), message };
         let private = private
             .iter()
@@ -48,7 +60,7 @@ impl Dealer {
         player: SequencerIndex,
         signature: &Signature,
     ) {
-        let Some(player) = self.round.key(player).cloned() else {
+        let Some(player) = self.round.player(player).cloned() else {
             return;
         };
         if let Ok(acknowledgement) = dkg::PlayerAck::decode(Copying(signature.as_bytes())) {

@@ -14,7 +14,7 @@ use fairveil_crypto::domain::{Hasher, Tag};
 use fairveil_crypto::point::PointBytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Commitment, Round, point_bytes, randomness};
+use super::{Commitment, Round, Sharing, point_bytes, randomness};
 
 type Log = dkg::DealerLog<MinPk, PublicKey>;
 type Logs = dkg::Logs<MinPk, PublicKey, N3f1>;
@@ -75,7 +75,7 @@ impl LogFault {
 /// The public result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
-    /// The dealers whose polynomials are summed.
+    /// The dealers whose polynomials are summed, or interpolated in a resharing.
     pub(crate) dealers: Vec<SequencerIndex>,
     /// The members whose share may have been revealed.
     pub(crate) revealed: Vec<SequencerIndex>,
@@ -95,7 +95,7 @@ pub(crate) struct Shortage {
 impl Round {
     /// The longest signed log.
     pub(crate) fn max_log_bytes(&self) -> usize {
-        self.members.len() * (LOG_BYTES_PER_MEMBER + 48) + LOG_BYTES_FIXED
+        self.players.len() * (LOG_BYTES_PER_MEMBER + 48) + LOG_BYTES_FIXED
     }
 
     /// Judges a signed log of `dealer`: `None` if it is not one, so that nobody is to blame.
@@ -115,7 +115,7 @@ impl Round {
             return None;
         }
         let (signer, log) = signed.check(&self.info)?;
-        if self.key(dealer) != Some(&signer) {
+        if self.dealer(dealer) != Some(&signer) {
             return None;
         }
         Some(self.judge_signed_log(signer, commitment, log))
@@ -135,7 +135,7 @@ impl Round {
         };
         let revealed = reveals
             .iter()
-            .map(|key| self.index(key))
+            .map(|key| self.player_index(key))
             .collect::<Option<_>>()
             .ok_or(LogFault::Members)?;
         let usable = UsableLog { log, revealed };
@@ -157,7 +157,7 @@ impl Round {
     pub(crate) fn outcome(
         &self,
         logs: &[(SequencerIndex, UsableLog)],
-    ) -> Result<Outcome, Shortage> {
+    ) -> Result<(Outcome, Sharing), Shortage> {
         let (collected, seed) = self.collect(logs);
         let mut generator = randomness(Tag::CeremonyCheck, &seed).noise(b"outcome");
         let output = dkg::observe(&mut generator, collected, &Sequential).map_err(
@@ -166,21 +166,19 @@ impl Round {
                 found,
             },
         )?;
-        let indices = |keys: &commonware_utils::ordered::Set<PublicKey>| {
-            keys.iter().filter_map(|key| self.index(key)).collect()
-        };
         let sharing = output.public();
         let committee_key = *sharing.public() * &Scalar::from_u64(DELTA);
-        let public_key_shares = (0..self.members.len())
+        let public_key_shares = (0..self.players.len())
             .filter_map(|place| sharing.partial_public(Participant::from_usize(place)).ok())
             .map(|point| point_bytes(&point))
             .collect();
-        Ok(Outcome {
-            dealers: indices(output.dealers()),
-            revealed: indices(output.revealed()),
+        let outcome = Outcome {
+            dealers: output.dealers().iter().filter_map(|key| self.dealer_index(key)).collect(),
+            revealed: output.revealed().iter().filter_map(|key| self.player_index(key)).collect(),
             committee_key: point_bytes(&committee_key),
             public_key_shares,
-        })
+        };
+        Ok((outcome, Sharing(output)))
     }
 
     /// The logs in the DKG's form, and a hash of them all.
@@ -189,7 +187,7 @@ impl Round {
         let mut seed = Hasher::new(Tag::CeremonyCheck);
         for (dealer, usable) in logs {
             seed.item(&usable.log.encode());
-            if let Some(key) = self.key(*dealer) {
+            if let Some(key) = self.dealer(*dealer) {
                 collected.record(key.clone(), usable.log.clone());
             }
         }

@@ -8,6 +8,7 @@ use commonware_parallel::Sequential;
 use commonware_utils::N3f1;
 use fairveil_crypto::domain::Tag;
 use fairveil_crypto::{ConsensusSecret, SequencerIndex, Signature};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::judge::UsableLog;
@@ -20,7 +21,8 @@ pub(crate) struct Player {
 }
 
 /// Why a dealing is not acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
 pub enum DealingError {
     /// It does not open with this member's dealing key.
     #[error("the encrypted dealing does not open")]
@@ -59,7 +61,7 @@ impl Player {
         commitment: &Commitment,
         private: &[u8],
     ) -> Result<Signature, DealingError> {
-        let dealer = self.round.key(dealer).ok_or(DealingError::Mismatch)?.clone();
+        let dealer = self.round.dealer(dealer).ok_or(DealingError::Mismatch)?.clone();
         let private =
             dkg::DealerPrivMsg::decode(Copying(private)).map_err(|_| DealingError::Scalar)?;
         let acknowledgement = self

@@ -10,8 +10,9 @@ fn acknowledgements_are_judged_as_the_dkg_judges_them() {
     let (round, definition) = (context.dkg(), context.definition());
     let secret = |member| consensus_secret(member);
     let index = |member| definition.index_of(&secret(member).public_key()).unwrap();
-    let (mut dealer, commitment, private) = Dealer::start(round, &secret(0), &[1; 32]).unwrap();
-    let (_, other, _) = Dealer::start(round, &secret(0), &[2; 32]).unwrap();
+    let (mut dealer, commitment, private) =
+        Dealer::start(round, &secret(0), &[1; 32], None).unwrap();
+    let (_, other, _) = Dealer::start(round, &secret(0), &[2; 32], None).unwrap();
     for member in 0..4 {
         let mut player = Player::new(round, &secret(member)).unwrap();
         let dealing = &private[index(member).position()];
@@ -37,7 +38,7 @@ fn acknowledgements_belong_to_one_ceremony() {
     let index = first.definition().index_of(&consensus_secret(0).public_key()).unwrap();
     let sign = |context: &crate::CeremonyContext| {
         let (_, commitment, private) =
-            Dealer::start(context.dkg(), &consensus_secret(0), &[1; 32]).unwrap();
+            Dealer::start(context.dkg(), &consensus_secret(0), &[1; 32], None).unwrap();
         let mut player = Player::new(context.dkg(), &consensus_secret(0)).unwrap();
         let own = &private[index.position()];
         (player.receive(index, &commitment, &own[..]).unwrap(), commitment)
@@ -53,7 +54,8 @@ fn dealings_that_do_not_match_are_refused() {
     let context = Members::new(4).context(0);
     let round = context.dkg();
     let index = context.definition().index_of(&consensus_secret(0).public_key()).unwrap();
-    let (_, commitment, private) = Dealer::start(round, &consensus_secret(0), &[1; 32]).unwrap();
+    let (_, commitment, private) =
+        Dealer::start(round, &consensus_secret(0), &[1; 32], None).unwrap();
     let mut player = Player::new(round, &consensus_secret(0)).unwrap();
     let foreign = &private[(index.position() + 1) % 4];
     let refused = [
@@ -72,10 +74,11 @@ fn dealings_that_do_not_match_are_refused() {
 fn commitments_are_t_finite_points() {
     let context = Members::new(4).context(0);
     let round = context.dkg();
-    let (_, commitment, _) = Dealer::start(round, &consensus_secret(0), &[1; 32]).unwrap();
+    let (_, commitment, _) = Dealer::start(round, &consensus_secret(0), &[1; 32], None).unwrap();
     let points = commitment.points();
+    let first = SequencerIndex::new(1).unwrap();
     assert_eq!(points.len(), 3);
-    assert_eq!(round.commitment(&points).unwrap().bytes, commitment.bytes);
+    assert_eq!(round.commitment(first, &points).ok().unwrap().bytes, commitment.bytes);
     for bad in [[0; 48], [0xff; 48], {
         let mut infinity = [0; 48];
         infinity[0] = 0xc0;
@@ -83,7 +86,7 @@ fn commitments_are_t_finite_points() {
     }] {
         let mut points = points.clone();
         points[1] = PointBytes::from_bytes(bad);
-        assert!(round.commitment(&points).is_none());
+        assert_eq!(round.commitment(first, &points).err(), Some(CommitmentFault::Points));
     }
 }
 
@@ -91,9 +94,9 @@ fn commitments_are_t_finite_points() {
 fn invariant_1_participants_are_in_the_order_of_the_indices() {
     let context = Members::new(7).context(0);
     for index in SequencerIndex::all(7) {
-        let key = context.dkg().key(index).unwrap();
+        let key = context.dkg().player(index).unwrap();
         let expected = context.definition().member(index).unwrap().consensus;
         assert_eq!(key.as_ref(), expected.as_bytes());
-        assert_eq!(context.dkg().index(key), Some(index));
+        assert_eq!(context.dkg().player_index(key), Some(index));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::test_support::{Members, Run, consensus_secret, dealing_secret};
+use crate::test_support::{Members, Run, consensus_secret, participant};
 use crate::{Ceremony, DealingNonce, Input, Output};
 
 fn run() -> Run {
@@ -13,8 +13,7 @@ fn run() -> Run {
 }
 
 fn resumed(context: &CeremonyContext, nonce: &DealingNonce) -> Ceremony {
-    let (consensus, dealing) = (consensus_secret(0), dealing_secret(0));
-    Ceremony::resume(context.clone(), consensus, dealing, nonce.clone()).unwrap()
+    Ceremony::resume(context.clone(), participant(context, 0, None), nonce.clone()).unwrap()
 }
 
 #[test]
@@ -37,7 +36,7 @@ fn invariant_1_entries_have_one_encoding() {
 #[test]
 fn invariant_2_entries_of_another_ceremony_or_stranger_are_refused() {
     let run = run();
-    let other = CeremonyContext::new(run.context.approved().clone(), 2);
+    let other = CeremonyContext::first(run.context.approved().clone(), 2).unwrap();
     for bytes in &run.log {
         let entry = CeremonyEntry::decode(bytes, &run.context).unwrap();
         let verdict = CeremonyEntry::decode(bytes, &other);

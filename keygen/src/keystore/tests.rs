@@ -48,23 +48,28 @@ fn randomness(byte: u8) -> KeystoreRandomness {
     KeystoreRandomness { salt: [byte; 32], iv: [byte + 1; 16], uuid: [byte + 2; 16] }
 }
 
+const NETWORK: NetworkId = NetworkId::from_bytes([7; 32]);
+
+fn epoch_key(byte: u8) -> EpochKey {
+    EpochKey::from_bytes([byte; 32])
+}
+
 fn identity(member: u16) -> SequencerKeys {
-    SequencerKeys {
-        network: network_secret(member),
-        consensus: consensus_secret(member),
-        dealing: dealing_secret(member),
-        membership: None,
-    }
+    let mut keys = SequencerKeys::new(network_secret(member), consensus_secret(member));
+    keys.add_dealing(&dealing_secret(member), &epoch_key(1)).unwrap();
+    keys
+}
+
+fn membership(number: u16, epoch: u64) -> Membership {
+    let index = SequencerIndex::new(number + 1).unwrap();
+    let share = KeyShare::decode(index, &[9; 32]).unwrap();
+    Membership { network_id: NETWORK, epoch: Epoch::new(epoch), share }
 }
 
 fn member(number: u16) -> SequencerKeys {
-    let index = SequencerIndex::new(number + 1).unwrap();
-    let membership = Membership {
-        network_id: NetworkId::from_bytes([7; 32]),
-        epoch: Epoch::new(1),
-        share: KeyShare::decode(index, &[9; 32]).unwrap(),
-    };
-    SequencerKeys { membership: Some(membership), ..identity(number) }
+    let mut keys = identity(number);
+    keys.add_membership(&membership(number, 1), &epoch_key(2)).unwrap();
+    keys
 }
 
 fn sealed(keys: &SequencerKeys) -> Vec<u8> {
@@ -93,15 +98,73 @@ fn invariant_2_what_is_sealed_opens_to_the_same_keys() {
         let again = opened(&sealed(&keys)).unwrap();
         assert_eq!(*again.network.expose_seed(), *keys.network.expose_seed());
         assert_eq!(*again.consensus.expose_seed(), *keys.consensus.expose_seed());
-        assert_eq!(*again.dealing.expose_bytes(), *keys.dealing.expose_bytes());
-        assert_eq!(again.membership.is_some(), keys.membership.is_some());
-        if let (Some(again), Some(before)) = (&again.membership, &keys.membership) {
-            assert_eq!(again.network_id, before.network_id);
-            assert_eq!(again.epoch, before.epoch);
-            assert_eq!(again.share.index(), before.share.index());
-            assert_eq!(*again.share.expose_encoding(), *before.share.expose_encoding());
-        }
+        assert!(again.labels().eq(keys.labels()));
+        let dealing = again.dealing(&dealing_secret(2).public_key(), &epoch_key(1)).unwrap();
+        assert_eq!(*dealing.expose_bytes(), *dealing_secret(2).expose_bytes());
     }
+    let again = opened(&sealed(&member(2))).unwrap();
+    let found = again.membership_of(&NETWORK, Epoch::new(1), &epoch_key(2)).unwrap();
+    let before = membership(2, 1);
+    assert_eq!((found.network_id, found.epoch), (before.network_id, before.epoch));
+    assert_eq!(found.share.index(), before.share.index());
+    assert_eq!(*found.share.expose_encoding(), *before.share.expose_encoding());
+}
+
+#[test]
+fn invariant_5_a_secret_opens_under_its_own_epoch_key_alone() {
+    let (keys, epoch) = (member(2), Epoch::new(1));
+    assert_eq!(
+        keys.membership_of(&NETWORK, epoch, &epoch_key(3)).unwrap_err(),
+        MembershipError::EpochKey { epoch }
+    );
+    let dealing = dealing_secret(2).public_key();
+    assert_eq!(
+        keys.dealing(&dealing, &epoch_key(2)).unwrap_err(),
+        DealingKeyError::EpochKey { dealing }
+    );
+    let expected = dealing_secret(1).public_key();
+    assert_eq!(
+        keys.dealing(&expected, &epoch_key(1)).unwrap_err(),
+        DealingKeyError::Missing { expected }
+    );
+    // The plain contents, once the passphrase is known, hold neither secret.
+    let contents = keys.expose_bytes();
+    for secret in [&dealing_secret(2).expose_bytes()[..], &[9; 32]] {
+        assert!(!contents.windows(secret.len()).any(|window| window == secret));
+    }
+    // Another label, the same key: the wrapping names what it wraps.
+    let mut moved = opened(&sealed(&keys)).unwrap().expose_bytes();
+    let epoch_at = moved.len() - 48 - 2 - 1;
+    moved[epoch_at] = 2;
+    let moved = SequencerKeys::from_bytes(&moved).unwrap();
+    let epoch = Epoch::new(2);
+    assert_eq!(
+        moved.membership_of(&NETWORK, epoch, &epoch_key(2)).unwrap_err(),
+        MembershipError::EpochKey { epoch }
+    );
+}
+
+#[test]
+fn shares_of_two_epochs_stand_side_by_side_until_one_is_forgotten() {
+    let mut keys = member(2);
+    keys.add_membership(&membership(4, 2), &epoch_key(4)).unwrap();
+    // A later round of the same epoch replaces the share of the earlier one.
+    keys.add_membership(&membership(3, 2), &epoch_key(5)).unwrap();
+    assert_eq!(keys.labels().count(), 3);
+    let second = keys.membership_of(&NETWORK, Epoch::new(2), &epoch_key(5)).unwrap();
+    assert_eq!(second.share.index(), SequencerIndex::new(4).unwrap());
+    let first = keys.share_label(&NETWORK, Epoch::new(1)).unwrap();
+    assert!(keys.forget(&first));
+    assert!(!keys.forget(&first));
+    assert!(matches!(
+        keys.membership_of(&NETWORK, Epoch::new(1), &epoch_key(2)),
+        Err(MembershipError::WrongEpoch { .. })
+    ));
+    for number in 10..16 {
+        keys.add_dealing(&dealing_secret(number), &epoch_key(6)).unwrap();
+    }
+    assert_eq!(keys.add_dealing(&dealing_secret(16), &epoch_key(7)), Err(KeystoreFull));
+    assert!(opened(&sealed(&keys)).is_ok());
 }
 
 #[test]
@@ -176,18 +239,18 @@ fn invariant_2_swapped_labels_and_foreign_contents_are_named() {
 #[test]
 fn invariant_2_wrong_network_and_epoch_are_named() {
     let keys = opened(&sealed(&member(3))).unwrap();
-    let network = NetworkId::from_bytes([7; 32]);
-    assert!(keys.membership_of(&network, Epoch::new(1)).is_ok());
+    let key = epoch_key(2);
+    assert!(keys.membership_of(&NETWORK, Epoch::new(1), &key).is_ok());
     let other = NetworkId::from_bytes([8; 32]);
     assert_eq!(
-        keys.membership_of(&other, Epoch::new(1)).unwrap_err(),
-        MembershipError::WrongNetwork { expected: other, actual: network }
+        keys.membership_of(&other, Epoch::new(1), &key).unwrap_err(),
+        MembershipError::WrongNetwork { expected: other, actual: NETWORK }
     );
     assert_eq!(
-        keys.membership_of(&network, Epoch::new(2)).unwrap_err(),
+        keys.membership_of(&NETWORK, Epoch::new(2), &key).unwrap_err(),
         MembershipError::WrongEpoch { expected: Epoch::new(2), actual: Epoch::new(1) }
     );
-    let before = identity(3).membership_of(&network, Epoch::new(1)).map(|_| ());
+    let before = identity(3).membership_of(&NETWORK, Epoch::new(1), &key).map(|_| ());
     assert_eq!(before, Err(MembershipError::NoShare));
 }
 
@@ -199,15 +262,15 @@ fn invariant_3_nothing_secret_is_printed_or_in_clear_in_the_file() {
     let secrets = [
         keys.network.expose_seed().to_vec(),
         keys.consensus.expose_seed().to_vec(),
-        keys.dealing.expose_bytes().to_vec(),
+        dealing_secret(0).expose_bytes().to_vec(),
         vec![9; 32],
     ];
     for secret in secrets {
         let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
         assert!(!text.contains(&hex));
     }
-    let printed = format!("{keys:?} {:?}", keys.membership);
-    assert_eq!(printed.matches("<redacted>").count(), 2);
+    let printed = format!("{keys:?} {:?} {:?}", membership(0, 1), epoch_key(2));
+    assert_eq!(printed.matches("<redacted>").count(), 3);
 }
 
 #[test]

@@ -6,13 +6,12 @@ use serde_json::Value;
 
 use super::*;
 use crate::definition::Mode;
-use crate::test_support::{Members, Role, Run, consensus_secret};
-use crate::transcript::verify::{ResultNumber, ResultPoint, Section};
+use crate::test_support::{Conduct, Members, Run, consensus_secret};
 
 fn transcript(revealed_limit: u16) -> Transcript {
     let context = Members::new(5).context(revealed_limit);
     let run = Run::new(context, 9, false);
-    let run = if revealed_limit > 0 { run.with_role(1, Role::Silent) } else { run };
+    let run = if revealed_limit > 0 { run.with(1, Conduct::Silent) } else { run };
     run.finish().transcript(0).unwrap()
 }
 
@@ -119,7 +118,7 @@ fn invariant_2_the_reason_names_what_was_changed() {
         };
     }
     use TranscriptError as E;
-    expect!(|t: &mut Transcript| t.version = 2, E::Version { actual: 2 });
+    expect!(|t: &mut Transcript| t.version = 1, E::Version { actual: 1 });
     expect!(|t: &mut Transcript| t.definition.f = 2, E::Definition(_));
     expect!(|t: &mut Transcript| t.definition.members.swap(0, 1), E::Definition(_));
     expect!(|t: &mut Transcript| t.definition.ordering.mode = Mode::Leader, E::Approval(_));
@@ -176,7 +175,7 @@ fn invariant_2_the_reason_names_what_was_changed() {
         |t: &mut Transcript| t.result.revealed.push(index(1)),
         E::List { section: Section::Revealed }
     );
-    let fault = RecordedFault { dealer: index(1), fault: PublicFault::Commitment };
+    let fault = RecordedFault { member: index(1), fault: PublicFault::Commitment };
     expect!(
         |t: &mut Transcript| t.result.faults.push(fault.clone()),
         E::List { section: Section::Faults }

@@ -1,296 +1,58 @@
-//! Verification of a transcript, from the definition to the confirmations.
+//! Verification of a transcript, from the first definition to the newest confirmations.
 
-use std::fmt;
-
-use fairveil_crypto::committee::Committee;
+use fairveil_crypto::SequencerIndex;
 use fairveil_crypto::point::PointBytes;
-use fairveil_crypto::{Digest, KeyId, NetworkId, SequencerIndex};
 
-use super::{CeremonyResult, MAX_BYTES, Transcript, VERSION};
-use crate::agreed::{Agreed, Phase, Refusal};
-use crate::approval::{ApprovalError, ApprovedDefinition};
-use crate::blame::Failure;
-use crate::context::CeremonyContext;
-use crate::definition::{Definition, DefinitionError};
+use super::verified::Proven;
+use super::{
+    CeremonyResult, MAX_EPOCHS, ResultNumber, ResultPoint, Section, Transcript, TranscriptError,
+    VERSION, VerifiedEpoch, VerifiedTranscript,
+};
+use crate::agreed::{Agreed, Phase};
+use crate::approval::ApprovedDefinition;
+use crate::context::{CeremonyContext, ContextError};
+use crate::definition::Definition;
 use crate::entry::EntryError;
 
-/// Why a transcript proves nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum TranscriptError {
-    /// The file is too long.
-    #[error("transcript has {actual} bytes, the limit is {MAX_BYTES}")]
-    TooLong {
-        /// Bytes found.
-        actual: usize,
-    },
-    /// Not JSON of a transcript.
-    #[error("not a transcript: {0}")]
-    Json(#[from] serde_json::Error),
-    /// Another version of the form.
-    #[error("transcript has version {actual}, this program reads version {VERSION}")]
-    Version {
-        /// The version found.
-        actual: u8,
-    },
-    /// The definition is refused.
-    #[error("definition: {0}")]
-    Definition(#[from] DefinitionError),
-    /// The definition is not approved.
-    #[error("approvals: {0}")]
-    Approval(#[from] ApprovalError),
-    /// It is the transcript of another network.
-    #[error("transcript founds network {actual}, not {expected}")]
-    WrongNetwork {
-        /// The pinned network.
-        expected: NetworkId,
-        /// That of the transcript.
-        actual: NetworkId,
-    },
-    /// A list is not in its order, or has an element twice.
-    #[error("{section} are not in strictly ascending order")]
-    Order {
-        /// Which list.
-        section: Section,
-    },
-    /// A dealing is refused.
-    #[error("dealing of member {dealer}: {refusal}")]
-    Dealing {
-        /// The dealer.
-        dealer: SequencerIndex,
-        /// Why.
-        refusal: Refusal,
-    },
-    /// An acknowledgement is refused.
-    #[error("acknowledgement by member {player} of the dealing of member {dealer}: {refusal}")]
-    Acknowledgement {
-        /// The dealer.
-        dealer: SequencerIndex,
-        /// The player.
-        player: SequencerIndex,
-        /// Why.
-        refusal: Refusal,
-    },
-    /// A dealer log is refused.
-    #[error("log of member {dealer}: {refusal}")]
-    Log {
-        /// The dealer.
-        dealer: SequencerIndex,
-        /// Why.
-        refusal: Refusal,
-    },
-    /// No key follows from the entries.
-    #[error("the entries make no key: {0}")]
-    NoKey(Failure),
-    /// A point of the result is not what follows from the entries.
-    #[error("{what} is {actual}, {expected} follows from the entries")]
-    Point {
-        /// Which point.
-        what: ResultPoint,
-        /// What follows.
-        expected: PointBytes,
-        /// What the transcript says.
-        actual: PointBytes,
-    },
-    /// The key id is not that of the committee key.
-    #[error("key id is {actual}, {expected} follows from the committee key")]
-    KeyId {
-        /// What follows.
-        expected: KeyId,
-        /// What the transcript says.
-        actual: KeyId,
-    },
-    /// A number of the result is not what follows from the entries.
-    #[error("{what} is {actual}, {expected} follows from the entries")]
-    Number {
-        /// Which number.
-        what: ResultNumber,
-        /// What follows.
-        expected: usize,
-        /// What the transcript says.
-        actual: usize,
-    },
-    /// A list of the result is not what follows from the entries.
-    #[error("the list of {section} is not the one that follows from the entries")]
-    List {
-        /// Which list.
-        section: Section,
-    },
-    /// The digest is not that of the content.
-    #[error("digest is {actual}, that of the content is {expected}")]
-    Digest {
-        /// The content's digest.
-        expected: Digest,
-        /// What the transcript says.
-        actual: Digest,
-    },
-    /// A confirmation is refused.
-    #[error("confirmation of member {member}: {refusal}")]
-    Confirmation {
-        /// The member.
-        member: SequencerIndex,
-        /// Why.
-        refusal: Refusal,
-    },
-    /// Too few members confirmed.
-    #[error("{found} confirmations, {needed} are needed")]
-    Confirmations {
-        /// Confirmations found.
-        found: usize,
-        /// The quorum.
-        needed: u16,
-    },
-}
-
-/// A list of the transcript.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Section {
-    /// The approvals.
-    Approvals,
-    /// The dealings.
-    Dealings,
-    /// The acknowledgements.
-    Acknowledgements,
-    /// The dealer logs.
-    Logs,
-    /// The selected dealers.
-    Dealers,
-    /// The revealed members.
-    Revealed,
-    /// The faults.
-    Faults,
-    /// The confirmations.
-    Confirmations,
-}
-
-/// A point of the result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResultPoint {
-    /// The committee key.
-    CommitteeKey,
-    /// The public key share of a member.
-    PublicKeyShare(SequencerIndex),
-}
-
-/// A number of the result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResultNumber {
-    /// The threshold.
-    Threshold,
-    /// The effective threshold.
-    EffectiveThreshold,
-    /// The number of public key shares.
-    PublicKeyShares,
-}
-
-impl fmt::Display for Section {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Section::Approvals => "approvals",
-            Section::Dealings => "dealings",
-            Section::Acknowledgements => "acknowledgements",
-            Section::Logs => "logs",
-            Section::Dealers => "dealers",
-            Section::Revealed => "revealed members",
-            Section::Faults => "faults",
-            Section::Confirmations => "confirmations",
-        })
-    }
-}
-
-impl fmt::Display for ResultPoint {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ResultPoint::CommitteeKey => out.write_str("committee key"),
-            ResultPoint::PublicKeyShare(index) => write!(out, "public key share of member {index}"),
-        }
-    }
-}
-
-impl fmt::Display for ResultNumber {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            ResultNumber::Threshold => "threshold",
-            ResultNumber::EffectiveThreshold => "effective threshold",
-            ResultNumber::PublicKeyShares => "number of public key shares",
-        })
-    }
-}
-
-/// A transcript that proves its committee key.
-#[derive(Clone, Debug)]
-pub struct VerifiedTranscript {
-    approved: ApprovedDefinition,
-    committee: Committee,
-    result: CeremonyResult,
-    digest: Digest,
-    confirmed: Vec<SequencerIndex>,
-}
-
-impl VerifiedTranscript {
-    /// This transcript, if it founds the pinned network.
-    ///
-    /// # Errors
-    ///
-    /// If it founds another.
-    pub fn of_network(self, expected: &NetworkId) -> Result<Self, TranscriptError> {
-        let actual = self.definition().network_id();
-        if actual != *expected {
-            return Err(TranscriptError::WrongNetwork { expected: *expected, actual });
-        }
-        Ok(self)
-    }
-
-    /// The definition.
-    #[must_use]
-    pub fn definition(&self) -> &Definition {
-        self.approved.definition()
-    }
-
-    /// The network.
-    #[must_use]
-    pub fn network_id(&self) -> NetworkId {
-        self.definition().network_id()
-    }
-
-    /// The committee with its key, public key shares and consensus keys.
-    #[must_use]
-    pub fn committee(&self) -> &Committee {
-        &self.committee
-    }
-
-    /// The result, as recomputed.
-    #[must_use]
-    pub fn result(&self) -> &CeremonyResult {
-        &self.result
-    }
-
-    /// The digest.
-    #[must_use]
-    pub fn digest(&self) -> Digest {
-        self.digest
-    }
-
-    /// The members that confirmed.
-    #[must_use]
-    pub fn confirmed(&self) -> &[SequencerIndex] {
-        &self.confirmed
-    }
-}
-
 pub(super) fn verify(transcript: &Transcript) -> Result<VerifiedTranscript, TranscriptError> {
+    let actual = transcript.predecessors.len() + 1;
+    if actual > MAX_EPOCHS {
+        return Err(TranscriptError::TooManyEpochs { actual });
+    }
+    let mut chain: Option<VerifiedTranscript> = None;
+    for (place, earlier) in (1..).zip(&transcript.predecessors) {
+        let proven = if earlier.predecessors.is_empty() {
+            verify_epoch(chain.as_ref(), earlier)
+        } else {
+            Err(TranscriptError::Nested)
+        };
+        chain = Some(proven.map_err(|error| TranscriptError::Predecessor {
+            epoch: place,
+            error: Box::new(error),
+        })?);
+    }
+    verify_epoch(chain.as_ref(), transcript)
+}
+
+/// Verifies a ceremony after those before it.
+fn verify_epoch(
+    before: Option<&VerifiedTranscript>,
+    transcript: &Transcript,
+) -> Result<VerifiedTranscript, TranscriptError> {
     if transcript.version != VERSION {
         return Err(TranscriptError::Version { actual: transcript.version });
     }
-    let definition = Definition::from_canonical(transcript.definition.clone())?;
-    let approved = ApprovedDefinition::new(definition, transcript.approvals.iter().copied())?;
+    let context = context(before, transcript)?;
+    let approved = context.approved().clone();
     if approved.approvals() != transcript.approvals {
         return Err(TranscriptError::Order { section: Section::Approvals });
     }
     check_order(transcript)?;
-    let context = CeremonyContext::new(approved.clone(), transcript.round);
-    let mut agreed = replay(transcript, context.clone())?;
-    let (committee, result, digest) = match (agreed.key(), agreed.failure()) {
-        (Some(key), _) => (key.committee.clone(), key.result.clone(), key.transcript),
+    let mut agreed = replay(transcript, &context)?;
+    let (committee, result, digest, sharing) = match (agreed.key(), agreed.failure()) {
+        (Some(key), _) => {
+            (key.committee.clone(), key.result.clone(), key.transcript, key.sharing.clone())
+        }
         (None, Some(failure)) => return Err(TranscriptError::NoKey(failure.clone())),
         (None, None) => unreachable!("every phase up to the key was left"),
     };
@@ -305,11 +67,42 @@ pub(super) fn verify(transcript: &Transcript) -> Result<VerifiedTranscript, Tran
         agreed.take_confirmation(*confirmation).map_err(refused)?;
     }
     let confirmed: Vec<_> = agreed.confirmations().map(|one| one.member).collect();
-    let needed = approved.definition().threshold();
+    let needed = context.player_quorum();
     if confirmed.len() < usize::from(needed) {
         return Err(TranscriptError::Confirmations { found: confirmed.len(), needed });
     }
-    Ok(VerifiedTranscript { approved, committee, result, digest, confirmed })
+    let file = Transcript { predecessors: Vec::new(), ..transcript.clone() };
+    let epoch = VerifiedEpoch::new(Proven { approved, committee, confirmed, sharing, file });
+    Ok(before.map_or_else(
+        || VerifiedTranscript::first(epoch.clone()),
+        |chain| chain.then(epoch.clone()),
+    ))
+}
+
+fn context(
+    before: Option<&VerifiedTranscript>,
+    transcript: &Transcript,
+) -> Result<CeremonyContext, TranscriptError> {
+    let definition = Definition::from_canonical(transcript.definition.clone())?;
+    let (epoch, approvals) = (definition.epoch(), transcript.approvals.iter().copied());
+    let context = match before {
+        None if definition.resharing().is_some() => {
+            return Err(TranscriptError::NoBeginning { actual: epoch });
+        }
+        None => {
+            let approved = ApprovedDefinition::new(definition, approvals)?;
+            CeremonyContext::first(approved, transcript.round)
+        }
+        Some(chain) => {
+            let approved =
+                ApprovedDefinition::resharing(definition, approvals, chain.definition())?;
+            CeremonyContext::resharing(approved, transcript.round, chain)
+        }
+    };
+    context.map_err(|error| match error {
+        ContextError::NotFirst => TranscriptError::NoBeginning { actual: epoch },
+        ContextError::Approval(error) => error.into(),
+    })
 }
 
 fn check_order(transcript: &Transcript) -> Result<(), TranscriptError> {
@@ -322,6 +115,8 @@ fn check_order(transcript: &Transcript) -> Result<(), TranscriptError> {
         if sorted { Ok(()) } else { Err(TranscriptError::Order { section }) }
     }
     ascending(Section::Dealings, &transcript.dealings, |one| one.dealer)?;
+    ascending(Section::Equivocations, &transcript.equivocations, |one| one.dealer)?;
+    ascending(Section::Complaints, &transcript.complaints, |one| (one.dealer, one.accuser))?;
     ascending(Section::Acknowledgements, &transcript.acknowledgements, |one| {
         (one.dealer, one.player)
     })?;
@@ -330,17 +125,30 @@ fn check_order(transcript: &Transcript) -> Result<(), TranscriptError> {
 }
 
 /// Plays the entries through the members' own fold, phase by phase.
-fn replay(transcript: &Transcript, context: CeremonyContext) -> Result<Agreed, TranscriptError> {
+fn replay(transcript: &Transcript, context: &CeremonyContext) -> Result<Agreed, TranscriptError> {
     let mut agreed = Agreed::new(context.clone());
     for dealing in &transcript.dealings {
         let dealer = dealing.dealer;
         let refused = |refusal| TranscriptError::Dealing { dealer, refusal };
-        dealing.verify(&context).map_err(|error: EntryError| refused(error.into()))?;
+        dealing.verify(context).map_err(|error: EntryError| refused(error.into()))?;
         agreed.take_dealing(dealing.clone()).map_err(refused)?;
     }
     agreed.leave(Phase::Dealing);
     if let Some(failure) = agreed.failure() {
         return Err(TranscriptError::NoKey(failure.clone()));
+    }
+    for dealing in &transcript.equivocations {
+        let dealer = dealing.dealer;
+        let refused = |refusal| TranscriptError::Equivocation { dealer, refusal };
+        dealing.verify(context).map_err(|error: EntryError| refused(error.into()))?;
+        agreed.replay_equivocation(dealing.clone()).map_err(refused)?;
+    }
+    // Before the acknowledgements: with them the phase may end.
+    for one in &transcript.complaints {
+        let (dealer, accuser) = (one.dealer, one.accuser);
+        let refused = |refusal| TranscriptError::Complaint { dealer, accuser, refusal };
+        one.verify(context).map_err(|error: EntryError| refused(error.into()))?;
+        agreed.take_complaint(one.clone()).map_err(refused)?;
     }
     for one in &transcript.acknowledgements {
         let (dealer, player) = (one.dealer, one.player);
@@ -351,6 +159,9 @@ fn replay(transcript: &Transcript, context: CeremonyContext) -> Result<Agreed, T
         })?;
     }
     agreed.leave(Phase::Acknowledging);
+    if let Some(failure) = agreed.failure() {
+        return Err(TranscriptError::NoKey(failure.clone()));
+    }
     for log in &transcript.logs {
         let dealer = log.dealer;
         agreed.take_log(log.clone()).map_err(|refusal| TranscriptError::Log { dealer, refusal })?;

@@ -20,15 +20,21 @@ pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let mut checks = shared.handle.checks();
     let connected = (shared.connected)();
     let peers = connected.iter().filter(|up| **up).count();
-    let n = shared.definition.n();
+    let n = shared.term().definition.n();
     let needed = usize::from(fairveil_crypto::committee::threshold(n)).saturating_sub(1);
     checks.push(fairveil_sequencer::Check {
         name: "peers",
         passed: peers >= needed,
         why: format!("{peers} connected, {needed} needed"),
     });
+    checks.push((shared.ceremony)().check());
+    verdicts(&checks)
+}
+
+/// Checks, one a line; 200 if all pass, else 503.
+pub(super) fn verdicts(checks: &[fairveil_sequencer::Check]) -> Response {
     let mut text = String::new();
-    for check in &checks {
+    for check in checks {
         let verdict = if check.passed { "ok" } else { "failing" };
         // Writing to a String can't fail.
         let _ = writeln!(text, "{verdict:8} {:12} {}", check.name, check.why);

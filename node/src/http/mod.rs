@@ -5,6 +5,7 @@
 //! answer comes from the sequencer's handle.
 
 mod batch_stream;
+pub(crate) mod ceremony;
 mod deadline;
 mod events;
 mod health;
@@ -25,7 +26,12 @@ use fairveil_client::file::File;
 use fairveil_keygen::Definition;
 use fairveil_sequencer::{Handle, StoreError};
 use serde::Deserialize;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
+
+use crate::process::Report;
 
 /// Longest request body in bytes: the largest sealed bundle as hex, with room for the envelope.
 const MAX_REQUEST_BYTES: usize = 256 << 10;
@@ -39,33 +45,46 @@ const MAX_BATCHES: usize = 256;
 /// What the routes share.
 pub(crate) struct Shared {
     pub(crate) handle: Handle,
-    pub(crate) definition: Definition,
-    /// The transcript as it stands on disk.
-    pub(crate) transcript: String,
+    /// The epoch that runs.
+    pub(crate) term: watch::Receiver<Arc<Term>>,
     /// Peers by index and whether each is connected.
     pub(crate) connected: Box<dyn Fn() -> Vec<bool> + Send + Sync>,
     /// All metrics in Prometheus' text form.
     pub(crate) metrics: Box<dyn Fn() -> String + Send + Sync>,
+    /// How far the newest key ceremony is.
+    pub(crate) ceremony: Box<dyn Fn() -> Report + Send + Sync>,
     pub(crate) requests: Semaphore,
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) batch_streams: Arc<Semaphore>,
 }
 
+/// What is known of an epoch.
+pub(crate) struct Term {
+    pub(crate) definition: Definition,
+    /// The transcript of it and all before, as it stands on disk.
+    pub(crate) transcript: String,
+}
+
 impl Shared {
+    /// The epoch that runs.
+    pub(crate) fn term(&self) -> Arc<Term> {
+        Arc::clone(&self.term.borrow())
+    }
+
     /// What the routes need, with the named limits.
     pub(crate) fn new(
         handle: Handle,
-        definition: Definition,
-        transcript: String,
+        term: watch::Receiver<Arc<Term>>,
         connected: Box<dyn Fn() -> Vec<bool> + Send + Sync>,
         metrics: Box<dyn Fn() -> String + Send + Sync>,
+        ceremony: Box<dyn Fn() -> Report + Send + Sync>,
     ) -> Self {
         Self {
             handle,
-            definition,
-            transcript,
+            term,
             connected,
             metrics,
+            ceremony,
             requests: Semaphore::new(MAX_REQUESTS),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             batch_streams: Arc::new(Semaphore::new(batch_stream::MAX_STREAMS)),
@@ -82,6 +101,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) -> std::io
         .route("/batches/{chain_id}/stream", get(batch_stream::stream))
         .route("/orders/{height}", get(order))
         .route("/transcript", get(transcript))
+        .route("/ceremony", get(report))
         .route("/evidence", get(evidence))
         .route("/adversary", get(adversary))
         .route("/metrics", get(metrics))
@@ -126,8 +146,13 @@ async fn order(State(shared): State<Arc<Shared>>, Path(height): Path<u64>) -> Re
     blocking(move || handle.order_certificate(height)).await
 }
 
+/// `GET /ceremony`: how far the newest key ceremony is.
+async fn report(State(shared): State<Arc<Shared>>) -> Response {
+    ceremony::answer(&(shared.ceremony)())
+}
+
 async fn transcript(State(shared): State<Arc<Shared>>) -> Response {
-    json(StatusCode::OK, shared.transcript.clone())
+    json(StatusCode::OK, shared.term().transcript.clone())
 }
 
 /// `GET /evidence`: proofs of faults, each as `fairveil verify` reads it.

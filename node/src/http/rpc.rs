@@ -193,7 +193,8 @@ async fn read<T: Send + 'static, E: std::fmt::Display + Send + 'static>(
 }
 
 fn committee(shared: &Shared) -> rpc::CommitteeInfo {
-    let (overview, definition) = (shared.handle.overview(), &shared.definition);
+    let (overview, term) = (shared.handle.overview(), shared.term());
+    let definition = &term.definition;
     let connected = (shared.connected)();
     let committee = shared.handle.committee();
     let members =

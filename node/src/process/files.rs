@@ -3,14 +3,11 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::Write as _,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
-use fairveil_keygen::{
-    Approval, ApprovedDefinition, Definition,
-    keystore::{self, KeystoreRandomness, Passphrase, ScryptCost, SequencerKeys},
-};
+use fairveil_keygen::{Approval, ApprovedDefinition, Definition, keystore::Passphrase};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -128,45 +125,6 @@ pub(crate) fn passphrase(file: Option<&Path>) -> Result<Passphrase, NodeError> {
         path,
         why: error.to_string(),
     })
-}
-
-/// A keystore on disk, and how to write it again.
-pub(super) struct KeystoreFile {
-    path: PathBuf,
-    passphrase: Passphrase,
-    cost: ScryptCost,
-}
-
-impl KeystoreFile {
-    /// Opens the keystore; a file that others may read is refused.
-    pub(super) fn open(config: &Config) -> Result<(Self, SequencerKeys), NodeError> {
-        let path = config.path("keystore").unwrap_or_default();
-        let bytes = Zeroizing::new(read("keystore", &path)?);
-        let fault = |source| NodeError::File { what: "keystore", path: path.clone(), source };
-        let mode = fs::metadata(&path).map_err(fault)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(NodeError::Readable { path, mode });
-        }
-        let passphrase = passphrase(config.path("passphrase_file").as_deref())?;
-        let keys = keystore::open(&bytes, &passphrase).map_err(|error| NodeError::Unusable {
-            what: "keystore",
-            path: path.clone(),
-            why: error.to_string(),
-        })?;
-        // The file keeps the cost it was made with: a light one stays light.
-        let light = String::from_utf8_lossy(&bytes).contains("\"n\": 4096");
-        let cost = if light { ScryptCost::Light } else { ScryptCost::Standard };
-        Ok((Self { path, passphrase, cost }, keys))
-    }
-
-    /// Writes the keystore with these keys.
-    pub(super) fn keep(&self, keys: &SequencerKeys) -> std::io::Result<()> {
-        let randomness = || -> Result<KeystoreRandomness, NodeError> {
-            Ok(KeystoreRandomness { salt: random()?, iv: random()?, uuid: random()? })
-        };
-        let randomness = randomness().map_err(std::io::Error::other)?;
-        keep_secret(&self.path, &keystore::seal(keys, &self.passphrase, self.cost, randomness))
-    }
 }
 
 /// The definition with the approvals of all members.

@@ -26,9 +26,10 @@ pub(super) fn text(
     handle: &Handle,
     observer: &Observer,
     views: &NodeViews,
+    ceremony: &str,
     engine: &str,
 ) -> String {
-    let mut text = String::new();
+    let mut text = String::from(ceremony);
     let overview = handle.overview();
     let gauges = [
         ("height", "last final height committed", overview.height),

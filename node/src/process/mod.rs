@@ -5,14 +5,24 @@
 //! share yet, then the sequencer with its trader and HTTP endpoints. Each failure is one line on
 //! standard error, and nothing was signed before it.
 
+mod ceremony;
+mod custody;
+mod epochs;
 mod files;
+mod keystore;
 mod metrics;
+mod peers;
 mod run;
 mod settings;
 mod traders;
 mod views;
 
+pub(crate) use ceremony::{
+    CeremonyOptions, Progress,
+    report::{Report, State},
+};
 pub(crate) use files::{Endpoints, keep_secret, passphrase, random};
+pub(crate) use keystore::{KeystoreFile, keys_folder};
 
 use std::collections::BTreeMap;
 
@@ -44,6 +54,14 @@ pub(crate) enum NodeError {
     NotAMember { key: fairveil_crypto::ConsensusPublicKey },
     #[error("{what}: {why}")]
     Start { what: &'static str, why: String },
+    #[error("the key ceremony {state}: {why}")]
+    Ceremony { state: State, missing: Vec<String>, why: String },
+    #[error(
+        "the keystore holds no key share of epoch {epoch}: this sequencer took no part in its ceremony"
+    )]
+    NoShare { epoch: fairveil_crypto::Epoch },
+    #[error("the key ceremony is not over; run again, this member goes on where it was")]
+    Interrupted,
     #[error(transparent)]
     Stopped(#[from] fairveil_sequencer::StopReason),
 }
@@ -52,7 +70,10 @@ impl NodeError {
     /// The exit code: the configuration and files are the operator's, the rest is a failed check.
     pub(crate) fn exit(&self) -> u8 {
         match self {
-            Self::Start { .. } | Self::Stopped(_) => cli::exit::CHECK,
+            Self::Ceremony { state: State::Expired, .. } => cli::exit::EXPIRED,
+            Self::Start { .. } | Self::Stopped(_) | Self::Ceremony { .. } | Self::Interrupted => {
+                cli::exit::CHECK
+            }
             _ => cli::exit::USAGE,
         }
     }
@@ -73,7 +94,15 @@ pub(crate) fn node(args: &cli::Node) -> Result<(), NodeError> {
     if args.end_with_stdin {
         end_with_stdin();
     }
-    run::run(&config, args.byzantine)
+    run::run(&config, run::Purpose::Sequence(args.byzantine)).map(|_| ())
+}
+
+/// Takes part in the key ceremony; how it ended.
+pub(crate) fn run_ceremony(config: &Config, options: CeremonyOptions) -> Result<Report, NodeError> {
+    start_log(config)?;
+    let what = "key ceremony";
+    run::run(config, run::Purpose::Ceremony(options))?
+        .ok_or_else(|| NodeError::Start { what, why: "it left no report".into() })
 }
 
 /// Ends the process, as a crash would, once standard input closes.

@@ -4,68 +4,76 @@ use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
-use commonware_p2p::Manager as _;
-use commonware_runtime::{
-    Metrics as _, Runner as _, Spawner as _, Supervisor as _, tokio as runtime,
-};
-use commonware_utils::ordered::Set;
-use fairveil_crypto::{SequencerIndex, committee::KeyShare};
+use commonware_runtime::{Metrics as _, Runner as _, Supervisor as _, tokio as runtime};
+use fairveil_crypto::SequencerIndex;
 use fairveil_keygen::{
-    CeremonyContext, Definition, Membership, Transcript, VerifiedTranscript, definition::Mode,
-    keystore::SequencerKeys,
+    ApprovedDefinition, Definition, Transcript, VerifiedTranscript, keystore::SequencerKeys,
 };
-use fairveil_ordering as ordering;
-use fairveil_release::registry::Registry;
-use fairveil_runtime::NodeEngine;
-use fairveil_sequencer::{
-    Config as SequencerConfig, Executor, LINGER as ENGINE_LINGER, Secrets, Store,
-    ceremony::{self, Setup},
-    renewal::NoResharings,
-};
-use fairveil_transport::{
-    self as transport, EndpointSecret, Member, Network, NetworkPublicKey, NetworkSecret,
-};
+use fairveil_sequencer::{Executor, Handle, LINGER, Store, boundary};
+use fairveil_transport::{self as transport, EndpointSecret, Network, NetworkSecret};
 use redb::backends::FileBackend;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tracing::info;
 
 use super::{
     NodeError,
-    files::{self, Endpoints, FolderLock, KeystoreFile},
-    metrics, settings, traders,
+    ceremony::{CeremonyOptions, report::Report},
+    custody,
+    epochs::{self, Ground, Next},
+    files::{self, Endpoints, FolderLock},
+    keystore::KeystoreFile,
+    metrics,
+    peers::Peers,
+    settings, traders,
     views::NodeViews,
 };
 use crate::{cli::ByzantineKind, config::Config, http};
 
 /// Most members that are ever connected at once.
 const MAX_PEERS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
-/// How long the ceremony's chain goes on for members that are not done.
-const LINGER: Duration = Duration::from_secs(60);
 
-/// Runs a node until it stops.
-pub(super) fn run(config: &Config, byzantine: Option<ByzantineKind>) -> Result<(), NodeError> {
+/// What a node is run for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Purpose {
+    /// To be a sequencer, as an adversary if asked.
+    Sequence(Option<ByzantineKind>),
+    /// To take part in the key ceremony and end.
+    Ceremony(CeremonyOptions),
+}
+
+/// Runs a node until it stops, or its ceremony is over.
+pub(super) fn run(config: &Config, purpose: Purpose) -> Result<Option<Report>, NodeError> {
     let data = config.path("data_dir").unwrap_or_default();
     let lock = files::lock_folder(&data)?;
-    let (keystore, keys) = KeystoreFile::open(config)?;
+    let passphrase = files::passphrase(config.path("passphrase_file").as_deref())?;
+    let path = config.path("keystore").unwrap_or_default();
+    let (keystore, keys) = KeystoreFile::open(&path, passphrase)?;
     let approved = files::approved(config)?;
     let threads = config.number("runtime_threads", 1..=256, "1 to 256 threads")?;
     let node = Node {
         config: config.clone(),
         data: data.clone(),
-        keystore,
+        keystore: Arc::new(keystore),
         keys,
-        context: CeremonyContext::new(approved, 0),
-        byzantine,
+        approved,
+        byzantine: match purpose {
+            Purpose::Sequence(byzantine) => byzantine,
+            Purpose::Ceremony(_) => None,
+        },
         _lock: lock,
     };
     let runtime = runtime::Config::new()
         .with_worker_threads(usize::try_from(threads).unwrap_or(2))
         .with_storage_directory(data.join("consensus"))
         .with_catch_panics(false);
-    runtime::Runner::new(runtime).start(|context| node.start(context))
+    runtime::Runner::new(runtime).start(|context| async move {
+        match purpose {
+            Purpose::Sequence(_) => node.start(context).await.map(|()| None),
+            Purpose::Ceremony(options) => node.ceremony(context, options).await.map(Some),
+        }
+    })
 }
 
 /// What a database file that is opened has in it.
@@ -77,86 +85,135 @@ enum Contents {
     Stay,
 }
 
-struct Node {
-    config: Config,
-    data: PathBuf,
-    keystore: KeystoreFile,
-    keys: SequencerKeys,
-    context: CeremonyContext,
-    byzantine: Option<ByzantineKind>,
+pub(super) struct Node {
+    pub(super) config: Config,
+    pub(super) data: PathBuf,
+    pub(super) keystore: Arc<KeystoreFile>,
+    pub(super) keys: SequencerKeys,
+    pub(super) approved: ApprovedDefinition,
+    pub(super) byzantine: Option<ByzantineKind>,
     _lock: FolderLock,
 }
 
 impl Node {
     async fn start(self, context: runtime::Context) -> Result<(), NodeError> {
-        let definition = self.context.definition().clone();
-        let key = self.keys.consensus.public_key();
-        let index = definition.index_of(&key).ok_or(NodeError::NotAMember { key })?;
-        let network = Arc::new(self.open_network(&definition, index)?);
+        let definition = self.approved.definition().clone();
+        let (index, member) = self.own_member()?;
+        let (network, peers) = self.open_network(&definition, index)?;
+        let network = Arc::new(network);
         let observer = network.observer();
-        let (engine, channels) = fairveil_runtime::channels(&context, &network)
+        let (engine, mut seat) = fairveil_runtime::channels(&context, &network)
             .map_err(|error| NodeError::Start { what: "channel", why: error.to_string() })?;
         let store = self.store(&definition)?;
-        let (membership, transcript) = self.key_share(&context, &store, &engine).await?;
-        let verified = self.verified(&transcript)?;
-        let registry = fairveil_client::registry::registry(&definition)
-            .map_err(|error| NodeError::Start { what: "rollups", why: error.to_string() })?;
-        let views = Arc::new(NodeViews::start(&self.config, &registry)?);
-        let sequencer =
-            self.sequencer_config(&definition, index, &verified, &network, registry, &views)?;
-        let secrets = Secrets {
-            consensus_seed: self.keys.consensus.expose_seed(),
-            key_share: membership.share,
+        let position = boundary::position(&store).map_err(|error| self.damaged(&error))?;
+        let (first, report) = match position {
+            Some((epoch, _)) => {
+                let transcript =
+                    self.verified(&custody::transcript_of(&self.data, epoch, None)?)?;
+                let report = custody::running(&transcript, member.name.clone());
+                (transcript, report)
+            }
+            None => {
+                let options = CeremonyOptions::default();
+                let made = self.key_share(&context, &store, &engine, &observer, options).await?;
+                (self.verified(&made.transcript)?, made.report)
+            }
         };
-        let executor = Executor::pools(
-            settings::threads(&self.config, "admission_threads")?,
-            settings::threads(&self.config, "opening_threads")?,
-        )
-        .map_err(|error| NodeError::Start { what: "threads", why: error.to_string() })?;
-        let running = fairveil_runtime::start(
-            context.child("sequencer"),
-            sequencer,
-            secrets,
+        let text = String::from_utf8_lossy(&first.transcript().to_json()).into_owned();
+        let term = Arc::new(http::Term { definition: definition.clone(), transcript: text });
+        let (term, term_seen) = watch::channel(term);
+        let (reports, report_seen) = watch::channel(report);
+        let registry = epochs::registry(&definition)?;
+        let ground = Ground {
             store,
-            executor,
             engine,
-            channels,
-        )
-        .await
-        .map_err(|error| NodeError::Start { what: "sequencer", why: error.to_string() })?;
-        let member = definition.member(index).ok_or(NodeError::NotAMember { key })?;
-        let trader = self.trader_endpoint(&definition, member, running.handle.clone())?;
+            executor: self.executor()?,
+            observer: observer.clone(),
+            peers,
+            views: Arc::new(NodeViews::start(&self.config, &registry)?),
+            reports: Arc::new(reports),
+            term,
+        };
+        let mut tenure = self.begin(&context, &ground, seat, Some(&first)).await?;
+        let handle = tenure.sequencer.handle.clone();
+        let trader = self.trader_endpoint(&definition, member, handle.clone())?;
         let http = self.http_listener(member).await?;
         self.announce(index, &member.name, &network, &trader, &http)?;
-        let observed = (observer.clone(), definition.consensus_keys());
-        let connected = move || metrics::connected(&observed.0, &observed.1);
-        let (handle, encoder) = (running.handle.clone(), context.child("metrics"));
-        let shared = http::Shared::new(
-            running.handle.clone(),
-            definition,
-            String::from_utf8_lossy(&transcript.to_json()).into_owned(),
-            Box::new(connected),
-            Box::new(move || metrics::text(&handle, &observer, &views, &encoder.encode())),
-        );
-        let served = tokio::spawn(http::serve(http, Arc::new(shared)));
-        let stopped = tokio::select! {
-            stopped = running.stopped() => Err(NodeError::Stopped(stopped.reason)),
-            result = served => {
-                let why = format!("{result:?}");
-                Err(NodeError::Start { what: "http", why })
+        let shared = shared(&context, &ground, handle, term_seen, report_seen);
+        let mut served = tokio::spawn(http::serve(http, Arc::new(shared)));
+        let mut signal = std::pin::pin!(signalled());
+        let ended = loop {
+            let stopped = tokio::select! {
+                stopped = tenure.sequencer.stopped() => stopped,
+                result = &mut served => {
+                    let why = format!("{result:?}");
+                    break Err(NodeError::Start { what: "http", why });
+                }
+                () = &mut signal => break Ok(()),
+            };
+            match self.after(stopped.reason)? {
+                Next::Go => {}
+                Next::Leave => {
+                    info!(
+                        "this sequencer is no member of the next epoch: it stays a while, and ends"
+                    );
+                    tokio::select! {
+                        () = tokio::time::sleep(LINGER) => {}
+                        () = &mut signal => {}
+                    }
+                    break Ok(());
+                }
             }
-            () = signalled() => Ok(()),
+            let why = "the sequencer's channels are gone".into();
+            seat = stopped.seat.ok_or(NodeError::Start { what: "sequencer", why })?;
+            tenure = self.begin(&context, &ground, seat, None).await?;
+            info!(epoch = %tenure.epoch, "the epoch runs");
         };
         drop(trader);
         info!("stopping");
-        stopped
+        ended
+    }
+
+    fn executor(&self) -> Result<Executor, NodeError> {
+        Executor::pools(
+            settings::threads(&self.config, "admission_threads")?,
+            settings::threads(&self.config, "opening_threads")?,
+        )
+        .map_err(|error| NodeError::Start { what: "threads", why: error.to_string() })
+    }
+
+    /// Takes part in the key ceremony, and stays a while for the others.
+    async fn ceremony(
+        self,
+        context: runtime::Context,
+        options: CeremonyOptions,
+    ) -> Result<Report, NodeError> {
+        let definition = self.approved.definition().clone();
+        let (index, _) = self.own_member()?;
+        let (network, _peers) = self.open_network(&definition, index)?;
+        let (engine, _channels) = fairveil_runtime::channels(&context, &network)
+            .map_err(|error| NodeError::Start { what: "channel", why: error.to_string() })?;
+        let store = self.store(&definition)?;
+        let observer = network.observer();
+        let mut signal = std::pin::pin!(signalled());
+        let made = tokio::select! {
+            made = self.key_share(&context, &store, &engine, &observer, options) => made?,
+            () = &mut signal => return Err(NodeError::Interrupted),
+        };
+        if let Some(lingering) = made.lingering {
+            tokio::select! {
+                _ = lingering => {}
+                () = signal => {}
+            }
+        }
+        Ok(made.report)
     }
 
     fn open_network(
         &self,
         definition: &Definition,
         index: SequencerIndex,
-    ) -> Result<Network, NodeError> {
+    ) -> Result<(Network, Arc<Peers>), NodeError> {
         let failed = |what: &'static str, why: String| NodeError::Start { what, why };
         let member = definition.member(index);
         let listen = match self.config.address("peer_listen")? {
@@ -180,21 +237,9 @@ impl Node {
             jitter_seed: u64::from_be_bytes(files::random()?),
         })
         .map_err(|error| failed("network between sequencers", error.to_string()))?;
-        let mut directory = network.directory();
-        let members = definition
-            .members()
-            .iter()
-            .map(|member| {
-                let network_key = NetworkPublicKey::from_bytes(*member.network.as_bytes());
-                let address = settings::resolve(Some(&member.peer_address))?;
-                Member::approved(member.consensus, network_key, address)
-                    .map_err(|error| failed("member", error.to_string()))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let keys: Vec<_> = members.iter().map(|member| member.key().clone()).collect();
-        directory.learn(members).map_err(|error| failed("members", error.to_string()))?;
-        directory.track(definition.epoch().get(), Set::from_iter_dedup(keys));
-        Ok(network)
+        let peers = Peers::new(network.directory());
+        peers.track(definition, None)?;
+        Ok((network, Arc::new(peers)))
     }
 
     /// The database. A new one gets its name once it is whole: power may fail while it is made.
@@ -233,122 +278,19 @@ impl Node {
             .map_err(|error| unusable(error.to_string()))
     }
 
-    /// The key share and the transcript: from the keystore and the data folder, or from a
-    /// ceremony.
-    async fn key_share(
+    pub(super) fn verified(
         &self,
-        context: &runtime::Context,
-        store: &Store,
-        engine: &NodeEngine,
-    ) -> Result<(Membership, Transcript), NodeError> {
-        let definition = self.context.definition();
-        let path = self.data.join("transcript.json");
-        let stored = self.keys.membership_of(&definition.network_id(), definition.epoch());
-        if let (Ok(membership), true) = (&stored, path.exists()) {
-            let bytes = files::read("transcript", &path)?;
-            let transcript = Transcript::from_json(&bytes).map_err(|error| {
-                NodeError::Unusable { what: "transcript", path, why: error.to_string() }
-            })?;
-            return Ok((copied(membership)?, transcript));
-        }
-        info!("no key share yet: the key ceremony begins");
-        let setup = Setup {
-            context: self.context.clone(),
-            consensus_seed: self.keys.consensus.expose_seed(),
-            dealing: fairveil_keygen::DealingSecret::from_bytes(&self.keys.dealing.expose_bytes())
-                .map_err(|error| NodeError::Start { what: "keystore", why: error.to_string() })?,
-            partition: "ceremony".into(),
-            timing: settings::ceremony_timing(),
-        };
-        let mut keep = |membership: &Membership| {
-            let with_share = self.with(membership).map_err(std::io::Error::other)?;
-            self.keystore.keep(&with_share)
-        };
-        let made =
-            fairveil_runtime::ceremony(context.child("keygen"), setup, store, engine, &mut keep)
-                .await
-                .map_err(|error| NodeError::Start {
-                    what: "key ceremony",
-                    why: error.to_string(),
-                })?;
-        files::write_public(&path, &made.transcript.to_json())
-            .map_err(|source| NodeError::File { what: "transcript", path, source })?;
-        info!("the key ceremony is complete");
-        let (chain, store) = (made.chain, store.clone());
-        context.child("linger").spawn(move |_| async move {
-            // Others may still need this member to finish.
-            let _ = tokio::time::timeout(LINGER, ceremony::linger(chain, store)).await;
-        });
-        Ok((made.membership, *made.transcript))
-    }
-
-    fn with(&self, membership: &Membership) -> Result<SequencerKeys, NodeError> {
-        let seed = |key: &fairveil_crypto::ConsensusSecret| {
-            fairveil_crypto::ConsensusSecret::from_seed(*key.expose_seed())
-        };
-        let dealing = fairveil_keygen::DealingSecret::from_bytes(&self.keys.dealing.expose_bytes())
-            .map_err(|error| NodeError::Start { what: "keystore", why: error.to_string() })?;
-        Ok(SequencerKeys {
-            network: seed(&self.keys.network),
-            consensus: seed(&self.keys.consensus),
-            dealing,
-            membership: Some(copied(membership)?),
-        })
-    }
-
-    fn verified(&self, transcript: &Transcript) -> Result<VerifiedTranscript, NodeError> {
+        transcript: &Transcript,
+    ) -> Result<VerifiedTranscript, NodeError> {
         let path = self.data.join("transcript.json");
         transcript
             .verify()
-            .and_then(|verified| verified.of_network(&self.context.definition().network_id()))
+            .and_then(|verified| verified.of_network(&self.approved.definition().network_id()))
             .map_err(|error| NodeError::Unusable {
                 what: "transcript",
                 path,
                 why: error.to_string(),
             })
-    }
-
-    fn sequencer_config(
-        &self,
-        definition: &Definition,
-        index: SequencerIndex,
-        verified: &VerifiedTranscript,
-        network: &Network,
-        registry: Registry,
-        views: &Arc<NodeViews>,
-    ) -> Result<SequencerConfig, NodeError> {
-        let start = |what: &'static str, why: String| NodeError::Start { what, why };
-        let proposal = definition.proposal();
-        let genesis = settings::genesis(&self.config, &registry)?;
-        let observed = (network.observer(), definition.consensus_keys());
-        Ok(SequencerConfig {
-            network_id: definition.network_id(),
-            committee: verified.committee().clone(),
-            index,
-            fairness: ordering::Committee::new(proposal.n, proposal.f, proposal.g)
-                .map_err(|error| start("definition", error.to_string()))?,
-            mode: match proposal.ordering.mode {
-                Mode::Strict => ordering::Mode::Strict,
-                Mode::Leader => {
-                    let why = "ordering mode `leader` is a control for scenarios and comparisons; \
-                               a network runs `strict`";
-                    return Err(start("definition", why.into()));
-                }
-            },
-            registry,
-            genesis,
-            views: Arc::<NodeViews>::clone(views),
-            resharings: Arc::new(NoResharings),
-            accounting: settings::accounting(&self.config, definition)?,
-            transcript: verified.digest(),
-            limits: settings::limits(&self.config)?,
-            kept_share_heights: fairveil_release::opener::KEPT_HEIGHTS,
-            timing: settings::timing(&self.config, definition)?,
-            linger: ENGINE_LINGER,
-            partition: "network".into(),
-            connected: Arc::new(move || metrics::connected(&observed.0, &observed.1)),
-            behaviour: self.byzantine.map_or_else(Default::default, Into::into),
-        })
     }
 
     fn trader_endpoint(
@@ -373,7 +315,7 @@ impl Node {
         traders::Traders::open(setup, handle)
     }
 
-    async fn http_listener(
+    pub(super) async fn http_listener(
         &self,
         member: &fairveil_keygen::Member,
     ) -> Result<TcpListener, NodeError> {
@@ -425,11 +367,33 @@ impl Node {
     }
 }
 
-/// A second instance of a membership: the share is read from its encoding.
-fn copied(membership: &Membership) -> Result<Membership, NodeError> {
-    let share = KeyShare::decode(membership.share.index(), &membership.share.expose_encoding()[..])
-        .map_err(|error| NodeError::Start { what: "key share", why: error.to_string() })?;
-    Ok(Membership { network_id: membership.network_id, epoch: membership.epoch, share })
+/// What the HTTP routes answer from.
+fn shared(
+    context: &runtime::Context,
+    ground: &Ground,
+    handle: Handle,
+    term: watch::Receiver<Arc<http::Term>>,
+    reports: watch::Receiver<Report>,
+) -> http::Shared {
+    let (observer, seen) = (ground.observer.clone(), term.clone());
+    let connected = move || {
+        let keys = seen.borrow().definition.consensus_keys();
+        metrics::connected(&observer, &keys)
+    };
+    let (asked, encoder) = (handle.clone(), context.child("metrics"));
+    let (observer, views, seen) =
+        (ground.observer.clone(), Arc::clone(&ground.views), reports.clone());
+    let text = move || {
+        let ceremony = seen.borrow().metrics();
+        metrics::text(&asked, &observer, &views, &ceremony, &encoder.encode())
+    };
+    http::Shared::new(
+        handle,
+        term,
+        Box::new(connected),
+        Box::new(text),
+        Box::new(move || reports.borrow().clone()),
+    )
 }
 
 /// Resolves when the process is asked to end.

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::markdown::{Block, blocks};
 use crate::network::{Desk, Dev, fairveil, root};
 
 const TOKEN: &str = "0xC000000000000000000000000000000000000001";
@@ -14,28 +15,8 @@ const BALLOT: &str = "0xC000000000000000000000000000000000000004";
 const DOLLARS: &str = "0xC000000000000000000000000000000000000005";
 const ALICE: &str = "0xbc40fbf4394cd00f78fae9763b0c2c71b21ea442c42fdadc5b720537240ebac1";
 
-/// A fenced block: what stands behind the fence, and its lines.
-struct Block {
-    kind: String,
-    lines: Vec<String>,
-}
-
 /// What a storage slot holds after an example.
 type Held = (u64, &'static str, &'static str, u128);
-
-fn blocks(markdown: &str) -> Vec<Block> {
-    let mut blocks: Vec<Block> = Vec::new();
-    let mut inside = false;
-    for line in markdown.lines() {
-        match (line.strip_prefix("```"), inside) {
-            (Some(kind), false) => blocks.push(Block { kind: kind.to_owned(), lines: vec![] }),
-            (None, true) => blocks.last_mut().unwrap().lines.push(line.to_owned()),
-            _ => {}
-        }
-        inside ^= line.starts_with("```");
-    }
-    blocks
-}
 
 /// A script that runs all blocks in one shell. A line says which exit code it expects; the output of
 /// a block that a block of text follows is compared with it.

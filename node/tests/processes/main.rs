@@ -5,12 +5,14 @@
 
 mod accounting;
 mod bad_input;
+mod ceremony;
 mod dry_run;
 mod engine;
 mod examples;
 mod faults;
 mod followed;
 mod load;
+mod markdown;
 mod network;
 mod outputs;
 mod rollup;

@@ -1,7 +1,7 @@
 //! Batcher transactions that say something else than is certified.
 
 use alloy_primitives::{Address, B256, keccak256};
-use fairveil_crypto::committee::Committee;
+use fairveil_crypto::committee::Committees;
 use fairveil_crypto::{Digest, NetworkId};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -132,10 +132,10 @@ impl SignedFrames {
     pub fn judge(
         &self,
         network_id: &NetworkId,
-        committee: &Committee,
+        committees: &impl Committees,
         registry: &Registry,
     ) -> Result<SignedVerdict, SignedError> {
-        let chain_id = self.verify_batches(network_id, committee, registry)?;
+        let chain_id = self.verify_batches(network_id, committees, registry)?;
         let (clock, chain) = derivation(registry, chain_id)?;
         let channel = read_channel(&self.transactions, &chain)?;
         let certified = self.certified(&clock);
@@ -174,7 +174,7 @@ impl SignedFrames {
     fn verify_batches(
         &self,
         network_id: &NetworkId,
-        committee: &Committee,
+        committees: &impl Committees,
         registry: &Registry,
     ) -> Result<u64, SignedError> {
         let (actual, limit) = (self.batches.len(), MAX_BATCHES);
@@ -184,7 +184,7 @@ impl SignedFrames {
         let mut cursor = Cursor::at(network_id, first.first());
         let expected = registry.digest();
         for (number, document) in (1..).zip(&self.batches) {
-            let accepted = accept_batch(&cursor, network_id, committee, chain_id, document);
+            let accepted = accept_batch(&cursor, network_id, committees, chain_id, document);
             let (_, next) = accepted.map_err(|error| SignedError::Batch { number, error })?;
             let actual = document.release.registry;
             if actual != expected {

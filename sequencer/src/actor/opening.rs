@@ -100,6 +100,10 @@ where
                 let Some(peer) = self.keys.get(from.position()).cloned() else { return Ok(()) };
                 self.boundary_message(&peer, message)
             }
+            Ok(OpeningMessage::Feed(message)) => {
+                let Some(peer) = self.keys.get(from.position()).cloned() else { return Ok(()) };
+                self.feed_message(&peer, message)
+            }
             Err(error) => {
                 debug!(%from, %error, "not a message about openings");
                 self.count("malformed_messages", 1);

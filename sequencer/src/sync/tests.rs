@@ -129,7 +129,8 @@ fn one_liar_of_every_kind_costs_time_alone_invariant_3() {
 
 #[test]
 fn a_root_takes_more_than_the_liars_invariant_1() {
-    let silent = |members: &[usize]| members.iter().map(|at| (*at, Lie::Silent)).collect::<Vec<_>>();
+    let silent =
+        |members: &[usize]| members.iter().map(|at| (*at, Lie::Silent)).collect::<Vec<_>>();
     // One honest member is left: nothing proves that it is.
     assert_eq!(net(silent(&[0, 1, 2, 3])).play(30_000), None);
     let mut two = net(silent(&[0, 2, 4]));

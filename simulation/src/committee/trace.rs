@@ -131,7 +131,9 @@ fn share(bytes: &[u8]) -> Option<Sent> {
             Some(Sent::Hints { height: height.get() })
         }
         Ok(OpeningMessage::Share(ShareMessage::Request { .. })) => Some(Sent::Request),
-        Ok(OpeningMessage::Release(_) | OpeningMessage::Boundary(_)) => None,
+        Ok(
+            OpeningMessage::Release(_) | OpeningMessage::Boundary(_) | OpeningMessage::Feed(_),
+        ) => None,
         Err(_) => Some(Sent::Unreadable),
     }
 }

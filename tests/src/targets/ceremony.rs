@@ -17,7 +17,7 @@ use fairveil_crypto::SequencerIndex;
 use fairveil_keygen::{Ceremony, CeremonyEntry, DealingNonce, Input, Output, Phase, Record};
 
 use super::choices::Choices;
-use super::world::{WORLD, ceremony_of, consensus_secret, dealing_secret};
+use super::world::{WORLD, ceremony_of, consensus_secret, participant};
 use super::{MAX_STEPS, Verdict};
 
 /// Whose machine it is.
@@ -104,7 +104,7 @@ impl Run {
                     let verified = transcript.verify().expect("a complete transcript verifies");
                     assert_eq!(verified.network_id(), WORLD.network_id());
                 }
-                Output::Blamed(blame) => assert_ne!(blame.culprit, self.own),
+                Output::Blamed(blame) => assert_ne!(blame.culprit.player, Some(self.own)),
                 Output::NotAcknowledged { .. }
                 | Output::Refused(_)
                 | Output::NoShare(_)
@@ -127,8 +127,7 @@ impl Run {
 
     fn resume(&mut self) {
         let nonce = self.nonce.clone().expect("kept at the first input");
-        let (consensus, dealing) = (consensus_secret(MEMBER), dealing_secret(MEMBER));
-        let resumed = Ceremony::resume(WORLD.context.clone(), consensus, dealing, nonce);
+        let resumed = Ceremony::resume(WORLD.context.clone(), participant(MEMBER), nonce);
         self.ceremony = resumed.expect("its own journal");
         self.phase = Phase::Dealing;
         self.give(Input::Wake);
@@ -142,7 +141,8 @@ impl Run {
 fn place(entry: &CeremonyEntry) -> String {
     match entry {
         CeremonyEntry::Dealing(_) => "dealing".to_owned(),
-        CeremonyEntry::Acknowledgement(one) => format!("acknowledgement of {}", one.dealer),
+        CeremonyEntry::Acknowledgement(one) => format!("answer to {}", one.dealer),
+        CeremonyEntry::Complaint(one) => format!("answer to {}", one.dealer),
         CeremonyEntry::DealerLog(_) => "log".to_owned(),
         CeremonyEntry::Close(close) => format!("close {:?}", close.phase),
         CeremonyEntry::Confirmation(_) => "confirmation".to_owned(),

@@ -3,7 +3,9 @@
 use std::sync::LazyLock;
 
 use fairveil_crypto::encoding::encode;
-use fairveil_keygen::keystore::{self, KeystoreRandomness, Passphrase, ScryptCost, SequencerKeys};
+use fairveil_keygen::keystore::{
+    self, EpochKey, KeystoreRandomness, Passphrase, ScryptCost, SequencerKeys,
+};
 use fairveil_keygen::{
     Approval, CeremonyEntry, DealingNonce, Definition, Input, Output, Record, Transcript,
 };
@@ -120,12 +122,10 @@ fn keys() -> SequencerKeys {
         epoch: super::world::EPOCH,
         share: share.expect("its own encoding"),
     };
-    SequencerKeys {
-        network: consensus_secret(101),
-        consensus: consensus_secret(1),
-        dealing: dealing_secret(1),
-        membership: Some(membership),
-    }
+    let mut keys = SequencerKeys::new(consensus_secret(101), consensus_secret(1));
+    keys.add_dealing(&dealing_secret(1), &EpochKey::from_bytes([1; 32])).expect("room");
+    keys.add_membership(&membership, &EpochKey::from_bytes([2; 32])).expect("room");
+    keys
 }
 
 /// A keystore that opens holds the keys that were sealed.
@@ -135,8 +135,10 @@ pub(super) fn keystore(bytes: &[u8]) -> Verdict {
     }
     let Ok(opened) = keystore::open(bytes, &PASSPHRASE) else { return Verdict::Refused };
     assert_eq!(opened.consensus.public_key(), consensus_secret(1).public_key());
-    let public = opened.membership.map(|member| member.share.public_key_share());
-    assert_eq!(public, WORLD.dealt.committee.public_key_shares().first().copied());
+    let key = EpochKey::from_bytes([2; 32]);
+    let membership = opened.membership_of(&WORLD.network_id(), super::world::EPOCH, &key);
+    let public = membership.expect("what was sealed").share.public_key_share();
+    assert_eq!(Some(&public), WORLD.dealt.committee.public_key_shares().first());
     Verdict::Accepted
 }
 

@@ -24,7 +24,7 @@ use fairveil_crypto::{
 use fairveil_keygen::definition::{Blocks, Deadlines, Ordering, Rollup};
 use fairveil_keygen::{
     Approval, ApprovedDefinition, Ceremony, CeremonyContext, DealingSecret, Definition, Input,
-    Member, NetworkPublicKey, Output, Proposal, Record, Transcript,
+    Member, NetworkPublicKey, Output, Participant, Proposal, Record, Transcript,
 };
 use fairveil_mempool::{Bundle, Bytes, Leg, Place, Policy, Receipt, ReceiptBody};
 use fairveil_release::chain::ReleaseChain;
@@ -77,8 +77,14 @@ pub(crate) fn dealing_secret(member: u16) -> DealingSecret {
 
 /// Its machine in the ceremony.
 pub(crate) fn ceremony_of(context: &CeremonyContext, member: u16) -> Ceremony {
-    let (consensus, dealing) = (consensus_secret(member), dealing_secret(member));
-    Ceremony::start(context.clone(), consensus, dealing, [member as u8; 32]).expect("a member")
+    let nonce = [member as u8; 32];
+    Ceremony::start(context.clone(), participant(member), nonce).expect("a member")
+}
+
+/// What it takes part with.
+pub(crate) fn participant(member: u16) -> Participant {
+    let (consensus, dealing) = (consensus_secret(member), Some(dealing_secret(member)));
+    Participant { consensus, dealing, share: None }
 }
 
 fn proposal() -> Proposal {
@@ -106,6 +112,7 @@ fn proposal() -> Proposal {
         accounting: None,
         rollups: CHAINS.map(rollup).to_vec(),
         members: members.collect(),
+        resharing: None,
     }
 }
 
@@ -114,7 +121,7 @@ fn context() -> CeremonyContext {
     let approvals: Vec<_> =
         (1..=MEMBERS).map(|k| Approval::new(&definition, &consensus_secret(k))).collect();
     let approved = ApprovedDefinition::new(definition, approvals).expect("everybody approved");
-    CeremonyContext::new(approved, 1)
+    CeremonyContext::first(approved, 1).expect("a first definition")
 }
 
 /// What a ceremony with a list in the place of its chain made: entries, transcript, key shares.

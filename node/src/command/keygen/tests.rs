@@ -3,6 +3,10 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use std::path::PathBuf;
+
+use fairveil_keygen::{Approval, Deposits, definition::Accounting};
+
 use super::*;
 
 struct Office {
@@ -30,6 +34,7 @@ impl Office {
             out: self.path(name),
             password_file: Some(self.path("password")),
             light: true,
+            renew: false,
         };
         run(&args, true)
     }
@@ -48,6 +53,7 @@ impl Office {
             fee_per_byte: fee,
             rollup_share: 40,
             step_seconds: 60,
+            revealed_limit: None,
             out: self.path("definition.toml"),
         };
         run(&args, true)
@@ -59,6 +65,7 @@ impl Office {
             digest: digest.to_owned(),
             keystore: self.path(name).join("keystore.json"),
             password_file: Some(self.path("password")),
+            transcript: None,
             out: self.path(&format!("{name}.approval.json")),
         };
         run(&args, true)

@@ -43,7 +43,8 @@ fn revenue_info(shared: &Shared, accounts: &Accounts) -> rpc::RevenueInfo {
         name,
         revenue: accounts.rollups.get(&chain_id).copied().unwrap_or_default().to_string(),
     });
-    let members = (1..).zip(shared.definition.members()).zip(&accounts.sequencers);
+    let term = shared.term();
+    let members = (1..).zip(term.definition.members()).zip(&accounts.sequencers);
     let sequencers = members.map(|((index, member), revenue)| rpc::SequencerRevenue {
         index,
         name: member.name.clone(),

@@ -1,0 +1,131 @@
+//! Judgements as JSON and as a line for people.
+
+use fairveil_mempool::Policy;
+use fairveil_release::failed::Failed;
+use fairveil_release::tree::Position;
+use serde_json::{Value, json};
+
+use super::Judgement;
+use crate::document::Ending;
+
+impl Judgement {
+    /// As a JSON object, for programs.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        match self {
+            Self::Sealed { id } => json!({ "kind": "sealed", "id": id }),
+            Self::Receipts { id, sequencers, needed } => json!({
+                "kind": "receipts", "id": id, "sequencers": sequencers, "needed": needed,
+            }),
+            Self::Order { height, block, ids } => json!({
+                "kind": "order", "height": height, "block": block, "ids": ids,
+            }),
+            Self::Bundle { id, position, ending, chain_ids } => {
+                let (state, failed) = ending.words();
+                json!({
+                    "kind": "bundle", "id": id, "height": position.height,
+                    "position": position.index, "state": state, "failed": failed,
+                    "chain_ids": chain_ids,
+                })
+            }
+            Self::Batches { chain_id, first, last, bundles, transactions, unproven } => json!({
+                "kind": "batches", "chain_id": chain_id, "first": first, "last": last,
+                "bundles": bundles, "transactions": transactions, "unproven": unproven,
+            }),
+            Self::Transcript { network_id, key_id, digest, confirmed } => json!({
+                "kind": "transcript", "network_id": network_id, "key_id": key_id,
+                "digest": digest, "confirmed": confirmed,
+            }),
+            Self::Evidence { culprit, offence } => json!({
+                "kind": "evidence", "culprit": culprit, "offence": offence,
+            }),
+            Self::Blame { culprit, name, sentence } => json!({
+                "kind": "blame", "culprit": culprit, "name": name, "sentence": sentence,
+            }),
+            Self::Fraud(verdict) => json!({
+                "kind": "fraud", "chain_id": verdict.chain_id(), "against": verdict.signer(),
+                "difference": verdict.to_string(),
+            }),
+        }
+    }
+}
+
+impl Ending {
+    /// The state in the trader's words, and the failed code's name.
+    #[must_use]
+    pub fn words(&self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Released { .. } => ("released", None),
+            Self::Failed(failed) => ("failed", Some(Failed::code(failed))),
+            Self::Expired => ("expired", None),
+            Self::Carried => ("ordered", None),
+        }
+    }
+}
+
+/// A line for people.
+impl std::fmt::Display for Judgement {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sealed { id } => write!(out, "bundle {id} is well sealed to this network"),
+            Self::Receipts { id, sequencers, needed } => {
+                let (count, list) = (sequencers.len(), List(sequencers));
+                write!(out, "bundle {id} is admitted: {count} receipts, {needed} needed, of {list}")
+            }
+            Self::Order { height, block, ids } => {
+                write!(out, "the order of height {height} is final: {ids} ids, block {block}")
+            }
+            Self::Bundle { id, position, ending, chain_ids } => {
+                let Position { height, index } = position;
+                write!(out, "bundle {id}, ordered at height {height} position {index}, ")?;
+                match ending {
+                    Ending::Released { policy } => {
+                        let policy = match policy {
+                            Policy::Include => "include",
+                            Policy::Execute => "execute",
+                        };
+                        let chains = List(chain_ids);
+                        write!(out, "is released with all its legs, on {chains}, policy {policy}")
+                    }
+                    Ending::Failed(failed) => write!(out, "failed on every rollup: {failed}"),
+                    Ending::Expired => out.write_str("expired and was never opened"),
+                    Ending::Carried => out.write_str("waits for a later slot"),
+                }
+            }
+            Self::Batches { chain_id, first, last, bundles, transactions, unproven } => {
+                write!(
+                    out,
+                    "rollup {chain_id}, heights {first} to {last}: complete, {bundles} bundles, \
+                     {transactions} transactions"
+                )?;
+                match unproven {
+                    0 => Ok(()),
+                    _ => write!(
+                        out,
+                        "; how the legs of {unproven} batches were checked is not proven: their \
+                         releases are by a later registry than the definition's"
+                    ),
+                }
+            }
+            Self::Transcript { network_id, key_id, confirmed, .. } => write!(
+                out,
+                "network {network_id} has committee key {key_id}, confirmed by {confirmed} members"
+            ),
+            Self::Evidence { culprit, offence } => write!(out, "sequencer {culprit} {offence}"),
+            Self::Fraud(verdict) => verdict.fmt(out),
+            Self::Blame { sentence, .. } => out.write_str(sentence),
+        }
+    }
+}
+
+struct List<'a, T>(&'a [T]);
+
+impl<T: std::fmt::Display> std::fmt::Display for List<'_, T> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (place, item) in self.0.iter().enumerate() {
+            let separator = if place == 0 { "" } else { ", " };
+            write!(out, "{separator}{item}")?;
+        }
+        Ok(())
+    }
+}
