@@ -1,44 +1,41 @@
-//! What sequencers say to each other about a resharing: who joins with the next epoch is no member of
-//! the running one, asks its members for the agreed entries, and has its own agreed by them.
+//! What members of a network and those who join it say to each other while a resharing runs: who joins
+//! has no chain yet, and its part of the ceremony is on it.
 
 use fairveil_crypto::Digest;
 use serde::{Deserialize, Serialize};
 
-/// Entries in one answer, at most.
-pub const MAX_ENTRIES: usize = 64;
-/// Bytes of entries in one answer, at most, unless the first one alone is longer.
-pub const MAX_ENTRIES_BYTES: usize = 64 << 10;
+/// Bytes of entries in one message, unless the first alone is longer.
+pub const FEED_BYTES: usize = 40 << 10;
 
-/// A message about a resharing.
+/// A message about the resharing that is open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FeedMessage {
-    /// The sender asks for entries of the newest resharing, from this one on.
+    /// The sender asks for the agreed entries from this number on.
     Ask {
-        /// The number of the first one that is wanted, from 0.
-        from: u32,
+        /// From 0.
+        from: u64,
     },
-    /// The entries that are agreed here.
-    Entries(FeedEntries),
-    /// No resharing was announced in this epoch.
-    None,
-    /// The sender, a member of the next epoch, wants this entry agreed.
-    Post {
-        /// The ceremony.
-        ceremony: Digest,
-        /// The entry.
-        entry: Vec<u8>,
-    },
+    /// How far the resharing is at the sender, with entries from some number on.
+    Agreed(AgreedPart),
+    /// No resharing is open at the sender.
+    Nothing,
+    /// Who joins wants this entry agreed.
+    Post(Vec<u8>),
 }
 
-/// Agreed entries of a resharing, in order.
+/// How far a resharing is at a member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FeedEntries {
+pub struct AgreedPart {
     /// The ceremony.
     pub ceremony: Digest,
     /// Its round.
     pub round: u64,
-    /// The number of the first entry.
-    pub from: u32,
-    /// The entries.
+    /// How many entries are agreed.
+    pub count: u64,
+    /// The running hash over all of them.
+    pub history: Digest,
+    /// The number of the first entry here.
+    pub from: u64,
+    /// Entries, in order.
     pub entries: Vec<Vec<u8>>,
 }

@@ -22,7 +22,6 @@ mod admission;
 mod adoption;
 mod attack;
 mod ending;
-mod feed;
 mod finality;
 mod ledger;
 mod logs;
@@ -83,7 +82,6 @@ const TICK: Duration = Duration::from_millis(25);
 const SLOW_TICKS: u64 = 10;
 
 pub(crate) use adoption::Served;
-pub(crate) use ending::JOURNAL;
 pub(crate) use ending::{Kept, Missed};
 
 /// The channels of a sequencer beside the engine's.
@@ -216,7 +214,8 @@ pub(crate) struct Actor<E, S> {
     pub(crate) told_end: bool,
     pub(crate) missed: Missed,
     pub(crate) kept: Option<Kept>,
-    pub(crate) feed: feed::Feed,
+    /// Entries that were posted for peers that join.
+    pub(crate) guest_posts: BTreeMap<PublicKey, u32>,
 }
 
 /// How far the sequencer is with ending its epoch.

@@ -260,7 +260,7 @@ where
         told_end: false,
         missed: Missed::default(),
         kept: None,
-        feed: Default::default(),
+        guest_posts: BTreeMap::new(),
         config,
         secrets,
     };
@@ -476,7 +476,6 @@ where
         if !ids.is_empty() {
             self.admit(Input::Needed { ids })?;
         }
-        self.resume_feed()?;
         self.resume_renewal()?;
         self.end_if_released();
         self.update_overview();

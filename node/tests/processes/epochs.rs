@@ -7,13 +7,14 @@ use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use fairveil_crypto::Epoch;
+use fairveil_keygen::keystore::{self, EpochKey, Passphrase};
 use serde_json::Value;
 
-use crate::network::{Desk, Dev, Sequencer, fairveil, runs, signal, wait_for};
+use crate::network::{Desk, Dev, fairveil, runs, wait_for};
+use crate::trader::{FIRST, SECOND};
 
 const NAMES: [&str; 5] = ["acme", "bolt", "cato", "delta", "echo"];
-/// The longest that no bundle may be released around a boundary.
-const GAP: Duration = Duration::from_secs(5);
 
 /// A network and the operators of its members.
 struct Operators {
@@ -52,8 +53,20 @@ impl Operators {
             None => addresses(self.dev.folder(), name),
         };
         let mut arguments = vec![
-            "keygen", "identity", "--name", name, "--address", &peer, "--trader-address", &trader,
-            "--rpc-address", &rpc, "--out", &out, "--password-file", &passphrase,
+            "keygen",
+            "identity",
+            "--name",
+            name,
+            "--address",
+            &peer,
+            "--trader-address",
+            &trader,
+            "--rpc-address",
+            &rpc,
+            "--out",
+            &out,
+            "--password-file",
+            &passphrase,
         ];
         arguments.push(if is_new { "--light" } else { "--renew" });
         self.run(&arguments);
@@ -84,8 +97,21 @@ impl Operators {
         let (public, out) = (public.to_str().unwrap(), definition.to_str().unwrap());
         let verb = if same { "refresh" } else { "reshare" };
         let arguments = [
-            "--json", "keygen", verb, "--transcript", &transcript, "--network", &network, "--member",
-            public, "--boundary", &boundary, "--step-seconds", "20", "--out", out,
+            "--json",
+            "keygen",
+            verb,
+            "--transcript",
+            &transcript,
+            "--network",
+            &network,
+            "--member",
+            public,
+            "--boundary",
+            &boundary,
+            "--step-seconds",
+            "20",
+            "--out",
+            out,
         ];
         let written: Value = serde_json::from_str(&self.run(&arguments)).unwrap();
         let digest = written["digest"].as_str().unwrap();
@@ -96,8 +122,19 @@ impl Operators {
                 (self.text(&format!("{name}/keystore.json")), self.text("passphrase"));
             let approval = approvals.join(format!("{name}.json"));
             self.run(&[
-                "keygen", "approve", "--definition", out, "--digest", digest, "--keystore",
-                &keystore, "--password-file", &passphrase, "--transcript", &transcript, "--out",
+                "keygen",
+                "approve",
+                "--definition",
+                out,
+                "--digest",
+                digest,
+                "--keystore",
+                &keystore,
+                "--password-file",
+                &passphrase,
+                "--transcript",
+                &transcript,
+                "--out",
                 approval.to_str().unwrap(),
             ]);
         }
@@ -134,20 +171,32 @@ impl Operators {
         let (urls, definition, approvals) =
             (urls.join(","), path("definition.toml"), path("approvals"));
         let printed = self.run(&[
-            "keygen", "run", "--definition", &definition, "--approvals", &approvals,
-            "--predecessor", &path("predecessor.json"), "--sequencer", &urls,
+            "keygen",
+            "run",
+            "--definition",
+            &definition,
+            "--approvals",
+            &approvals,
+            "--predecessor",
+            &path("predecessor.json"),
+            "--sequencer",
+            &urls,
         ]);
         assert!(printed.contains("complete"), "{printed}");
     }
 
-    fn epoch(&self, sequencer: &Sequencer) -> u64 {
-        let info = self.dev.call(sequencer, "fairveil_committee", Vec::new());
-        info["epoch"].as_u64().unwrap()
-    }
-
-    fn waits_for_epoch(&self, epoch: u64) {
-        for sequencer in self.dev.sequencers().iter().filter(|one| runs(one.pid)) {
-            wait_for("the next epoch", || (self.epoch(sequencer) == epoch).then_some(()));
+    /// Waits until all members of an epoch are in it.
+    fn waits_for_epoch(&self, epoch: u64, members: &[&str]) {
+        for name in members {
+            let endpoints = self.folder(name).join("data/endpoints.json");
+            let url = || -> Option<String> {
+                let found: Value = serde_json::from_slice(&fs::read(&endpoints).ok()?).ok()?;
+                Some(found["http"].as_str()?.to_owned())
+            };
+            wait_for("the next epoch", || {
+                let info = self.dev.asked(&url()?, "fairveil_committee")?;
+                (info["epoch"].as_u64()? == epoch).then_some(())
+            });
         }
     }
 
@@ -185,46 +234,136 @@ fn addresses(folder: &Path, name: &str) -> [String; 3] {
     found
 }
 
-/// Bundles that traders seal and submit one after the other until they are told to stop: their ids,
-/// and the longest time between two releases.
-fn traders(operators: &Operators, stop: &AtomicBool) -> (Vec<String>, Duration) {
+/// What became of the bundles of a trader that never stops.
+struct Load {
+    released: usize,
+    longest: Duration,
+}
+
+/// Seals, submits and follows one bundle after the other until it is told to stop. It knows the
+/// transcript of the first epoch alone.
+fn load(environment: [(&'static str, String); 3], transcript: &Path, stop: &AtomicBool) -> Load {
     let desk = Desk::new();
-    let environment = operators.dev.environment();
-    let command = |arguments: &[&str]| {
+    let done = |arguments: &[&str]| {
         let mut command = fairveil();
         command.args(arguments).envs(environment.clone());
-        command.output().unwrap()
+        let output = command.env("FAIRVEIL_TRANSCRIPT", transcript).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        String::from_utf8(output.stdout).unwrap()
     };
-    let (mut ids, mut longest, mut last) = (Vec::new(), Duration::ZERO, Instant::now());
-    for number in 0.. {
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-        let sealed = desk.text(&format!("{number}.sealed.json"));
-        let nonce = number.to_string();
-        let key = desk.text("payer.key");
-        if number == 0 {
-            fs::write(&key, format!("0x{}\n", "11".repeat(32))).unwrap();
-        }
-        let bundle = desk.text("bundle.json");
-        if number == 0 {
-            let built = command(&[
-                "bundle", "build", "--leg", "901:0x02f0", "--leg", "902:0x02f1", "--unchecked",
-                "--out", &bundle,
-            ]);
-            assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        }
-        let output = command(&[
-            "bundle", "seal", "--bundle", &bundle, "--payer-key", &key, "--payer-nonce", &nonce,
-            "--out", &sealed,
-        ]);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let output = command(&["--json", "bundle", "submit", &sealed, "--wait"]);
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-        longest = longest.max(last.elapsed());
+    let (bundle, payer) = (desk.text("bundle.json"), desk.text("payer.key"));
+    let transactions = [format!("901:{}", FIRST[0]), format!("902:{SECOND}")];
+    done(&[
+        "bundle",
+        "build",
+        "--tx",
+        &transactions[0],
+        "--tx",
+        &transactions[1],
+        "--out",
+        &bundle,
+    ]);
+    let mut load = Load { released: 0, longest: Duration::ZERO };
+    let mut last = Instant::now();
+    while !stop.load(Ordering::Relaxed) {
+        let sealed = desk.text(&format!("{}.json", load.released));
+        let rest = ["--expires-in", "120s", "--out", &sealed];
+        done(&[&["bundle", "seal", "--bundle", &bundle, "--payer", &payer][..], &rest].concat());
+        done(&["bundle", "submit", &sealed]);
+        let waited = done(&["bundle", "wait", &sealed]);
+        assert!(waited.contains("released"), "{waited}");
+        load.longest = load.longest.max(last.elapsed());
         last = Instant::now();
-        ids.push(sealed);
+        load.released += 1;
     }
-    (ids, longest)
+    load
+}
+
+/// The secrets of a member in an epoch: its share, and the epoch key that opens it.
+fn secrets(folder: &Path, network: &str, epoch: u64) -> [Vec<u8>; 2] {
+    let key = fs::read(folder.join(format!("keystore.keys/share-{epoch}.key"))).unwrap();
+    let passphrase = fs::read_to_string(folder.join("../passphrase")).unwrap();
+    let bytes = fs::read(folder.join("keystore.json")).unwrap();
+    let keys = keystore::open(&bytes, &Passphrase::new(passphrase.trim()).unwrap()).unwrap();
+    let epoch_key = EpochKey::from_bytes(key.clone().try_into().unwrap());
+    let (network, epoch) = (network.parse().unwrap(), Epoch::new(epoch));
+    let share = keys.membership_of(&network, epoch, &epoch_key).unwrap().share;
+    [share.expose_encoding().to_vec(), key]
+}
+
+/// Whether any file below a folder has these bytes.
+fn has(folder: &Path, bytes: &[u8]) -> bool {
+    fs::read_dir(folder).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            return has(&path, bytes);
+        }
+        let contents = fs::read(&path).unwrap_or_default();
+        contents.windows(bytes.len()).any(|window| window == bytes)
+    })
+}
+
+/// 5 to 7 to another 5, and new shares for those, while a trader goes on.
+#[test]
+fn committees_change_under_load_and_old_shares_are_gone() {
+    let mut operators = Operators::new();
+    let network = operators.network();
+    let key = |transcript: &str, network: &str| -> Value {
+        let verify = fairveil()
+            .args(["--json", "keygen", "verify", transcript, "--network", network])
+            .output()
+            .unwrap();
+        serde_json::from_slice(&verify.stdout).unwrap()
+    };
+    let first = operators.dev.folder().join("first.json");
+    fs::copy(operators.transcript(), &first).unwrap();
+    let before = key(first.to_str().unwrap(), &network);
+    let stop = AtomicBool::new(false);
+    let environment = operators.dev.environment();
+    let seven = ["acme", "bolt", "cato", "delta", "echo", "gale", "heron"];
+    let five = ["acme", "bolt", "cato", "gale", "heron"];
+    let load = std::thread::scope(|scope| {
+        let trader = scope.spawn(|| load(environment, &first, &stop));
+        // Ends the trader also if this test fails.
+        let _stop = OnDrop(&stop);
+        let mut members: Vec<&str> = NAMES.to_vec();
+        for (epoch, next) in [(2, &seven[..]), (3, &five), (4, &five)] {
+            let old: Vec<_> = members
+                .iter()
+                .map(|name| (*name, secrets(&operators.folder(name), &network, epoch - 1)))
+                .collect();
+            let pids = operators.pids();
+            let folder = operators.approved(epoch, next, &members);
+            for name in next.iter().filter(|name| !members.contains(name)) {
+                operators.join(name, &folder);
+            }
+            operators.reshare(&folder);
+            operators.waits_for_epoch(epoch, next);
+            assert!(pids.iter().all(|pid| runs(*pid)), "no process ends before its time");
+            for (name, old) in old.iter().filter(|(name, _)| next.contains(name)) {
+                for gone in old {
+                    let folder = operators.folder(name);
+                    wait_for("the old share is erased", || (!has(&folder, gone)).then_some(()));
+                }
+            }
+            members = next.to_vec();
+        }
+        let transcript = operators.transcript();
+        let after = key(&transcript, &network);
+        assert_eq!(after["committee_key"], before["committee_key"]);
+        assert_eq!((&after["epoch"], &after["n"], &after["t"]), (&4.into(), &5.into(), &4.into()));
+        stop.store(true, Ordering::Relaxed);
+        trader.join().unwrap()
+    });
+    println!("{} bundles released, at most {:?} between two", load.released, load.longest);
+    assert!(load.released > 10, "{} bundles", load.released);
+}
+
+struct OnDrop<'a>(&'a AtomicBool);
+
+impl Drop for OnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

@@ -8,6 +8,7 @@ mod bad_input;
 mod ceremony;
 mod dry_run;
 mod engine;
+mod epochs;
 mod examples;
 mod faults;
 mod followed;

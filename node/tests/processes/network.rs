@@ -171,6 +171,12 @@ impl Dev {
         self.runtime.block_on(endpoint.call::<Value>(method, params)).unwrap()
     }
 
+    /// What a sequencer at this URL answers to a call without parameters, if it does.
+    pub(crate) fn asked(&self, url: &str, method: &str) -> Option<Value> {
+        let endpoint = Endpoint::new(url, Duration::from_secs(5)).unwrap();
+        self.runtime.block_on(endpoint.call::<Value>(method, Vec::new())).ok()
+    }
+
     /// The final height at a sequencer.
     pub(crate) fn height(&self, sequencer: &Sequencer) -> u64 {
         self.call(sequencer, "fairveil_committee", Vec::new())["height"].as_u64().unwrap()
