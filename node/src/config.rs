@@ -62,7 +62,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     optional(
         "passphrase_file",
         "",
-        "file with the keystore's passphrase; else FAIRVEIL_PASSPHRASE",
+        "file with the keystore's passphrase; else FAIRVEIL_PASSPHRASE, else it is asked for on a terminal",
     ),
     optional("peer_listen", "", "UDP address for the other sequencers; the definition's if empty"),
     optional("trader_listen", "", "UDP address for traders (QUIC); the definition's if empty"),

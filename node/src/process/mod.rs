@@ -12,7 +12,7 @@ mod settings;
 mod traders;
 mod views;
 
-pub(crate) use files::{Endpoints, keep_secret, passphrase, random};
+pub(crate) use files::{Endpoints, keep_secret, new_passphrase, passphrase, random};
 
 use std::collections::BTreeMap;
 
@@ -34,8 +34,12 @@ pub(crate) enum NodeError {
     Unusable { what: &'static str, path: std::path::PathBuf, why: String },
     #[error("the data folder {path} is in use by another process")]
     InUse { path: std::path::PathBuf },
-    #[error("no passphrase: give --passphrase-file or FAIRVEIL_PASSPHRASE")]
+    #[error("no passphrase: give a password file or FAIRVEIL_PASSPHRASE, or run it on a terminal")]
     NoPassphrase,
+    #[error("the two passphrases differ; nothing was written")]
+    PassphrasesDiffer,
+    #[error("keystore {path}: {why}")]
+    WrongKeystore { path: std::path::PathBuf, why: String },
     #[error("{path} can be read by others (mode {mode:03o}); run chmod 600 on it")]
     Readable { path: std::path::PathBuf, mode: u32 },
     #[error("approvals: {0}")]

@@ -15,7 +15,7 @@ use commonware_utils::ordered::Set;
 use fairveil_crypto::{SequencerIndex, committee::KeyShare};
 use fairveil_keygen::{
     CeremonyContext, Definition, Membership, Transcript, VerifiedTranscript, definition::Mode,
-    keystore::SequencerKeys,
+    keystore::{MembershipError, SequencerKeys},
 };
 use fairveil_ordering as ordering;
 use fairveil_release::registry::Registry;
@@ -249,6 +249,13 @@ impl Node {
                 NodeError::Unusable { what: "transcript", path, why: error.to_string() }
             })?;
             return Ok((copied(membership)?, transcript));
+        }
+        // A ceremony that was interrupted has stored its share already; one of another network has not.
+        if let Err(error @ (MembershipError::WrongNetwork { .. } | MembershipError::WrongEpoch { .. })) =
+            stored
+        {
+            let path = self.config.path("keystore").unwrap_or_default();
+            return Err(NodeError::WrongKeystore { path, why: error.to_string() });
         }
         info!("no key share yet: the key ceremony begins");
         let setup = Setup {

@@ -10,6 +10,7 @@ mod engine;
 mod examples;
 mod faults;
 mod followed;
+mod keystores;
 mod load;
 mod network;
 mod outputs;
