@@ -91,6 +91,8 @@ pub struct Config<P, B, T> {
     pub members: Members,
     /// This sequencer's key.
     pub secret: ConsensusSecret,
+    /// Whether it signs votes.
+    pub voting: Voting,
     /// Who is connected.
     pub peers: P,
     /// What happens to peers that provably cheat.
@@ -101,6 +103,16 @@ pub struct Config<P, B, T> {
     pub partition: String,
     /// Durations.
     pub timing: Timing,
+}
+
+/// Whether an engine signs votes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Voting {
+    /// As every member does.
+    #[default]
+    Votes,
+    /// Never: it executes, stores and delivers what the others finalize, and keeps its journal.
+    Follows,
 }
 
 /// Why an engine did not start or ended.
@@ -178,7 +190,10 @@ where
     S: Sender<PublicKey = PublicKey>,
 {
     config.timing.check()?;
-    let scheme = config.members.signer(&config.namespace, &config.secret)?;
+    let scheme = match config.voting {
+        Voting::Votes => config.members.signer(&config.namespace, &config.secret)?,
+        Voting::Follows => config.members.follower(&config.namespace, &config.secret)?,
+    };
     let channels = network.subchannels(config.subchannel).await?;
     let progress = Progress::new(C::tip(&state).height);
     let (sender, finalized) = mpsc::channel(MAX_UNACKNOWLEDGED.get());
@@ -246,7 +261,7 @@ where
 
         let application = Application::new(self.chain.clone(), speculation, self.config.timing);
         let automaton = automaton(context.child("application"), application, marshal, epochs);
-        let (conflicts, found) = ConflictReporter::new();
+        let (conflicts, found) = ConflictReporter::new(self.progress.clone());
         let (chain, members) = (self.chain.clone(), self.config.members.clone());
         let (namespace, epoch) = (self.config.namespace.clone(), self.config.epoch);
         let evidence = context

@@ -17,6 +17,7 @@
 //! 4. All inputs are bounded; what doesn't fit is refused or dropped by its own queue.
 
 mod admission;
+mod abstention;
 mod adoption;
 mod attack;
 mod finality;
@@ -53,9 +54,10 @@ use futures::{
 };
 use rand_core_10::CryptoRng;
 use tokio::sync::{mpsc, watch};
-use tracing::{debug, error};
+use tracing::{debug, error, info};
 
 use crate::{
+    abstention::{Abstention, OtherInstance},
     adversary::Adversary,
     config::{Config, Secrets},
     executor::{Executor, JobLost},
@@ -63,6 +65,7 @@ use crate::{
     opening::{OpeningDone, Openings},
     outbox::{Effect, Outbox},
     record::Place,
+    retention::Retention,
     rollups::Rollups,
     shared::Shared,
     store::{Store, StoreError},
@@ -118,6 +121,13 @@ pub enum StopReason {
         /// What is missing.
         why: StatesError,
     },
+    /// It was restored from a backup, and the network is beyond everything that the original signed:
+    /// started again, it signs.
+    #[error("the abstention after the restore is over")]
+    AbstentionOver,
+    /// It was restored from a backup, and must not go on.
+    #[error(transparent)]
+    OtherInstance(#[from] OtherInstance),
     /// What is final contradicts what this sequencer knows: more members cheat than are tolerated,
     /// or its database is damaged.
     #[error("inconsistent: {0}")]
@@ -187,6 +197,9 @@ pub(crate) struct Actor<E, S> {
     pub(crate) intervals: std::collections::VecDeque<u64>,
     pub(crate) counters: BTreeMap<&'static str, u64>,
     pub(crate) adversary: Adversary,
+    /// Some: it was restored, and signs nothing.
+    pub(crate) abstention: Option<Abstention>,
+    pub(crate) retention: Retention,
     pub(crate) ticks: u64,
 }
 
@@ -241,7 +254,10 @@ where
             };
             let step = step.and_then(|()| self.flush());
             if let Err(reason) = step {
-                error!(%reason, "the sequencer stops");
+                match reason {
+                    StopReason::AbstentionOver => info!("{reason}"),
+                    _ => error!(%reason, "the sequencer stops"),
+                }
                 return reason;
             }
         }
@@ -334,6 +350,7 @@ where
             }
             Effect::Logged(ids) => self.logged(&ids)?,
             Effect::PublishHead => self.publish_head(),
+            Effect::AbstentionOver => return Err(StopReason::AbstentionOver),
             Effect::Acknowledge(acknowledgement) => acknowledgement.acknowledge(),
             Effect::Released(height, root) => {
                 self.shared.change(|contents| contents.roots.insert(height, root));

@@ -96,6 +96,10 @@ pub struct Overview {
     pub pool_duty: u64,
     /// The last anchored block of every followed rollup that has one, as of that height.
     pub anchors: Vec<Anchor>,
+    /// While a restored sequencer signs nothing: how long.
+    pub abstention: Option<String>,
+    /// The first height whose order and release are kept.
+    pub oldest: u64,
     /// What a front-runner tried; none for anybody else.
     pub attack: Option<AttackReport>,
     /// Counters by name, for metrics.
@@ -374,6 +378,11 @@ impl Handle {
                 "tip",
                 overview.height > 0 && behind <= MAX_BEHIND,
                 format!("height {}, {behind} behind, at most {MAX_BEHIND}", overview.height),
+            ),
+            check(
+                "signing",
+                overview.abstention.is_none(),
+                overview.abstention.clone().unwrap_or_else(|| "votes, heads, receipts, shares".into()),
             ),
             check(
                 "opening",

@@ -17,6 +17,8 @@
 //! | [`rollups`] | the rollups of every height, and changes of them |
 //! | [`views`] | followed rollups: anchors, and releases over their states |
 //! | `outbox` | writes, and what may happen only after them |
+//! | [`abstention`] | a sequencer that was restored from a backup signs nothing for a while |
+//! | [`retention`] | what is removed from the database, if it is asked for |
 //! | [`recovery`] | the state after a start |
 //! | [`store`], [`record`] | the database and what stands in it |
 //! | [`executor`] | where heavy work runs |
@@ -24,6 +26,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod abstention;
 mod actor;
 mod adversary;
 pub mod behaviour;
@@ -38,6 +41,7 @@ mod outbox;
 pub mod record;
 pub mod recovery;
 mod release_store;
+pub mod retention;
 pub mod rollups;
 mod shared;
 mod start;
@@ -45,6 +49,7 @@ pub mod store;
 pub mod views;
 
 pub use crate::{
+    abstention::{OtherInstance, Restored},
     actor::{PeerChannels, StopReason},
     adversary::AttackReport,
     behaviour::Behaviour,

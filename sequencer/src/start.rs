@@ -14,7 +14,7 @@ use commonware_p2p::{Blocker, Provider, Receiver, Sender};
 use commonware_parallel::Strategy;
 use commonware_runtime::{Clock, Handle as Task, Metrics, Spawner, Storage};
 use fairveil_consensus::{
-    self as consensus, ChainId, EngineError, balances,
+    self as consensus, ChainId, EngineError, Voting, balances,
     network::{Network, Subchannel},
     order_chain::OrderChain,
     state::{BlockFault, Parameters},
@@ -39,8 +39,10 @@ use fairveil_release::{
 use futures::stream::FuturesUnordered;
 use rand_core_10::CryptoRng;
 use tokio::sync::{mpsc, watch};
+use tracing::warn;
 
 use crate::{
+    abstention::Abstention,
     actor::{Actor, PeerChannels, Served, StopReason, engine_keys},
     adversary::Adversary,
     behaviour::Behaviour,
@@ -51,6 +53,7 @@ use crate::{
     opening::Openings,
     outbox::Outbox,
     record::height_key,
+    retention::Retention,
     recovery::{Recovered, RecoveryError, recover},
     rollups::{self, Rollups},
     shared::Shared,
@@ -143,6 +146,11 @@ where
         return Err(StartError::NoAdversaries(config.behaviour));
     }
     let (config, secrets) = (Arc::new(config), Arc::new(secrets));
+    let now_ms = crate::actor::now_ms(&context);
+    let abstention = Abstention::open(&store, config.restored, now_ms)?;
+    if let Some(abstention) = &abstention {
+        warn!("{}", abstention.state());
+    }
     let first = || first_releases(&config);
     let accounting = config.accounting.as_ref();
     let recovered = recover(&store, parameters(&config), config.index, first, accounting)?;
@@ -162,13 +170,13 @@ where
         subchannel: Subchannel::Epoch(config.committee.epoch()),
         members: chain.members().clone(),
         secret: secrets.consensus(),
+        voting: if abstention.is_some() { Voting::Follows } else { Voting::Votes },
         peers: engine.peers,
         blocker: engine.blocker,
         strategy: engine.strategy.clone(),
         partition: config.partition.clone(),
         timing: config.timing,
     };
-    let now_ms = crate::actor::now_ms(&context);
     let log_length = pool.log_length;
     let (pool, outputs) =
         Pool::restore(pool_config(&config), pool, now_ms, executor.pool(Lane::Admission))?;
@@ -229,6 +237,8 @@ where
         intervals: VecDeque::new(),
         counters: BTreeMap::new(),
         adversary: adversary(config.behaviour, &mut adversary_context, log_length),
+        abstention,
+        retention: Retention::open(&store, config.retention_heights)?,
         ticks: 0,
         config: Arc::clone(&config),
         secrets,

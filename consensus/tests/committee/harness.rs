@@ -17,7 +17,7 @@ use fairveil_consensus::network::max_message_bytes;
 use fairveil_consensus::state::BlockFault;
 use fairveil_consensus::{
     Block, BlockOutput, BundleFacts, ChainId, ChainState, Channels, Config, Finalized, Host,
-    Intake, Members, Network, OrderChain, Parameters, Progress, Subchannel, Timing, Wanted,
+    Intake, Members, Network, OrderChain, Parameters, Progress, Subchannel, Timing, Voting, Wanted,
     namespace,
 };
 use fairveil_crypto::certificate::OrderCertificate;
@@ -472,6 +472,7 @@ impl Committee {
             subchannel: Subchannel::Epoch(EPOCH),
             members: Members::new(&keys(self.n)).unwrap(),
             secret: secrets(self.n).remove(member),
+            voting: Voting::Votes,
             peers: self.oracle.manager(),
             blocker: self.oracle.control(peer),
             strategy: Sequential,

@@ -49,12 +49,12 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], NodeError> {
 }
 
 /// Holds the lock on a data folder until it is dropped.
-pub(super) struct FolderLock {
+pub(crate) struct FolderLock {
     _file: File,
 }
 
 /// Creates the data folder and locks it.
-pub(super) fn lock_folder(path: &Path) -> Result<FolderLock, NodeError> {
+pub(crate) fn lock_folder(path: &Path) -> Result<FolderLock, NodeError> {
     let fault = |source| NodeError::File { what: "data folder", path: path.to_path_buf(), source };
     fs::create_dir_all(path).map_err(fault)?;
     let file = OpenOptions::new()
@@ -88,8 +88,13 @@ pub(crate) fn keep_secret(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// Writes a public file, durably and all or nothing.
-pub(super) fn write_public(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(crate) fn write_public(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     write(path, bytes, 0o644)
+}
+
+/// A new file, or one that begins anew, that only its owner may read.
+pub(crate) fn create_secret(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)
 }
 
 fn write(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
@@ -102,7 +107,7 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
 }
 
 /// Gives a whole file its name, durably.
-pub(super) fn give_name(new: &Path, path: &Path) -> std::io::Result<()> {
+pub(crate) fn give_name(new: &Path, path: &Path) -> std::io::Result<()> {
     fs::rename(new, path)?;
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => {
@@ -184,7 +189,7 @@ fn refuse_readable(what: &'static str, path: &Path) -> Result<(), NodeError> {
 }
 
 /// A keystore on disk, and how to write it again.
-pub(super) struct KeystoreFile {
+pub(crate) struct KeystoreFile {
     path: PathBuf,
     passphrase: Passphrase,
     cost: ScryptCost,
@@ -192,7 +197,7 @@ pub(super) struct KeystoreFile {
 
 impl KeystoreFile {
     /// Opens the keystore; a file that others may read is refused.
-    pub(super) fn open(config: &Config) -> Result<(Self, SequencerKeys), NodeError> {
+    pub(crate) fn open(config: &Config) -> Result<(Self, SequencerKeys), NodeError> {
         let path = config.path("keystore").unwrap_or_default();
         let bytes = Zeroizing::new(read("keystore", &path)?);
         refuse_readable("keystore", &path)?;
@@ -219,7 +224,7 @@ impl KeystoreFile {
 }
 
 /// The definition with the approvals of all members.
-pub(super) fn approved(config: &Config) -> Result<ApprovedDefinition, NodeError> {
+pub(crate) fn approved(config: &Config) -> Result<ApprovedDefinition, NodeError> {
     let path = config.path("definition").unwrap_or_default();
     let text = String::from_utf8_lossy(&read("definition", &path)?).into_owned();
     let unusable =

@@ -30,6 +30,7 @@ pub(super) fn text(
 ) -> String {
     let mut text = String::new();
     let overview = handle.overview();
+    let abstaining = u64::from(overview.abstention.is_some());
     let gauges = [
         ("height", "last final height committed", overview.height),
         ("final_height", "newest final height known of", overview.final_height),
@@ -41,6 +42,8 @@ pub(super) fn text(
         ("pool_held", "bundles in memory", overview.pool_held),
         ("pool_duty", "bundles to report that are not held", overview.pool_duty),
         ("log_length", "entries of the own order log", overview.log_length),
+        ("oldest_height", "first height whose order and release are kept", overview.oldest),
+        ("abstaining", "1 while a restored sequencer signs nothing", abstaining),
     ];
     for (name, help, value) in gauges {
         // Writing to a String can't fail.

@@ -7,12 +7,18 @@
 
 mod files;
 mod metrics;
+pub(crate) mod restored;
 mod run;
 mod settings;
 mod traders;
 mod views;
 
-pub(crate) use files::{Endpoints, keep_secret, new_passphrase, passphrase, random};
+pub(crate) use files::{
+    Endpoints, KeystoreFile, approved, create_secret, give_name, keep_secret, lock_folder,
+    new_passphrase, passphrase, random, write_public,
+};
+
+pub(crate) use settings::resolve;
 
 use std::collections::BTreeMap;
 
@@ -77,7 +83,8 @@ pub(crate) fn node(args: &cli::Node) -> Result<(), NodeError> {
     if args.end_with_stdin {
         end_with_stdin();
     }
-    run::run(&config, args.byzantine)
+    let mark = if args.sign_at_once { restored::Mark::Ignored } else { restored::Mark::Obeyed };
+    run::run(&config, args.byzantine, mark)
 }
 
 /// Ends the process, as a crash would, once standard input closes.

@@ -21,7 +21,7 @@ use fairveil_ordering as ordering;
 use fairveil_release::registry::Registry;
 use fairveil_runtime::NodeEngine;
 use fairveil_sequencer::{
-    Config as SequencerConfig, Executor, Secrets, Store,
+    Config as SequencerConfig, Executor, Secrets, StopReason, Store,
     ceremony::{self, Setup},
 };
 use fairveil_transport::{
@@ -34,7 +34,8 @@ use tracing::info;
 use super::{
     NodeError,
     files::{self, Endpoints, FolderLock, KeystoreFile},
-    metrics, settings, traders,
+    restored::{Folder, Mark},
+    metrics, restored, settings, traders,
     views::NodeViews,
 };
 use crate::{cli::ByzantineKind, config::Config, http};
@@ -44,20 +45,41 @@ const MAX_PEERS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 /// How long the ceremony's chain goes on for members that are not done.
 const LINGER: Duration = Duration::from_secs(60);
 
-/// Runs a node until it stops.
-pub(super) fn run(config: &Config, byzantine: Option<ByzantineKind>) -> Result<(), NodeError> {
+/// Runs a node until it stops. One that was restored from a backup is started twice: first as one that
+/// signs nothing.
+pub(super) fn run(
+    config: &Config,
+    byzantine: Option<ByzantineKind>,
+    mark: Mark,
+) -> Result<(), NodeError> {
     let data = config.path("data_dir").unwrap_or_default();
-    let lock = files::lock_folder(&data)?;
+    let lock = Arc::new(files::lock_folder(&data)?);
+    loop {
+        match run_once(config, byzantine, mark, &data, Arc::clone(&lock)) {
+            Err(NodeError::Stopped(StopReason::AbstentionOver)) => restored::remove_mark(&data)?,
+            result => return result,
+        }
+    }
+}
+
+fn run_once(
+    config: &Config,
+    byzantine: Option<ByzantineKind>,
+    mark: Mark,
+    data: &Path,
+    lock: Arc<FolderLock>,
+) -> Result<(), NodeError> {
     let (keystore, keys) = KeystoreFile::open(config)?;
     let approved = files::approved(config)?;
     let threads = config.number("runtime_threads", 1..=256, "1 to 256 threads")?;
     let node = Node {
         config: config.clone(),
-        data: data.clone(),
+        data: data.to_path_buf(),
         keystore,
         keys,
         context: CeremonyContext::new(approved, 0),
         byzantine,
+        mark,
         _lock: lock,
     };
     let runtime = runtime::Config::new()
@@ -83,7 +105,8 @@ struct Node {
     keys: SequencerKeys,
     context: CeremonyContext,
     byzantine: Option<ByzantineKind>,
-    _lock: FolderLock,
+    mark: Mark,
+    _lock: Arc<FolderLock>,
 }
 
 impl Node {
@@ -127,7 +150,8 @@ impl Node {
         let trader = self.trader_endpoint(&definition, member, running.handle.clone())?;
         let http = self.http_listener(member).await?;
         self.announce(index, &member.name, &network, &trader, &http)?;
-        let observed = (observer.clone(), definition.consensus_keys());
+        let (observed, watched) =
+            ((observer.clone(), definition.consensus_keys()), observer.clone());
         let connected = move || metrics::connected(&observed.0, &observed.1);
         let (handle, encoder) = (running.handle.clone(), context.child("metrics"));
         let shared = http::Shared::new(
@@ -138,6 +162,10 @@ impl Node {
             Box::new(move || metrics::text(&handle, &observer, &views, &encoder.encode())),
         );
         let served = tokio::spawn(http::serve(http, Arc::new(shared)));
+        let restored = match restored::mark(&self.data, self.mark)? {
+            Some(_) => Folder::Restored,
+            None => Folder::Original,
+        };
         let stopped = tokio::select! {
             reason = running.stopped() => Err(NodeError::Stopped(reason)),
             result = served => {
@@ -145,6 +173,9 @@ impl Node {
                 Err(NodeError::Start { what: "http", why })
             }
             () = signalled() => Ok(()),
+            why = restored::superseded(restored, &watched) => {
+                Err(NodeError::Start { what: "restored from a backup", why })
+            }
         };
         drop(trader);
         info!("stopping");
@@ -257,6 +288,7 @@ impl Node {
             let path = self.config.path("keystore").unwrap_or_default();
             return Err(NodeError::WrongKeystore { path, why: error.to_string() });
         }
+        restored::refuse_ceremony(&self.data)?;
         info!("no key share yet: the key ceremony begins");
         let setup = Setup {
             context: self.context.clone(),
@@ -351,6 +383,8 @@ impl Node {
             timing: settings::timing(&self.config, definition)?,
             partition: "network".into(),
             connected: Arc::new(move || metrics::connected(&observed.0, &observed.1)),
+            retention_heights: settings::retention(&self.config)?,
+            restored: restored::mark(&self.data, self.mark)?,
             behaviour: self.byzantine.map_or_else(Default::default, Into::into),
         })
     }

@@ -54,7 +54,7 @@ impl Place {
         self.dir.path().join("acme").join(name)
     }
 
-    fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.path("node.toml")
     }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests of processes use the disk and the clock")]
 
 mod accounting;
+mod backup;
 mod bad_input;
 mod dry_run;
 mod engine;
@@ -13,6 +14,7 @@ mod followed;
 mod keystores;
 mod load;
 mod network;
+mod operator;
 mod outputs;
 mod rollup;
 mod rollups;

@@ -63,7 +63,7 @@ where
             return Ok(());
         }
         let order = batch.order();
-        if !order.to_open().is_empty() {
+        if !order.to_open().is_empty() && !self.abstains() {
             match self.stored_own_share(order)? {
                 Some(share) => {
                     let done = OpeningDone::Share(Box::new(order.clone()), Ok(share));
@@ -208,6 +208,9 @@ where
     }
 
     fn send_share(&mut self, to: &[SequencerIndex], mut message: ShareMessage) {
+        if self.abstains() && !matches!(message, ShareMessage::Request { .. }) {
+            return;
+        }
         if self.adversary.withholds(&message) {
             self.count(MOVES, 1);
             return;

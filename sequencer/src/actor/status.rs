@@ -9,7 +9,7 @@ use fairveil_crypto::BundleId;
 use rand_core_10::CryptoRng;
 
 use super::Actor;
-use crate::{handle::Overview, record::BundleState};
+use crate::{abstention::Abstention, handle::Overview, record::BundleState};
 
 impl<E, S> Actor<E, S>
 where
@@ -63,6 +63,8 @@ where
             pool_duty: pool.duty as u64,
             anchors: self.chain.anchors().values().copied().collect(),
             log_length: pool.log_length,
+            abstention: self.abstention.as_ref().map(Abstention::state),
+            oldest: self.retention.oldest().get(),
             attack: self.adversary.report(),
             counters,
         };

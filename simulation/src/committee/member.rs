@@ -196,6 +196,8 @@ fn config(world: &World, position: usize) -> Config {
         timing: TIMING,
         partition: format!("member-{position}"),
         connected: Arc::new(move || lock(&up).clone()),
+        retention_heights: 0,
+        restored: None,
         behaviour,
     }
 }
