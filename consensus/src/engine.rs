@@ -25,7 +25,7 @@ use commonware_consensus::marshal::{self, Start};
 use commonware_consensus::simplex;
 use commonware_consensus::simplex::config::{Floor, ForwardPolicy, SkipBudget, SkipPolicy};
 use commonware_consensus::simplex::elector::RoundRobin;
-use commonware_consensus::simplex::types::{Activity, Context};
+use commonware_consensus::simplex::types::{Activity, Context, Finalization};
 use commonware_consensus::types::{Epoch as EngineEpoch, ViewDelta};
 use commonware_consensus::{CertifiableAutomaton, Relay, Reporter, Reporters};
 use commonware_cryptography::certificate::{ConstantProvider, Verifier as _};
@@ -35,10 +35,10 @@ use commonware_p2p::{Blocker, Provider, Sender};
 use commonware_parallel::Strategy;
 use commonware_runtime::buffer::paged::CacheRef;
 use commonware_runtime::{Clock, Handle, Metrics, Spawner, Storage};
-use commonware_storage::archive::{self, immutable};
+use commonware_storage::archive::{self, Archive, Identifier, immutable};
 use commonware_utils::channel::mpsc;
 use commonware_utils::{NZU16, NZU32, NZU64, NZUsize, NonZeroDuration};
-use fairveil_crypto::{ConsensusSecret, Epoch};
+use fairveil_crypto::{ConsensusSecret, Epoch, View};
 use rand_core_10::CryptoRng;
 use tracing::info;
 
@@ -111,8 +111,12 @@ pub enum Voting {
     /// As every member does.
     #[default]
     Votes,
-    /// Never: it executes, stores and delivers what the others finalize, and keeps its journal.
+    /// Never: it executes, stores and delivers what the others finalize, over a journal of its own. (The
+    /// engine does not read its own votes back as somebody who can't sign.)
     Follows,
+    /// In views above the newest finalization that is stored, which is of this view or a later one:
+    /// the journal is older than what this member has signed.
+    VotesAbove(View),
 }
 
 /// Why an engine did not start or ended.
@@ -130,6 +134,14 @@ pub enum EngineError<F: std::error::Error + 'static> {
     /// Storage failed.
     #[error("consensus storage: {0}")]
     Storage(#[from] archive::Error),
+    /// The stored finalizations end before the view above which this member may vote.
+    #[error("the newest stored finalization is of view {actual}, this member votes above {expected}")]
+    Floor {
+        /// The view of the newest one.
+        actual: View,
+        /// What is needed.
+        expected: View,
+    },
     /// Final blocks can't be delivered.
     #[error(transparent)]
     Delivery(#[from] DeliveryError<F>),
@@ -191,7 +203,9 @@ where
 {
     config.timing.check()?;
     let scheme = match config.voting {
-        Voting::Votes => config.members.signer(&config.namespace, &config.secret)?,
+        Voting::Votes | Voting::VotesAbove(_) => {
+            config.members.signer(&config.namespace, &config.secret)?
+        }
         Voting::Follows => config.members.follower(&config.namespace, &config.secret)?,
     };
     let channels = network.subchannels(config.subchannel).await?;
@@ -244,8 +258,10 @@ where
         let blocks = self.archive("blocks", &pages, ());
         let blocks = immutable::Archive::init(context.child("blocks"), blocks);
         let marshal = self.marshal(epochs, &pages);
+        let certificates = certificates.await?;
+        let begin = self.floor(&certificates).await?;
         let (actor, marshal, floor) =
-            Actor::init(context.child("marshal"), certificates.await?, blocks.await?, marshal)
+            Actor::init(context.child("marshal"), certificates, blocks.await?, marshal)
                 .await;
         info!(processed = ?floor.processed(), epoch = self.config.epoch.get(), "engine starts");
 
@@ -268,7 +284,7 @@ where
             .child("evidence")
             .spawn(move |_| equivocation::forward(chain, members, namespace, epoch, found));
         let reporter = Reporters::from((automaton.clone(), conflicts));
-        let engine = self.simplex(automaton, reporter, pages);
+        let engine = self.simplex(automaton, reporter, pages, begin);
         let engine = simplex::Engine::new(context.child("simplex"), engine);
         let engine = engine.start(channels.votes, channels.certificates, channels.resolver);
 
@@ -296,12 +312,13 @@ where
         automaton: A,
         reporter: F,
         page_cache: CacheRef,
+        floor: Floor<Scheme, Digest>,
     ) -> simplex::config::Config<Scheme, RoundRobin<Sha256>, B, Digest, A, A, F, T>
     where
         A: CertifiableAutomaton<Context = Context<Digest, PublicKey>> + Relay,
         F: Reporter<Activity = Activity<Scheme, Digest>>,
     {
-        let timing = self.config.timing;
+        let (timing, prefix) = (self.config.timing, &self.config.partition);
         simplex::config::Config {
             scheme: self.scheme.clone(),
             elector: RoundRobin::default(),
@@ -312,11 +329,14 @@ where
             // Without it a second vote after the certificate would convict nobody.
             track_historical_votes: true,
             strategy: self.config.strategy.clone(),
-            partition: format!("{}-simplex-{}", self.config.partition, self.config.epoch),
+            partition: match self.config.voting {
+                Voting::Follows => format!("{prefix}-follows-{}", self.config.epoch),
+                _ => format!("{prefix}-simplex-{}", self.config.epoch),
+            },
             mailbox_size: MAILBOX,
             epoch: EngineEpoch::new(self.config.epoch.get()),
             // After a restart the journal knows better.
-            floor: Floor::Genesis(self.genesis.digest()),
+            floor,
             replay_buffer: REPLAY_BUFFER,
             write_buffer: WRITE_BUFFER,
             page_cache,
@@ -332,6 +352,28 @@ where
             fetch_retry_delay: timing.fetch_retry,
             forward: ForwardPolicy::SilentLeader,
         }
+    }
+
+    /// Where the engine begins.
+    async fn floor<A>(&self, stored: &A) -> Result<Floor<Scheme, Digest>, EngineError<C::Fault>>
+    where
+        A: Archive<Key = Digest, Value = Finalization<Scheme, Digest>>,
+    {
+        let genesis = Floor::Genesis(self.genesis.digest());
+        if self.config.voting == Voting::Votes {
+            return Ok(genesis);
+        }
+        let newest = match stored.last_index() {
+            Some(height) => stored.get(Identifier::Index(height)).await?,
+            None => None,
+        };
+        let view = newest.as_ref().map_or(0, |found| found.proposal.round.view().get());
+        if let Voting::VotesAbove(expected) = self.config.voting
+            && view < expected.get()
+        {
+            return Err(EngineError::Floor { actual: View::new(view), expected });
+        }
+        Ok(newest.map_or(genesis, Floor::Finalized))
     }
 
     fn buffered(&self, own_key: PublicKey) -> buffered::Config<PublicKey, (), P, T> {

@@ -8,24 +8,25 @@
 //!
 //! | signed | what contradicts it | from when on it can't be contradicted |
 //! |---|---|---|
-//! | votes, in views after the journal's last | another vote in the same view | the engine's own journal holds the finalization of a later view than any that the original saw |
+//! | votes, in views after the journal's last | another vote in the same view | the finalization of a later view than any that the original saw is stored, and the engine begins above it |
 //! | log heads, over positions after the log's last | a head of the same length over other entries | final blocks contain every head that an honest member knows; the log goes on from there |
 //! | receipts for such positions | another id at the position | as above |
 //! | decryption shares, release roots (votes) | nothing: they follow from final orders | |
 //!
 //! # The rule
 //!
-//! 1. While it abstains the engine follows (`Voting::Follows`): it executes and stores, and keeps
-//!    its journal up to date, without a vote. No log head, receipt or share is signed; submissions are
-//!    rejected as `syncing`; the pool's new entries are dropped and appended after the end.
+//! 1. While it abstains the engine follows (`Voting::Follows`): it executes and stores what the others
+//!    finalize, without a vote. No log head, receipt or share is signed; submissions are rejected as
+//!    `syncing`; the pool's new entries are dropped and appended after the end.
 //! 2. The *horizon* is the first final block whose committed time is [`MARGIN_MS`] later than this
 //!    machine's clock at the first start after the restore. Its quorum voted after that start, so after
 //!    the original's end; at least one honest voter had followed the original's newest view by then, and
 //!    nobody votes in a view below its own: the horizon's view is at least the original's last but one.
 //! 3. It ends with the first final height that is [`QUIET_HEIGHTS`] above the horizon and not below the
-//!    operator's height, at which the engine's journal has the finalization of a view that is
-//!    [`QUIET_VIEWS`] above the horizon's, and the intake is open: since the horizon every honest member
-//!    led and put the newest head that it knows into a block.
+//!    operator's height, once a finalization of a view [`QUIET_VIEWS`] above the horizon's is stored and
+//!    the intake is open: since the horizon every honest member led and put the newest head that it knows
+//!    into a block. From then on the engine begins above the newest stored finalization, at every start
+//!    (`Voting::VotesAbove`): what it has in its old journal is below.
 //! 4. Meanwhile the entries of the own log that final blocks contain are taken over into the database: it
 //!    goes on where the original's log ends. Entries that contradict stored ones stop the sequencer.
 //! 5. A vote or a log head of the own key that is newer than the first start shows that another instance
@@ -37,12 +38,12 @@
 //!
 //! # Invariants
 //!
-//! 1. It is durable before anything else happens, and survives restarts: only its end removes it.
+//! 1. It is durable before anything else happens, and survives restarts. Another restore, which has another
+//!    number, begins it anew, whatever the backup says of an earlier one.
 //! 2. Its end is durable before the sequencer is started as one that signs.
 
-use fairveil_crypto::{
-    Height, SequencerIndex, View, certificate::OrderCertificate, encoding,
-};
+use fairveil_consensus::Voting;
+use fairveil_crypto::{Height, SequencerIndex, View, certificate::OrderCertificate, encoding};
 use fairveil_ordering::Fragment;
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +56,7 @@ use crate::{
 pub const MARGIN_MS: u64 = 10_000;
 /// Heights after the horizon for which it is listened.
 pub const QUIET_HEIGHTS: u64 = 64;
-/// Views after the horizon's that the engine's journal must have reached.
+/// Views after the horizon's of which a finalization must be stored.
 pub const QUIET_VIEWS: u64 = 32;
 
 const KEY: &[u8] = b"abstention";
@@ -66,6 +67,8 @@ const _: () = assert!(QUIET_HEIGHTS >= fairveil_ordering::FRESH_HEIGHTS + QUIET_
 /// What a restored sequencer is started with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Restored {
+    /// Which restore: a random number.
+    pub id: u64,
     /// It signs nothing below this height, whatever else it sees.
     pub until: Height,
 }
@@ -107,12 +110,16 @@ pub enum OtherInstance {
 /// Where an abstention stands, as it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Abstention {
+    /// Which restore.
+    id: u64,
     /// This machine's clock at the first start after the restore.
     started_ms: u64,
     /// The operator's height.
     until: Height,
     /// Height and view of the horizon, once it is final.
     horizon: Option<(Height, View)>,
+    /// Whether it signs again.
+    over: bool,
 }
 
 /// What a final block shows of a sequencer that abstains.
@@ -120,8 +127,6 @@ pub(crate) struct Shown<'a> {
     pub(crate) certificate: &'a OrderCertificate,
     /// The own fragment in the block's evidence.
     pub(crate) own: Option<&'a Fragment>,
-    /// The newest view whose finalization the engine's journal has.
-    pub(crate) journal: View,
     pub(crate) intake: fairveil_consensus::Intake,
 }
 
@@ -143,13 +148,14 @@ impl Abstention {
         restored: Option<Restored>,
         now_ms: u64,
     ) -> Result<Option<Self>, StoreError> {
-        if let Some(bytes) = store.get(Table::Meta, KEY)? {
-            let mut stored: Self = decoded(Table::Meta, &bytes, MAX_BYTES)?;
-            stored.until = stored.until.max(restored.unwrap_or_default().until);
-            return Ok(Some(stored));
+        let stored = store.get(Table::Meta, KEY)?;
+        let stored: Option<Self> =
+            stored.map(|bytes| decoded(Table::Meta, &bytes, MAX_BYTES)).transpose()?;
+        let Some(Restored { id, until }) = restored else { return Ok(stored) };
+        if stored.is_some_and(|stored| stored.id == id) {
+            return Ok(stored);
         }
-        let Some(Restored { until }) = restored else { return Ok(None) };
-        let new = Self { started_ms: now_ms, until, horizon: None };
+        let new = Self { id, started_ms: now_ms, until, horizon: None, over: false };
         store.commit(&[new.write()])?;
         Ok(Some(new))
     }
@@ -159,9 +165,19 @@ impl Abstention {
         Write::put(Table::Meta, KEY, encoding::encode(self))
     }
 
-    /// Stores that it is over.
-    pub(crate) fn end() -> Write {
-        Write::remove(Table::Meta, KEY)
+    /// How the engine is started.
+    pub(crate) fn voting(&self) -> Voting {
+        match self.horizon {
+            Some((_, view)) if self.over => {
+                Voting::VotesAbove(View::new(view.get().saturating_add(QUIET_VIEWS)))
+            }
+            _ => Voting::Follows,
+        }
+    }
+
+    /// While nothing may be signed.
+    pub(crate) fn going_on(self) -> Option<Self> {
+        (!self.over).then_some(self)
     }
 
     /// A block is final.
@@ -190,11 +206,12 @@ impl Abstention {
             }
             return Ok(Verdict::Goes);
         };
-        let over = height >= horizon.saturating_add(QUIET_HEIGHTS)
+        let stored = shown.certificate.finalization.view;
+        self.over = height >= horizon.saturating_add(QUIET_HEIGHTS)
             && height >= self.until
-            && shown.journal.get() >= view.get().saturating_add(QUIET_VIEWS)
+            && stored.get() >= view.get().saturating_add(QUIET_VIEWS)
             && shown.intake == fairveil_consensus::Intake::Open;
-        Ok(if over { Verdict::Over } else { Verdict::Goes })
+        Ok(if self.over { Verdict::Over } else { Verdict::Goes })
     }
 
     /// In words, for people.

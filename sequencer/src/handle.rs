@@ -76,6 +76,8 @@ pub struct Overview {
     pub height: u64,
     /// The newest final height known of, here or not.
     pub final_height: u64,
+    /// The newest view whose finalization the engine has seen since its start.
+    pub final_view: u64,
     /// Committed time of that height, in milliseconds since 1970.
     pub time_ms: u64,
     /// Mean milliseconds between the last final blocks (at most 64).

@@ -148,6 +148,8 @@ where
     let (config, secrets) = (Arc::new(config), Arc::new(secrets));
     let now_ms = crate::actor::now_ms(&context);
     let abstention = Abstention::open(&store, config.restored, now_ms)?;
+    let voting = abstention.as_ref().map_or(Voting::Votes, Abstention::voting);
+    let abstention = abstention.and_then(Abstention::going_on);
     if let Some(abstention) = &abstention {
         warn!("{}", abstention.state());
     }
@@ -170,7 +172,7 @@ where
         subchannel: Subchannel::Epoch(config.committee.epoch()),
         members: chain.members().clone(),
         secret: secrets.consensus(),
-        voting: if abstention.is_some() { Voting::Follows } else { Voting::Votes },
+        voting,
         peers: engine.peers,
         blocker: engine.blocker,
         strategy: engine.strategy.clone(),

@@ -395,6 +395,8 @@ pub struct Committee {
     pub finalizes_every: u64,
     /// Whose acknowledgement is dropped, and at which height.
     pub forgets: Option<(usize, u64)>,
+    /// How every member's engine is started.
+    pub voting: Vec<Voting>,
     /// Why engines ended by themselves.
     pub ended: Arc<Mutex<Vec<(usize, String)>>>,
     context: deterministic::Context,
@@ -440,6 +442,7 @@ impl Committee {
             timing: Timing::default(),
             finalizes_every: 1,
             forgets: None,
+            voting: vec![Voting::Votes; members],
             ended: Arc::default(),
             context,
             running: (0..members).map(|_| None).collect(),
@@ -472,7 +475,7 @@ impl Committee {
             subchannel: Subchannel::Epoch(EPOCH),
             members: Members::new(&keys(self.n)).unwrap(),
             secret: secrets(self.n).remove(member),
-            voting: Voting::Votes,
+            voting: self.voting[member],
             peers: self.oracle.manager(),
             blocker: self.oracle.control(peer),
             strategy: Sequential,

@@ -83,6 +83,10 @@ pub(crate) fn node(args: &cli::Node) -> Result<(), NodeError> {
     if args.end_with_stdin {
         end_with_stdin();
     }
+    if args.sign_at_once && !cfg!(feature = "adversaries") {
+        let why = "this build has no adversaries: --sign-at-once needs the feature `adversaries`";
+        return Err(NodeError::Start { what: "flag", why: why.into() });
+    }
     let mark = if args.sign_at_once { restored::Mark::Ignored } else { restored::Mark::Obeyed };
     run::run(&config, args.byzantine, mark)
 }

@@ -34,6 +34,8 @@ pub(super) enum Folder {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Marked {
+    /// A random number: which restore it was.
+    restore: u64,
     /// Nothing is signed below this height; 0: the sequencer finds out by itself.
     abstain_until: u64,
 }
@@ -49,7 +51,8 @@ pub(crate) enum Mark {
 
 /// Marks a data folder as restored.
 pub(crate) fn write_mark(data: &Path, abstain_until: u64) -> std::io::Result<()> {
-    let text = serde_json::to_vec(&Marked { abstain_until }).unwrap_or_default();
+    let restore = files::random().map(u64::from_be_bytes).map_err(std::io::Error::other)?;
+    let text = serde_json::to_vec(&Marked { restore, abstain_until }).unwrap_or_default();
     files::write_public(&data.join(NAME), &text)
 }
 
@@ -65,7 +68,7 @@ pub(super) fn mark(data: &Path, mark: Mark) -> Result<Option<Restored>, NodeErro
         path,
         why: error.to_string(),
     })?;
-    Ok(Some(Restored { until: Height::new(marked.abstain_until) }))
+    Ok(Some(Restored { id: marked.restore, until: Height::new(marked.abstain_until) }))
 }
 
 /// The abstention is over.

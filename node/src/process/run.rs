@@ -154,18 +154,22 @@ impl Node {
             ((observer.clone(), definition.consensus_keys()), observer.clone());
         let connected = move || metrics::connected(&observed.0, &observed.1);
         let (handle, encoder) = (running.handle.clone(), context.child("metrics"));
+        let data = self.data.clone();
         let shared = http::Shared::new(
             running.handle.clone(),
             definition,
             String::from_utf8_lossy(&transcript.to_json()).into_owned(),
             Box::new(connected),
-            Box::new(move || metrics::text(&handle, &observer, &views, &encoder.encode())),
+            Box::new(move || metrics::text(&handle, &observer, &views, &encoder.encode(), &data)),
         );
         let served = tokio::spawn(http::serve(http, Arc::new(shared)));
-        let restored = match restored::mark(&self.data, self.mark)? {
+        let restored = match running.handle.overview().abstention {
             Some(_) => Folder::Restored,
             None => Folder::Original,
         };
+        if restored == Folder::Original && self.mark == Mark::Obeyed {
+            restored::remove_mark(&self.data)?;
+        }
         let stopped = tokio::select! {
             reason = running.stopped() => Err(NodeError::Stopped(reason)),
             result = served => {

@@ -88,7 +88,7 @@ const ELSEWHERE: [&str; 6] = [
 /// Submits a bundle and waits until it is released.
 fn trade(dev: &Dev) {
     let desk = Desk::new();
-    seal(dev, &desk, "120s");
+    seal(dev, &desk, "30s");
     dev.done(&["bundle", "submit", &desk.text("sealed.json")]);
     let waited = dev.done(&["bundle", "wait", &desk.text("sealed.json")]);
     assert!(waited.contains("released"), "{waited}");
@@ -126,7 +126,7 @@ fn a_lost_sequencer_comes_back_from_its_backup_and_signs_nothing_twice() {
     let all = dev.sequencers();
     let lost = all.last().unwrap().clone();
     let desk = Desk::new();
-    let archive = desk.path("backup.age");
+    let archive = desk.path("acme.backup");
     // A running node is not backed up: its files change.
     says(&line(&backup(&dev, &lost.name, &archive, &[])), 2, &["in use by another process"]);
     assert!(!archive.exists());
@@ -140,7 +140,7 @@ fn a_lost_sequencer_comes_back_from_its_backup_and_signs_nothing_twice() {
     fs::write(&wrong, "another\n").unwrap();
     let into = desk.path("restored");
     let refused = restore(&archive, &into, &["--password-file", wrong.to_str().unwrap()]);
-    says(&line(&refused), 2, &["backup.age", "wrong passphrase"]);
+    says(&line(&refused), 2, &["acme.backup", "wrong passphrase"]);
     assert!(!into.exists());
 
     // The original runs on after the backup, and then its disk is lost.
@@ -154,16 +154,14 @@ fn a_lost_sequencer_comes_back_from_its_backup_and_signs_nothing_twice() {
     trade_without(&dev);
 
     worked(&restore(&archive, &into, &[]));
-    let log_before = fs::metadata(into.join("data/state.redb")).unwrap().len();
-    assert!(log_before > 0 && into.join("data/restored.json").exists());
+    assert!(into.join("data/state.redb").exists() && into.join("data/restored.json").exists());
     let restored = Restored::start(&dev, &into, &[]);
     wait_for("it abstains", || (metric(&dev, &lost, "fairveil_abstaining")? == 1).then_some(()));
-    let ready = wait_for("it is at the tip", || {
+    wait_for("it is at the tip", || {
         let behind = metric(&dev, &lost, "fairveil_final_height")?
             .checked_sub(metric(&dev, &lost, "fairveil_height")?)?;
         (behind < 3 && metric(&dev, &lost, "fairveil_height")? > 3).then_some(())
     });
-    let () = ready;
     // It rejects submissions meanwhile, and the others go on.
     trade_without(&dev);
     wait_long("it signs again", || {
@@ -191,7 +189,7 @@ fn an_old_backup_beside_the_running_original_is_found_out() {
     let all = dev.sequencers();
     let twice = lowest_key(&dev, &all);
     let desk = Desk::new();
-    let archive = desk.path("backup.age");
+    let archive = desk.path("acme.backup");
     signal(twice.pid, "TERM");
     wait_for("the node ends", || (!crate::network::runs(twice.pid)).then_some(()));
     worked(&backup(&dev, &twice.name, &archive, &[]));
@@ -255,7 +253,7 @@ fn lowest_key(dev: &Dev, all: &[Sequencer]) -> Sequencer {
 fn without_a_journal_a_height_is_asked_for() {
     let place = crate::bad_input::Place::new();
     let desk = Desk::new();
-    let archive = desk.path("keys.age");
+    let archive = desk.path("keys.backup");
     let mut command = with_passphrase(fairveil());
     command.args(["backup", "--light", "--without-journal", "--config"]).arg(place.config());
     worked(&command.arg("--out").arg(&archive).output().unwrap());
@@ -264,7 +262,7 @@ fn without_a_journal_a_height_is_asked_for() {
     assert!(!into.exists());
     worked(&restore(&archive, &into, &["--abstain-until", "5000"]));
     let mark = fs::read_to_string(into.join("data/restored.json")).unwrap();
-    assert_eq!(mark, "{\"abstain_until\":5000}");
+    assert!(mark.ends_with("\"abstain_until\":5000}"), "{mark}");
     assert!(!into.join("data/state.redb").exists());
     for name in ["keystore.json", "definition.toml", "data/transcript.json", "node.toml"] {
         assert!(into.join(name).exists(), "{name}");

@@ -59,9 +59,12 @@ fn fragment(time_ms: u64) -> Fragment {
     Fragment { head, ids: Vec::<BundleId>::new() }
 }
 
+fn restored(id: u64, until: u64) -> Option<Restored> {
+    Some(Restored { id, until: Height::new(until) })
+}
+
 fn opened(store: &Store, until: u64) -> Abstention {
-    let restored = Some(Restored { until: Height::new(until) });
-    Abstention::open(store, restored, STARTED_MS).unwrap().unwrap()
+    Abstention::open(store, restored(1, until), STARTED_MS).unwrap().unwrap()
 }
 
 /// A final block without anything of the own key.
@@ -69,53 +72,60 @@ fn quiet(
     abstention: &mut Abstention,
     height: u64,
     time_ms: u64,
-    journal: u64,
 ) -> Result<Verdict, OtherInstance> {
     let certificate = certificate(height, time_ms, &[1, 3, 4, 5]);
-    let (journal, intake) = (View::new(journal), Intake::Open);
-    abstention.finalized(own(), &Shown { certificate: &certificate, own: None, journal, intake })
+    let intake = Intake::Open;
+    abstention.finalized(own(), &Shown { certificate: &certificate, own: None, intake })
 }
 
 #[test]
-fn invariant_1_it_survives_restarts_and_only_its_end_removes_it() {
+fn invariant_1_it_survives_restarts_and_another_restore_begins_it_anew() {
     let store = store();
     assert_eq!(Abstention::open(&store, None, STARTED_MS).unwrap(), None);
     let first = opened(&store, 7);
+    assert_eq!(first.voting(), Voting::Follows);
     // The folder's mark may be lost, the clock goes on: what counts is the first start.
     assert_eq!(Abstention::open(&store, None, STARTED_MS + 99).unwrap(), Some(first));
+    assert_eq!(Abstention::open(&store, restored(1, 9), 99).unwrap(), Some(first));
     let mut moved = first;
-    assert_eq!(quiet(&mut moved, 50, AFTER_MS, 0), Ok(Verdict::Horizon));
+    assert_eq!(quiet(&mut moved, 50, AFTER_MS), Ok(Verdict::Horizon));
+    assert_eq!(quiet(&mut moved, 50 + QUIET_HEIGHTS, AFTER_MS), Ok(Verdict::Over));
     store.commit(&[moved.write()]).unwrap();
-    assert_eq!(Abstention::open(&store, None, 0).unwrap(), Some(moved));
-    store.commit(&[Abstention::end()]).unwrap();
-    assert_eq!(Abstention::open(&store, None, STARTED_MS).unwrap(), None);
+    let over = Abstention::open(&store, restored(1, 7), 0).unwrap().unwrap();
+    assert_eq!(over.going_on(), None);
+    assert_eq!(over.voting(), Voting::VotesAbove(View::new(55 + QUIET_VIEWS)));
+    // A backup of this folder that is restored: the end of the first abstention is not its own.
+    let anew = Abstention::open(&store, restored(2, 0), STARTED_MS * 2).unwrap().unwrap();
+    assert_eq!((anew.going_on(), anew.voting()), (Some(anew), Voting::Follows));
+    assert_eq!(Abstention::open(&store, None, 0).unwrap(), Some(anew));
 }
 
 #[test]
-fn it_ends_after_the_horizon_the_quiet_heights_and_the_journal() {
+fn it_ends_after_the_horizon_the_quiet_heights_and_the_quiet_views() {
     let mut abstention = opened(&store(), 0);
     // Blocks from before the start say nothing, however many there are.
     for height in 1..500 {
-        assert_eq!(quiet(&mut abstention, height, STARTED_MS + MARGIN_MS, 900), Ok(Verdict::Goes));
+        assert_eq!(quiet(&mut abstention, height, STARTED_MS + MARGIN_MS), Ok(Verdict::Goes));
     }
-    assert_eq!(quiet(&mut abstention, 500, AFTER_MS, 900), Ok(Verdict::Horizon));
-    let (end, view) = (500 + QUIET_HEIGHTS, 505 + QUIET_VIEWS);
-    assert_eq!(quiet(&mut abstention, end - 1, AFTER_MS, view), Ok(Verdict::Goes));
-    // Blocks that came by their heights are not in the engine's journal.
-    assert_eq!(quiet(&mut abstention, end, AFTER_MS, view - 1), Ok(Verdict::Goes));
-    assert_eq!(quiet(&mut abstention, end, AFTER_MS, view), Ok(Verdict::Over));
+    assert_eq!(quiet(&mut abstention, 500, AFTER_MS), Ok(Verdict::Horizon));
+    let end = 500 + QUIET_HEIGHTS;
+    assert_eq!(quiet(&mut abstention, end - 1, AFTER_MS), Ok(Verdict::Goes));
+    let mut early = certificate(end, AFTER_MS, &[1, 3, 4, 5]);
+    early.finalization.view = View::new(505 + QUIET_VIEWS - 1);
+    let shown = Shown { certificate: &early, own: None, intake: Intake::Open };
+    assert_eq!(abstention.finalized(own(), &shown), Ok(Verdict::Goes));
+    assert_eq!(quiet(&mut abstention, end, AFTER_MS), Ok(Verdict::Over));
 }
 
 #[test]
 fn it_does_not_end_below_the_operators_height_nor_while_new_ids_are_held_back() {
     let mut abstention = opened(&store(), 900);
-    quiet(&mut abstention, 500, AFTER_MS, 0).unwrap();
-    assert_eq!(quiet(&mut abstention, 899, AFTER_MS, 9_999), Ok(Verdict::Goes));
+    quiet(&mut abstention, 500, AFTER_MS).unwrap();
+    assert_eq!(quiet(&mut abstention, 899, AFTER_MS), Ok(Verdict::Goes));
     let certificate = certificate(900, AFTER_MS, &[1]);
-    let (journal, intake) = (View::new(9_999), Intake::Stopped);
-    let shown = Shown { certificate: &certificate, own: None, journal, intake };
+    let shown = Shown { certificate: &certificate, own: None, intake: Intake::Stopped };
     assert_eq!(abstention.finalized(own(), &shown), Ok(Verdict::Goes));
-    assert_eq!(quiet(&mut abstention, 900, AFTER_MS, 9_999), Ok(Verdict::Over));
+    assert_eq!(quiet(&mut abstention, 900, AFTER_MS), Ok(Verdict::Over));
 }
 
 #[test]
@@ -123,8 +133,7 @@ fn what_the_own_key_signed_after_the_start_shows_another_instance() {
     let mut abstention = opened(&store(), 0);
     let voted = |abstention: &mut Abstention, time_ms| {
         let certificate = certificate(9, time_ms, &[1, 2, 3, 4]);
-        let (journal, intake) = (View::ZERO, Intake::Open);
-        let shown = Shown { certificate: &certificate, own: None, journal, intake };
+        let shown = Shown { certificate: &certificate, own: None, intake: Intake::Open };
         abstention.finalized(own(), &shown)
     };
     // Its votes and heads from before are everywhere.
@@ -133,8 +142,8 @@ fn what_the_own_key_signed_after_the_start_shows_another_instance() {
     assert_eq!(voted(&mut abstention, AFTER_MS), Err(OtherInstance::Voted { height }));
     let logged = |abstention: &mut Abstention, time_ms| {
         let (certificate, own_log) = (certificate(9, AFTER_MS, &[1, 3]), fragment(time_ms));
-        let (journal, intake) = (View::ZERO, Intake::Open);
-        let shown = Shown { certificate: &certificate, own: Some(&own_log), journal, intake };
+        let (own_log, intake) = (Some(&own_log), Intake::Open);
+        let shown = Shown { certificate: &certificate, own: own_log, intake };
         abstention.finalized(own(), &shown)
     };
     assert_eq!(logged(&mut abstention, STARTED_MS), Ok(Verdict::Horizon));

@@ -11,7 +11,7 @@ use tracing::info;
 
 use super::{Actor, StopReason, logs::log_key};
 use crate::{
-    abstention::{Abstention, OtherInstance, Shown, Verdict},
+    abstention::{OtherInstance, Shown, Verdict},
     handle::decoded,
     outbox::Effect,
     store::{Table, Write},
@@ -44,7 +44,6 @@ where
         let shown = Shown {
             certificate,
             own: fragment,
-            journal: self.progress.final_view(),
             intake: self.chain.intake(),
         };
         let verdict = abstention.finalized(own, &shown)?;
@@ -60,7 +59,7 @@ where
                 self.outbox.write(abstention.write());
             }
             Verdict::Over => {
-                self.outbox.write(Abstention::end());
+                self.outbox.write(abstention.write());
                 self.outbox.then(Effect::AbstentionOver);
             }
         }

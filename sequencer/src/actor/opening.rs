@@ -306,8 +306,10 @@ where
             Outcome::Carried { .. } => "carried",
         };
         self.count(counter, 1);
-        if matches!(end.outcome, Outcome::Failed(Failed::StateUnavailable { .. })) {
-            self.count("state_unavailable", 1);
+        match end.outcome {
+            Outcome::Failed(Failed::StateUnavailable { .. }) => self.count("state_unavailable", 1),
+            Outcome::Failed(Failed::Unfunded) => self.count("unfunded", 1),
+            _ => {}
         }
         let place = Place { end: Some(end), ..place };
         self.outbox.write(Write::put(Table::Places, *key, encoding::encode(&place)));

@@ -53,6 +53,7 @@ where
             epoch: self.config.committee.epoch().get(),
             height: tip.height.get(),
             final_height: self.progress.finalized().get().max(tip.height.get()),
+            final_view: self.progress.final_view().get(),
             time_ms: tip.time_ms,
             block_interval_ms: self.intervals.iter().sum::<u64>().checked_div(count).unwrap_or(0),
             released: self.openings.next().get().saturating_sub(1),
