@@ -135,7 +135,9 @@ pub enum EngineError<F: std::error::Error + 'static> {
     #[error("consensus storage: {0}")]
     Storage(#[from] archive::Error),
     /// The stored finalizations end before the view above which this member may vote.
-    #[error("the newest stored finalization is of view {actual}, this member votes above {expected}")]
+    #[error(
+        "the newest stored finalization is of view {actual}, this member votes above {expected}"
+    )]
     Floor {
         /// The view of the newest one.
         actual: View,
@@ -261,8 +263,7 @@ where
         let certificates = certificates.await?;
         let begin = self.floor(&certificates).await?;
         let (actor, marshal, floor) =
-            Actor::init(context.child("marshal"), certificates, blocks.await?, marshal)
-                .await;
+            Actor::init(context.child("marshal"), certificates, blocks.await?, marshal).await;
         info!(processed = ?floor.processed(), epoch = self.config.epoch.get(), "engine starts");
 
         let speculation = Speculation::new(self.state.clone(), self.progress.clone());

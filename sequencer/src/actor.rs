@@ -16,8 +16,8 @@
 //! 3. The task never blocks: proofs, combining and transactions run elsewhere.
 //! 4. All inputs are bounded; what doesn't fit is refused or dropped by its own queue.
 
-mod admission;
 mod abstention;
+mod admission;
 mod adoption;
 mod attack;
 mod finality;

@@ -98,6 +98,8 @@ pub struct Overview {
     pub pool_duty: u64,
     /// The last anchored block of every followed rollup that has one, as of that height.
     pub anchors: Vec<Anchor>,
+    /// Sequencers that final blocks prove to have equivocated, in this epoch.
+    pub convicted: u64,
     /// While a restored sequencer signs nothing: how long.
     pub abstention: Option<String>,
     /// The first height whose order and release are kept.
@@ -384,7 +386,10 @@ impl Handle {
             check(
                 "signing",
                 overview.abstention.is_none(),
-                overview.abstention.clone().unwrap_or_else(|| "votes, heads, receipts, shares".into()),
+                overview
+                    .abstention
+                    .clone()
+                    .unwrap_or_else(|| "votes, heads, receipts, shares".into()),
             ),
             check(
                 "opening",

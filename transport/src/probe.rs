@@ -57,8 +57,7 @@ impl Probe {
         let transport = Arc::new(endpoint::sequencer_transport(&Timing::WIDE_AREA, offload)?);
         // Nobody connects to it, so that its resets need no lasting secret.
         let endpoint_secret = EndpointSecret::from_bytes([0; 32]);
-        let (endpoint, report, _running) =
-            endpoint::open(listen, options, &endpoint_secret, None)?;
+        let (endpoint, report, _running) = endpoint::open(listen, options, &endpoint_secret, None)?;
         Ok(Self { endpoint, report, transport, network_id, secret })
     }
 

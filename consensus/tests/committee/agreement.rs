@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use commonware_runtime::{Clock, Runner, Supervisor as _, deterministic};
-use fairveil_consensus::state::MAX_UNRELEASED;
 use fairveil_consensus::Voting;
+use fairveil_consensus::state::MAX_UNRELEASED;
 use fairveil_crypto::certificate::Placement;
 use fairveil_crypto::{SequencerIndex, View};
 

@@ -77,7 +77,8 @@ pub(crate) fn backup(args: &cli::Backup, json: bool) -> Result<u8, CommandError>
     let _lock = lock_folder(&data)?;
     let journal = !args.without_journal;
     if journal && !data.join("state.redb").is_file() {
-        let why = "there is no journal: this node never ran. --without-journal saves the keys alone";
+        let why =
+            "there is no journal: this node never ran. --without-journal saves the keys alone";
         return Err(CommandError::file(&data.join("state.redb"), &why));
     }
     let found = files::found(&config, journal)?;
@@ -116,7 +117,9 @@ pub(crate) fn backup(args: &cli::Backup, json: bool) -> Result<u8, CommandError>
     } else {
         println!("{}: {bytes} bytes, {} files", args.out.display(), found.len());
         if journal {
-            println!("  with the journal; who restores it signs nothing until the network is beyond it");
+            println!(
+                "  with the journal; who restores it signs nothing until the network is beyond it"
+            );
         } else {
             println!("  without the journal: restoring it takes a height to abstain until");
         }
@@ -171,7 +174,9 @@ fn shown(into: &Path, manifest: &Manifest, abstain_until: u64, json: bool) {
     println!("{}: network {}", into.display(), manifest.network_id);
     println!("  Is the original gone for good, wherever it ran? Two of them are one that cheats.");
     match abstain_until {
-        0 => println!("  It signs nothing until the network is beyond all that the original signed."),
+        0 => {
+            println!("  It signs nothing until the network is beyond all that the original signed.")
+        }
         height => println!("  It signs nothing below height {height}."),
     }
     println!("  fairveil node --config {}", config.display());
@@ -223,11 +228,7 @@ fn unpack<R: std::io::Read>(
     Ok(())
 }
 
-fn put(
-    writer: &mut Writer<BufWriter<File>>,
-    name: &str,
-    bytes: &[u8],
-) -> Result<(), ArchiveError> {
+fn put(writer: &mut Writer<BufWriter<File>>, name: &str, bytes: &[u8]) -> Result<(), ArchiveError> {
     writer.add(Path::new(name), bytes.len() as u64, &mut &bytes[..])
 }
 

@@ -85,8 +85,8 @@ impl Good {
 
 /// Runs all checks.
 pub(crate) fn run(args: &cli::Check, json: bool) -> Result<u8, CommandError> {
-    let config = process::config(args.config.as_deref(), &args.settings.0)
-        .map_err(NodeError::from)?;
+    let config =
+        process::config(args.config.as_deref(), &args.settings.0).map_err(NodeError::from)?;
     let mut lines = Vec::new();
     let keys = keystore(&config, &mut lines);
     let approved = definition(&config, keys.as_ref(), &mut lines);

@@ -45,6 +45,7 @@ pub(super) fn text(
         ("pool_duty", "bundles to report that are not held", overview.pool_duty),
         ("final_view", "newest view with a finalization since the start", overview.final_view),
         ("log_length", "entries of the own order log", overview.log_length),
+        ("convicted_sequencers", "proven to have equivocated in this epoch", overview.convicted),
         ("oldest_height", "first height whose order and release are kept", overview.oldest),
         ("abstaining", "1 while a restored sequencer signs nothing", abstaining),
     ];

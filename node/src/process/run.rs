@@ -14,7 +14,8 @@ use commonware_runtime::{
 use commonware_utils::ordered::Set;
 use fairveil_crypto::{SequencerIndex, committee::KeyShare};
 use fairveil_keygen::{
-    CeremonyContext, Definition, Membership, Transcript, VerifiedTranscript, definition::Mode,
+    CeremonyContext, Definition, Membership, Transcript, VerifiedTranscript,
+    definition::Mode,
     keystore::{MembershipError, SequencerKeys},
 };
 use fairveil_ordering as ordering;
@@ -34,8 +35,9 @@ use tracing::info;
 use super::{
     NodeError,
     files::{self, Endpoints, FolderLock, KeystoreFile},
+    metrics, restored,
     restored::{Folder, Mark},
-    metrics, restored, settings, traders,
+    settings, traders,
     views::NodeViews,
 };
 use crate::{cli::ByzantineKind, config::Config, http};
@@ -286,8 +288,9 @@ impl Node {
             return Ok((copied(membership)?, transcript));
         }
         // A ceremony that was interrupted has stored its share already; one of another network has not.
-        if let Err(error @ (MembershipError::WrongNetwork { .. } | MembershipError::WrongEpoch { .. })) =
-            stored
+        if let Err(
+            error @ (MembershipError::WrongNetwork { .. } | MembershipError::WrongEpoch { .. }),
+        ) = stored
         {
             let path = self.config.path("keystore").unwrap_or_default();
             return Err(NodeError::WrongKeystore { path, why: error.to_string() });

@@ -82,7 +82,12 @@ impl Drop for Restored {
 
 /// Elsewhere than the original: any free ports.
 const ELSEWHERE: [&str; 6] = [
-    "--peer-listen", "127.0.0.1:0", "--trader-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0",
+    "--peer-listen",
+    "127.0.0.1:0",
+    "--trader-listen",
+    "127.0.0.1:0",
+    "--http-listen",
+    "127.0.0.1:0",
 ];
 
 /// Submits a bundle and waits until it is released.
@@ -151,19 +156,22 @@ fn a_lost_sequencer_comes_back_from_its_backup_and_signs_nothing_twice() {
     original.process.kill().unwrap();
     original.process.wait().unwrap();
     fs::remove_dir_all(&folder).unwrap();
-    trade_without(&dev);
+    trade(&dev);
 
     worked(&restore(&archive, &into, &[]));
     assert!(into.join("data/state.redb").exists() && into.join("data/restored.json").exists());
     let restored = Restored::start(&dev, &into, &[]);
     wait_for("it abstains", || (metric(&dev, &lost, "fairveil_abstaining")? == 1).then_some(()));
     wait_for("it is at the tip", || {
-        let behind = metric(&dev, &lost, "fairveil_final_height")?
-            .checked_sub(metric(&dev, &lost, "fairveil_height")?)?;
+        let behind = metric(&dev, &lost, "fairveil_final_height")?.checked_sub(metric(
+            &dev,
+            &lost,
+            "fairveil_height",
+        )?)?;
         (behind < 3 && metric(&dev, &lost, "fairveil_height")? > 3).then_some(())
     });
     // It rejects submissions meanwhile, and the others go on.
-    trade_without(&dev);
+    trade(&dev);
     wait_long("it signs again", || {
         assert!(!restored.log().contains("another instance"), "{}", restored.log());
         (metric(&dev, &lost, "fairveil_abstaining")? == 0).then_some(())
@@ -176,11 +184,6 @@ fn a_lost_sequencer_comes_back_from_its_backup_and_signs_nothing_twice() {
     wait_for("its log has what was traded", || {
         (metric(&dev, &lost, "fairveil_log_length")? >= 5).then_some(())
     });
-}
-
-/// A trade while one sequencer is away.
-fn trade_without(dev: &Dev) {
-    trade(dev);
 }
 
 #[test]
@@ -202,9 +205,12 @@ fn an_old_backup_beside_the_running_original_is_found_out() {
     worked(&restore(&archive, &second, &[]));
     let mut refused = Restored::start(&dev, &second, &ELSEWHERE);
     assert_eq!(refused.ended("the second instance is refused"), Some(1), "{}", refused.log());
-    assert!(refused.log().contains("another instance runs with this keystore"), "{}", refused.log());
+    assert!(
+        refused.log().contains("another instance runs with this keystore"),
+        "{}",
+        refused.log()
+    );
     no_evidence(&dev, &all);
-    trade(&dev);
 
     // Without the rule it equivocates, which is found, proven, and does no damage.
     let third = desk.path("third");
@@ -212,17 +218,24 @@ fn an_old_backup_beside_the_running_original_is_found_out() {
     let mut cheats = ELSEWHERE.to_vec();
     cheats.push("--sign-at-once");
     let instance = Restored::start(&dev, &third, &cheats);
+    let own = wait_for("the third instance listens", || {
+        let text = fs::read_to_string(third.join("data/endpoints.json")).ok()?;
+        let endpoints: serde_json::Value = serde_json::from_str(&text).ok()?;
+        (endpoints["pid"].as_u64()? == u64::from(instance.process.id()))
+            .then(|| endpoints["http"].as_str().unwrap().to_owned())
+    });
     let others: Vec<&Sequencer> = all.iter().filter(|one| one.name != twice.name).collect();
     let evidence = wait_long("evidence", || {
-        let found = others.iter().find_map(|one| {
+        // Each of the two instances gets a bundle that the other one does not have.
+        let desks = [Desk::new(), Desk::new()];
+        let submissions = [(&desks[0], &twice.http), (&desks[1], &own)];
+        let submissions = submissions.map(|(desk, http)| submit_to(&dev, desk, http));
+        submissions.into_iter().for_each(|mut one| drop(one.wait()));
+        others.iter().find_map(|one| {
             let found = dev.get(one, "/evidence")?;
             let all: Vec<serde_json::Value> = serde_json::from_slice(&found).ok()?;
             all.first().cloned()
-        });
-        if found.is_none() {
-            submit_somewhere(&dev);
-        }
-        found
+        })
     });
     drop(instance);
     let file = desk.path("evidence.json");
@@ -230,15 +243,17 @@ fn an_old_backup_beside_the_running_original_is_found_out() {
     let judged = dev.trader(&["verify", file.to_str().unwrap()]);
     let text = String::from_utf8_lossy(&judged.stdout);
     assert!(judged.status.success(), "{text}");
-    assert!(text.contains(&twice.name) || text.contains("sequencer"), "{text}");
+    assert!(text.contains("sequencer 1"), "{text}");
     trade(&dev);
 }
 
-/// A submission that nobody waits for.
-fn submit_somewhere(dev: &Dev) {
-    let desk = Desk::new();
-    seal(dev, &desk, "60s");
-    let _ = dev.trader(&["bundle", "submit", &desk.text("sealed.json")]);
+/// A submission to one sequencer alone, under way.
+fn submit_to(dev: &Dev, desk: &Desk, http: &str) -> Child {
+    seal(dev, desk, "30s");
+    let mut command = fairveil();
+    command.args(["bundle", "submit", &desk.text("sealed.json")]).envs(dev.environment());
+    command.env("FAIRVEIL_SEQUENCERS", http).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap()
 }
 
 /// The sequencer that dials all others: members are sorted by key.

@@ -59,9 +59,9 @@ fn check_of_a_running_network_is_good_and_disturbs_nobody() {
     assert!(printed.lines().all(|line| line.contains("; wanted: ")), "{printed}");
     assert_eq!(printed.lines().count(), lines.len());
     let metrics = String::from_utf8(dev.get(one, "/metrics").unwrap()).unwrap();
-    let away = metrics.lines().find(|line| {
-        line.starts_with("fairveil_peer_connected") && line.ends_with(" 0")
-    });
+    let away = metrics
+        .lines()
+        .find(|line| line.starts_with("fairveil_peer_connected") && line.ends_with(" 0"));
     assert_eq!(away, None);
 }
 
@@ -100,9 +100,11 @@ fn check_names_what_is_wrong() {
     // A port that answers with something else is no peer.
     let definition = fs::read_to_string(place.folder().join("definition.toml")).unwrap();
     let table: toml::Table = definition.parse().unwrap();
-    let member = table["members"].as_array().unwrap().iter().find(|member| {
-        member["name"].as_str() != Some("acme")
-    });
+    let member = table["members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|member| member["name"].as_str() != Some("acme"));
     let member = member.unwrap();
     let socket = UdpSocket::bind(member["peer_address"].as_str().unwrap()).unwrap();
     let (lines, code) = run(&[]);

@@ -68,11 +68,7 @@ fn opened(store: &Store, until: u64) -> Abstention {
 }
 
 /// A final block without anything of the own key.
-fn quiet(
-    abstention: &mut Abstention,
-    height: u64,
-    time_ms: u64,
-) -> Result<Verdict, OtherInstance> {
+fn quiet(abstention: &mut Abstention, height: u64, time_ms: u64) -> Result<Verdict, OtherInstance> {
     let certificate = certificate(height, time_ms, &[1, 3, 4, 5]);
     let intake = Intake::Open;
     abstention.finalized(own(), &Shown { certificate: &certificate, own: None, intake })

@@ -41,11 +41,7 @@ where
         let own = self.config.index;
         let fragments = &block.body().evidence.fragments;
         let fragment = fragments.iter().find(|fragment| fragment.head.sequencer == own);
-        let shown = Shown {
-            certificate,
-            own: fragment,
-            intake: self.chain.intake(),
-        };
+        let shown = Shown { certificate, own: fragment, intake: self.chain.intake() };
         let verdict = abstention.finalized(own, &shown)?;
         if let Some(fragment) = fragment {
             let applied = self.own_committed().saturating_sub(before);

@@ -18,8 +18,8 @@ use super::{Actor, Delivered, StopReason};
 use crate::{
     outbox::Effect,
     record::{Event, Place, height_key},
-    retention::Done,
     recovery::{StoredEmission, chain_writes, emitted_bundle},
+    retention::Done,
     store::{Table, Write},
 };
 
@@ -255,7 +255,8 @@ where
         let behind = self.progress.finalized().distance_from(committed);
         let unopened = committed.next().distance_from(self.openings.next());
         // Who abstains admits nothing.
-        let least = if self.abstains() { self.config.limits.lag_blocks.saturating_add(1) } else { 0 };
+        let least =
+            if self.abstains() { self.config.limits.lag_blocks.saturating_add(1) } else { 0 };
         self.admit(Input::Lagging { blocks: behind.max(unopened).max(least) })
     }
 }

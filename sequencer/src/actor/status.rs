@@ -64,6 +64,7 @@ where
             pool_duty: pool.duty as u64,
             anchors: self.chain.anchors().values().copied().collect(),
             log_length: pool.log_length,
+            convicted: self.chain.convicted().len() as u64,
             abstention: self.abstention.as_ref().map(Abstention::state),
             oldest: self.retention.oldest().get(),
             attack: self.adversary.report(),

@@ -60,8 +60,7 @@ fn fill(store: &Store, heights: std::ops::Range<u64>) {
         ));
         writes.push(Write::put(Table::Archive, *id(height).as_bytes(), vec![1]));
         let root = Digest::from_bytes([0; 32]);
-        let event =
-            Event::Released { height: Height::new(height), root, outcomes: Vec::new() };
+        let event = Event::Released { height: Height::new(height), root, outcomes: Vec::new() };
         writes.push(Write::put(Table::Events, key, encoding::encode(&event)));
     }
     store.commit(&writes).unwrap();
@@ -126,11 +125,7 @@ fn invariant_2_the_floor_is_below_all_that_is_not_done() {
 fn bundles_go_with_their_nonces_and_one_that_has_not_ended_stays() {
     let store = store();
     fill(&store, 1..2_000);
-    let open = Write::put(
-        Table::Places,
-        *id(700).as_bytes(),
-        encoding::encode(&place(700, false)),
-    );
+    let open = Write::put(Table::Places, *id(700).as_bytes(), encoding::encode(&place(700, false)));
     store.commit(&[open]).unwrap();
     let tip = NONCE_HEIGHTS + 1_504;
     let mut retention = Retention::open(&store, 5_000).unwrap();

@@ -65,11 +65,7 @@ struct Keys {
     check: hmac::Key,
 }
 
-fn keys(
-    passphrase: &Passphrase,
-    log_n: u8,
-    salt: &[u8],
-) -> Result<Keys, ArchiveError> {
+fn keys(passphrase: &Passphrase, log_n: u8, salt: &[u8]) -> Result<Keys, ArchiveError> {
     let cost = ArchiveError::Cost { log_n };
     if !(1..=MAX_LOG_N).contains(&log_n) {
         return Err(cost);
@@ -390,7 +386,10 @@ mod tests {
         };
         assert!(matches!(changed(0, b'F'), ArchiveError::Magic));
         assert!(matches!(changed(16, 2), ArchiveError::Version { actual: 2 }));
-        assert!(matches!(changed(bytes.len() - 1, !bytes[bytes.len() - 1]), ArchiveError::Damaged(_)));
+        assert!(matches!(
+            changed(bytes.len() - 1, !bytes[bytes.len() - 1]),
+            ArchiveError::Damaged(_)
+        ));
         // Invariant 3.
         assert!(matches!(changed(17, 40), ArchiveError::Cost { log_n: 40 }));
     }

@@ -64,7 +64,9 @@ fn keystores(keystore: &Path) -> Result<Vec<PathBuf>, CommandError> {
     };
     let beside = entries(folder)?.into_iter().filter(|path| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        path.is_file() && path.file_name() != keystore.file_name() && name.starts_with(&stem)
+        path.is_file()
+            && path.file_name() != keystore.file_name()
+            && name.starts_with(&stem)
             && name.ends_with(".json")
     });
     Ok(std::iter::once(keystore.to_path_buf()).chain(beside).collect())
@@ -96,8 +98,10 @@ fn folder(
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, CommandError> {
     let fault = |error: io::Error| CommandError::file(folder, &error);
     let read = fs::read_dir(folder).map_err(fault)?;
-    let mut paths: Vec<PathBuf> =
-        read.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>().map_err(fault)?;
+    let mut paths: Vec<PathBuf> = read
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .map_err(fault)?;
     paths.sort();
     Ok(paths)
 }

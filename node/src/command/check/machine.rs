@@ -143,9 +143,7 @@ fn shares_per_second(
         .collect::<Result<Vec<_>, _>>()?;
     let mut prepared = PreparedShares::new(&membership.share);
     let started = now();
-    prepared
-        .prepare_many(&membership.share, &bundles, &pool)
-        .map_err(|error| error.to_string())?;
+    prepared.prepare_many(&membership.share, &bundles, &pool).map_err(|error| error.to_string())?;
     let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX).max(1);
     Ok(BUNDLES as u64 * 1_000_000 / micros)
 }
@@ -163,8 +161,8 @@ fn sealed(transcript: &VerifiedTranscript, nonce: u64) -> Result<VerifiedBundle,
     let leg = Leg { chain_id: 1, transactions: vec![Bytes::from_static(&[2, 0xc0])] };
     let bundle = Bundle::new(Policy::Include, vec![leg]).map_err(|error| failed(&error))?;
     let randomness = SealRandomness::from_uniform(&uniform).map_err(|error| failed(&error))?;
-    let sealed = seal_bundle(key, &terms, &payer, &bundle, randomness)
-        .map_err(|error| failed(&error))?;
+    let sealed =
+        seal_bundle(key, &terms, &payer, &bundle, randomness).map_err(|error| failed(&error))?;
     sealed.verify(&network_id, key).map_err(|error| failed(&error))
 }
 

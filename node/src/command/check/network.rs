@@ -63,7 +63,8 @@ async fn all(
     let seen = format!("{} KiB and {} KiB granted", receive >> 10, send >> 10);
     let good = Good::when(|| receive.min(send) >= MIN_BUFFER_BYTES);
     lines.push(Line::judged(good, "buffers", seen, &wanted));
-    let reached = futures::future::join_all(others.iter().map(|member| peer(&probe, member, patience)));
+    let reached =
+        futures::future::join_all(others.iter().map(|member| peer(&probe, member, patience)));
     let reached = reached.await;
     let answered = reached.iter().filter(|line| line.verdict == Verdict::Ok).count();
     lines.extend(reached);
