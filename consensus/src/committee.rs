@@ -82,6 +82,16 @@ impl Members {
         &self.keys
     }
 
+    /// Verifies as the member with this secret, and never signs.
+    pub(crate) fn follower(
+        &self,
+        namespace: &[u8],
+        secret: &ConsensusSecret,
+    ) -> Result<Scheme, CommitteeError> {
+        let key = own_key(secret);
+        Scheme::member(namespace, self.keys.clone(), &key).ok_or(CommitteeError::NotMember)
+    }
+
     /// Signs as the member with this secret.
     pub(crate) fn signer(
         &self,

@@ -108,18 +108,26 @@ pub struct Progress(Arc<Heights>);
 struct Heights {
     finalized: AtomicU64,
     executed: AtomicU64,
+    view: AtomicU64,
 }
 
 impl Progress {
     pub(crate) fn new(height: Height) -> Self {
         let [finalized, executed] = [height.get(), height.get()].map(AtomicU64::new);
-        Self(Arc::new(Heights { finalized, executed }))
+        Self(Arc::new(Heights { finalized, executed, view: AtomicU64::new(0) }))
     }
 
     /// The newest height that is known to be final, delivered or not.
     #[must_use]
     pub fn finalized(&self) -> Height {
         Height::new(self.0.finalized.load(Ordering::Relaxed))
+    }
+
+    /// The newest view whose finalization stands in the engine's own journal since its start. (A final
+    /// block may come by another way: by its height, from a member that stored it.)
+    #[must_use]
+    pub fn final_view(&self) -> View {
+        View::new(self.0.view.load(Ordering::Relaxed))
     }
 
     /// What a log head says that its sequencer has seen: the newest final height, or, while
@@ -134,6 +142,10 @@ impl Progress {
 
     pub(crate) fn saw_final(&self, height: Height) {
         self.0.finalized.fetch_max(height.get(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn saw_final_view(&self, view: View) {
+        self.0.view.fetch_max(view.get(), Ordering::Relaxed);
     }
 
     pub(crate) fn saw_executed(&self, height: Height) {

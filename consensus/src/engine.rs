@@ -25,7 +25,7 @@ use commonware_consensus::marshal::{self, Start};
 use commonware_consensus::simplex;
 use commonware_consensus::simplex::config::{Floor, ForwardPolicy, SkipBudget, SkipPolicy};
 use commonware_consensus::simplex::elector::RoundRobin;
-use commonware_consensus::simplex::types::{Activity, Context};
+use commonware_consensus::simplex::types::{Activity, Context, Finalization};
 use commonware_consensus::types::{Epoch as EngineEpoch, ViewDelta};
 use commonware_consensus::{CertifiableAutomaton, Relay, Reporter, Reporters};
 use commonware_cryptography::certificate::{ConstantProvider, Verifier as _};
@@ -35,10 +35,10 @@ use commonware_p2p::{Blocker, Provider, Sender};
 use commonware_parallel::Strategy;
 use commonware_runtime::buffer::paged::CacheRef;
 use commonware_runtime::{Clock, Handle, Metrics, Spawner, Storage};
-use commonware_storage::archive::{self, immutable};
+use commonware_storage::archive::{self, Archive, Identifier, immutable};
 use commonware_utils::channel::mpsc;
 use commonware_utils::{NZU16, NZU32, NZU64, NZUsize, NonZeroDuration};
-use fairveil_crypto::{ConsensusSecret, Epoch};
+use fairveil_crypto::{ConsensusSecret, Epoch, View};
 use rand_core_10::CryptoRng;
 use tracing::info;
 
@@ -91,6 +91,8 @@ pub struct Config<P, B, T> {
     pub members: Members,
     /// This sequencer's key.
     pub secret: ConsensusSecret,
+    /// Whether it signs votes.
+    pub voting: Voting,
     /// Who is connected.
     pub peers: P,
     /// What happens to peers that provably cheat.
@@ -101,6 +103,20 @@ pub struct Config<P, B, T> {
     pub partition: String,
     /// Durations.
     pub timing: Timing,
+}
+
+/// Whether an engine signs votes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Voting {
+    /// As every member does.
+    #[default]
+    Votes,
+    /// Never: it executes, stores and delivers what the others finalize, over a journal of its own. (The
+    /// engine does not read its own votes back as somebody who can't sign.)
+    Follows,
+    /// In views above the newest finalization that is stored, which is of this view or a later one:
+    /// the journal is older than what this member has signed.
+    VotesAbove(View),
 }
 
 /// Why an engine did not start or ended.
@@ -118,6 +134,16 @@ pub enum EngineError<F: std::error::Error + 'static> {
     /// Storage failed.
     #[error("consensus storage: {0}")]
     Storage(#[from] archive::Error),
+    /// The stored finalizations end before the view above which this member may vote.
+    #[error(
+        "the newest stored finalization is of view {actual}, this member votes above {expected}"
+    )]
+    Floor {
+        /// The view of the newest one.
+        actual: View,
+        /// What is needed.
+        expected: View,
+    },
     /// Final blocks can't be delivered.
     #[error(transparent)]
     Delivery(#[from] DeliveryError<F>),
@@ -179,7 +205,12 @@ where
     S: Sender<PublicKey = PublicKey>,
 {
     config.timing.check()?;
-    let scheme = config.members.signer(&config.namespace, &config.secret)?;
+    let scheme = match config.voting {
+        Voting::Votes | Voting::VotesAbove(_) => {
+            config.members.signer(&config.namespace, &config.secret)?
+        }
+        Voting::Follows => config.members.follower(&config.namespace, &config.secret)?,
+    };
     let channels = network.subchannels(config.subchannel).await?;
     let progress = Progress::new(C::tip(&state).height);
     let (sender, finalized) = mpsc::channel(MAX_UNACKNOWLEDGED.get());
@@ -230,9 +261,10 @@ where
         let blocks = self.archive("blocks", &pages, ());
         let blocks = immutable::Archive::init(context.child("blocks"), blocks);
         let marshal = self.marshal(epochs, &pages);
+        let certificates = certificates.await?;
+        let begin = self.floor(&certificates).await?;
         let (actor, marshal, floor) =
-            Actor::init(context.child("marshal"), certificates.await?, blocks.await?, marshal)
-                .await;
+            Actor::init(context.child("marshal"), certificates, blocks.await?, marshal).await;
         info!(processed = ?floor.processed(), epoch = self.config.epoch.get(), "engine starts");
 
         let speculation = Speculation::new(self.state.clone(), self.progress.clone());
@@ -248,14 +280,14 @@ where
 
         let application = Application::new(self.chain.clone(), speculation, self.config.timing);
         let automaton = automaton(context.child("application"), application, marshal, epochs);
-        let (conflicts, found) = ConflictReporter::new();
+        let (conflicts, found) = ConflictReporter::new(self.progress.clone());
         let (chain, members) = (self.chain.clone(), self.config.members.clone());
         let (namespace, epoch) = (self.config.namespace.clone(), self.config.epoch);
         let evidence = context
             .child("evidence")
             .spawn(move |_| equivocation::forward(chain, members, namespace, epoch, found));
         let reporter = Reporters::from((automaton.clone(), conflicts));
-        let engine = self.simplex(automaton, reporter, pages);
+        let engine = self.simplex(automaton, reporter, pages, begin);
         let engine = simplex::Engine::new(context.child("simplex"), engine);
         let engine = engine.start(channels.votes, channels.certificates, channels.resolver);
 
@@ -283,12 +315,13 @@ where
         automaton: A,
         reporter: F,
         page_cache: CacheRef,
+        floor: Floor<Scheme, Digest>,
     ) -> simplex::config::Config<Scheme, RoundRobin<Sha256>, B, Digest, A, A, F, T>
     where
         A: CertifiableAutomaton<Context = Context<Digest, PublicKey>> + Relay,
         F: Reporter<Activity = Activity<Scheme, Digest>>,
     {
-        let timing = self.config.timing;
+        let (timing, prefix) = (self.config.timing, &self.config.partition);
         simplex::config::Config {
             scheme: self.scheme.clone(),
             elector: RoundRobin::default(),
@@ -299,11 +332,14 @@ where
             // Without it a second vote after the certificate would convict nobody.
             track_historical_votes: true,
             strategy: self.config.strategy.clone(),
-            partition: format!("{}-simplex", self.partition()),
+            partition: match self.config.voting {
+                Voting::Follows => format!("{}-follows", self.partition()),
+                _ => format!("{}-simplex", self.partition()),
+            },
             mailbox_size: MAILBOX,
             epoch: EngineEpoch::new(self.config.epoch.get()),
             // After a restart the journal knows better.
-            floor: Floor::Genesis(self.genesis.digest()),
+            floor,
             replay_buffer: REPLAY_BUFFER,
             write_buffer: WRITE_BUFFER,
             page_cache,
@@ -319,6 +355,28 @@ where
             fetch_retry_delay: timing.fetch_retry,
             forward: ForwardPolicy::SilentLeader,
         }
+    }
+
+    /// Where the engine begins.
+    async fn floor<A>(&self, stored: &A) -> Result<Floor<Scheme, Digest>, EngineError<C::Fault>>
+    where
+        A: Archive<Key = Digest, Value = Finalization<Scheme, Digest>>,
+    {
+        let genesis = Floor::Genesis(self.genesis.digest());
+        if self.config.voting == Voting::Votes {
+            return Ok(genesis);
+        }
+        let newest = match stored.last_index() {
+            Some(height) => stored.get(Identifier::Index(height)).await?,
+            None => None,
+        };
+        let view = newest.as_ref().map_or(0, |found| found.proposal.round.view().get());
+        if let Voting::VotesAbove(expected) = self.config.voting
+            && view < expected.get()
+        {
+            return Err(EngineError::Floor { actual: View::new(view), expected });
+        }
+        Ok(newest.map_or(genesis, Floor::Finalized))
     }
 
     fn buffered(&self, own_key: PublicKey) -> buffered::Config<PublicKey, (), P, T> {

@@ -20,12 +20,13 @@ use commonware_consensus::types::Round;
 use commonware_cryptography::Verifier as _;
 use commonware_cryptography::certificate::{Attestation, Subject as _};
 use commonware_utils::channel::mpsc;
-use fairveil_crypto::{Epoch, SequencerIndex};
+use fairveil_crypto::{Epoch, SequencerIndex, View};
 use serde::{Deserialize, Serialize};
 
 use crate::block::Digest;
 use crate::chain::Chain;
 use crate::committee::{Members, Scheme};
+use crate::delivery::Progress;
 
 /// Reports waiting to be verified; more are dropped, as a cheat repeats itself.
 const MAX_WAITING: usize = 64;
@@ -218,12 +219,13 @@ impl Vote {
 #[derive(Clone)]
 pub(crate) struct ConflictReporter {
     found: mpsc::Sender<ConflictingVotes>,
+    progress: Progress,
 }
 
 impl ConflictReporter {
-    pub(crate) fn new() -> (Self, mpsc::Receiver<ConflictingVotes>) {
+    pub(crate) fn new(progress: Progress) -> (Self, mpsc::Receiver<ConflictingVotes>) {
         let (found, receiver) = mpsc::channel(MAX_WAITING);
-        (Self { found }, receiver)
+        (Self { found, progress }, receiver)
     }
 }
 
@@ -231,6 +233,9 @@ impl Reporter for ConflictReporter {
     type Activity = Activity<Scheme, Digest>;
 
     fn report(&mut self, activity: Self::Activity) -> Feedback {
+        if let Activity::Finalization(finalization) = &activity {
+            self.progress.saw_final_view(View::new(finalization.proposal.round.view().get()));
+        }
         if let Some(votes) = ConflictingVotes::reported(&activity) {
             let _ = self.found.try_send(votes);
         }

@@ -84,7 +84,7 @@ pub use crate::ceremony::{CeremonyChain, CeremonyState};
 pub use crate::chain::{Chain, Executed, Slot, Tip};
 pub use crate::committee::Members;
 pub use crate::delivery::{Acknowledgement, Finality, Finalized, Progress};
-pub use crate::engine::{Config, EngineError, Running, start};
+pub use crate::engine::{Config, EngineError, Running, Voting, start};
 pub use crate::epoch::{Handover, Resharing, Successor};
 pub use crate::header::ChainId;
 pub use crate::host::{BundleFacts, Host, Intake, Wanted};

@@ -6,14 +6,16 @@ mod bench;
 mod dry_run;
 mod follow;
 mod keygen;
+mod operator;
 mod outputs;
 mod rollup;
+mod settings;
 #[cfg(feature = "simulate")]
 mod simulate;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use fairveil_sequencer::Behaviour;
 
 #[cfg(feature = "bench")]
@@ -21,11 +23,12 @@ pub(crate) use self::bench::{Bench, BenchGrid, EndToEnd};
 pub(crate) use self::dry_run::DryRun;
 pub(crate) use self::follow::{CheckBatcher, Follow};
 pub(crate) use self::keygen::{CeremonyStep, Keygen, Succession};
+pub(crate) use self::operator::{Backup, Check, Restore};
 pub(crate) use self::outputs::{Engine as EngineOutput, Frames, Source};
 pub(crate) use self::rollup::{Proposal, Propose, Rollup};
+pub(crate) use self::settings::SettingFlags;
 #[cfg(feature = "simulate")]
 pub(crate) use self::simulate::Simulate;
-use crate::config::{self, SETTINGS};
 
 /// Exit codes, the same for every command.
 pub(crate) mod exit {
@@ -66,6 +69,12 @@ pub(crate) enum Top {
     /// Shows the configuration and where each value comes from.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Looks at everything that a sequencer needs: a verdict per line, exit code 1 if one fails.
+    Check(Check),
+    /// Saves keystores, definition, transcript and journal of a stopped node as one encrypted archive.
+    Backup(Backup),
+    /// Unpacks a backup into a new folder, whose node signs nothing at first.
+    Restore(Restore),
     /// Identities, definitions, approvals and transcripts of key ceremonies.
     #[command(subcommand)]
     Keygen(Keygen),
@@ -88,6 +97,12 @@ pub(crate) enum Top {
     /// Prints docs/cli.md.
     #[command(hide = true)]
     Reference,
+    /// Prints the manual page, or with --dir writes one per command.
+    Man {
+        /// Folder for the pages.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
     /// Prints completions for a shell.
     Completions {
         /// The shell.
@@ -202,6 +217,9 @@ pub(crate) struct Node {
     /// Behaves as a named adversary. For tests: never on a network that matters.
     #[arg(long, hide = true, value_name = "KIND")]
     pub(crate) byzantine: Option<ByzantineKind>,
+    /// Signs although the data folder was restored from a backup. For tests: it equivocates.
+    #[arg(long, hide = true)]
+    pub(crate) sign_at_once: bool,
     /// Ends when standard input closes, as it does when the parent process ends.
     #[arg(long, hide = true)]
     pub(crate) end_with_stdin: bool,
@@ -362,42 +380,6 @@ pub(crate) struct Verify {
     /// Receipts, order certificates, releases, batches, evidence or fraud proofs; kinds are recognised.
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
-}
-
-/// The settings of a node as flags, derived from the table in [`config`].
-#[derive(Debug, Clone, Default)]
-pub(crate) struct SettingFlags(pub(crate) BTreeMap<String, String>);
-
-impl Args for SettingFlags {
-    fn augment_args(command: Command) -> Command {
-        SETTINGS.iter().fold(command, |command, setting| {
-            command.arg(
-                Arg::new(setting.key)
-                    .long(config::flag_name(setting.key))
-                    .value_name("VALUE")
-                    .help(setting.help)
-                    .help_heading("Settings"),
-            )
-        })
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
-    }
-}
-
-impl FromArgMatches for SettingFlags {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = SETTINGS.iter().filter_map(|s| {
-            matches.get_one::<String>(s.key).map(|v| (s.key.to_owned(), v.clone()))
-        });
-        Ok(Self(given.collect()))
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        self.0.extend(Self::from_arg_matches(matches)?.0);
-        Ok(())
-    }
 }
 
 #[cfg(test)]

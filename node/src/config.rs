@@ -67,7 +67,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     optional(
         "passphrase_file",
         "",
-        "file with the keystore's passphrase; else FAIRVEIL_PASSPHRASE",
+        "file with the keystore's passphrase; else FAIRVEIL_PASSPHRASE, else it is asked for on a terminal",
     ),
     optional("peer_listen", "", "UDP address for the other sequencers; the definition's if empty"),
     optional("trader_listen", "", "UDP address for traders (QUIC); the definition's if empty"),
@@ -80,6 +80,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
     optional("pool_bundles_per_payer", "256", "sealed bundles held at once for one payer"),
     optional("trader_rate", "400", "submissions a second accepted from one address"),
     optional("trader_burst", "800", "submissions accepted from one address in a burst"),
+    optional(
+        "retention_heights",
+        "0",
+        "heights whose orders, releases and shares are kept, at least 2048; 0 keeps all",
+    ),
     optional("leader_timeout_ms", "2000", "wait for a leader's block, milliseconds"),
     optional("certification_timeout_ms", "3000", "wait for a view's certificate, milliseconds"),
     optional("quic_idle_ms", "3000", "a silent connection is closed after this, milliseconds"),

@@ -51,6 +51,9 @@ fn run(cli: Cli) -> u8 {
                 Err(error) => fail(&error, cli::exit::USAGE),
             }
         }
+        Top::Check(args) => ended(command::check::run(&args, json)),
+        Top::Backup(args) => ended(command::backup::backup(&args, json)),
+        Top::Restore(args) => ended(command::backup::restore(&args, json)),
         Top::Keygen(args) => ended(command::keygen::run(&args, json)),
         Top::Bundle(args) => ended(command::bundle::run(&args, json)),
         Top::Verify(args) => ended(command::verify::run(&args, json)),
@@ -67,6 +70,7 @@ fn run(cli: Cli) -> u8 {
             print!("{}", cli_reference::reference());
             cli::exit::OK
         }
+        Top::Man { dir } => ended(command::man::run(dir.as_deref())),
         Top::Completions { shell } => {
             let mut command = Cli::command();
             clap_complete::generate(shell, &mut command, "fairveil", &mut std::io::stdout());

@@ -18,6 +18,7 @@
 //!    brought to its end, and the end is written; then the task stops.
 //! 5. All inputs are bounded; what doesn't fit is refused or dropped by its own queue.
 
+mod abstention;
 mod admission;
 mod adoption;
 mod attack;
@@ -59,9 +60,10 @@ use futures::{
 };
 use rand_core_10::CryptoRng;
 use tokio::sync::{mpsc, watch};
-use tracing::{debug, error};
+use tracing::{debug, error, info};
 
 use crate::{
+    abstention::{Abstention, OtherInstance},
     adversary::Adversary,
     boundary::BoundaryError,
     config::{Config, Secrets},
@@ -71,6 +73,7 @@ use crate::{
     outbox::{Effect, Outbox},
     record::Place,
     renewal::Renewal,
+    retention::Retention,
     rollups::Rollups,
     shared::Shared,
     store::{Store, StoreError},
@@ -137,6 +140,13 @@ pub enum StopReason {
     /// A share or transcript of the next epoch can't be kept.
     #[error("what the resharing made can't be kept: {0}")]
     Custody(String),
+    /// It was restored from a backup, and the network is beyond everything that the original signed:
+    /// started again, it signs.
+    #[error("the abstention after the restore is over")]
+    AbstentionOver,
+    /// It was restored from a backup, and must not go on.
+    #[error(transparent)]
+    OtherInstance(#[from] OtherInstance),
     /// What is final contradicts what this sequencer knows: more members cheat than are tolerated,
     /// or its database is damaged.
     #[error("inconsistent: {0}")]
@@ -207,6 +217,9 @@ pub(crate) struct Actor<E, S> {
     pub(crate) intervals: std::collections::VecDeque<u64>,
     pub(crate) counters: BTreeMap<&'static str, u64>,
     pub(crate) adversary: Adversary,
+    /// Some: it was restored, and signs nothing.
+    pub(crate) abstention: Option<Abstention>,
+    pub(crate) retention: Retention,
     pub(crate) ticks: u64,
     pub(crate) renewal: Option<Box<dyn Renewal>>,
     pub(crate) closing: Closing,
@@ -288,7 +301,10 @@ where
             let step = step.and_then(|()| self.flush());
             let step = step.and_then(|()| self.close());
             if let Err(reason) = step {
-                error!(%reason, "the sequencer stops");
+                match reason {
+                    StopReason::AbstentionOver => info!("{reason}"),
+                    _ => error!(%reason, "the sequencer stops"),
+                }
                 return reason;
             }
         }
@@ -395,6 +411,7 @@ where
             }
             Effect::Logged(ids) => self.logged(&ids)?,
             Effect::PublishHead => self.publish_head(),
+            Effect::AbstentionOver => return Err(StopReason::AbstentionOver),
             Effect::Acknowledge(acknowledgement) => acknowledgement.acknowledge(),
             Effect::Released(height, root) => {
                 self.shared.change(|contents| contents.roots.insert(height, root));

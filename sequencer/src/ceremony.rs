@@ -30,7 +30,7 @@ use commonware_p2p::{Blocker, Provider, Sender};
 use commonware_parallel::Strategy;
 use commonware_runtime::{Clock, Metrics, Spawner, Storage};
 use fairveil_consensus::{
-    self as consensus, Block, CeremonyChain, CeremonyState, Chain, Members,
+    self as consensus, Block, CeremonyChain, CeremonyState, Chain, Members, Voting,
     block::BlockError,
     ceremony::{CeremonyFault, SubmitError},
     committee::CommitteeError,
@@ -242,6 +242,7 @@ where
         subchannel: Subchannel::Ceremony { round: ceremony_context.round() },
         members: Members::new(&keys)?,
         secret: secret(),
+        voting: Voting::Votes,
         peers: engine.peers.clone(),
         blocker: engine.blocker.clone(),
         strategy: engine.strategy.clone(),

@@ -13,6 +13,7 @@ use fairveil_ordering as ordering;
 use fairveil_release::{registry::Registry, states::MemoryState};
 use zeroize::Zeroizing;
 
+use crate::abstention::Restored;
 use crate::behaviour::Behaviour;
 use crate::renewal::Resharings;
 use crate::views::Views;
@@ -55,6 +56,10 @@ pub struct Config {
     pub partition: String,
     /// Which peers can be reached now, by position. A closure, for who knows it.
     pub connected: Connected,
+    /// Heights whose orders, releases and shares are kept ([`crate::retention`]); 0 keeps all.
+    pub retention_heights: u64,
+    /// What to abide by if the data folder was restored from a backup ([`crate::abstention`]).
+    pub restored: Option<Restored>,
     /// Honest, or a named adversary.
     pub behaviour: Behaviour,
 }

@@ -79,6 +79,8 @@ pub struct Overview {
     pub height: u64,
     /// The newest final height known of, here or not.
     pub final_height: u64,
+    /// The newest view whose finalization the engine has seen since its start.
+    pub final_view: u64,
     /// Committed time of that height, in milliseconds since 1970.
     pub time_ms: u64,
     /// Mean milliseconds between the last final blocks (at most 64).
@@ -99,6 +101,12 @@ pub struct Overview {
     pub pool_duty: u64,
     /// The last anchored block of every followed rollup that has one, as of that height.
     pub anchors: Vec<Anchor>,
+    /// Sequencers that final blocks prove to have equivocated, in this epoch.
+    pub convicted: u64,
+    /// While a restored sequencer signs nothing: how long.
+    pub abstention: Option<String>,
+    /// The first height whose order and release are kept.
+    pub oldest: u64,
     /// What a front-runner tried; none for anybody else.
     pub attack: Option<AttackReport>,
     /// Counters by name, for metrics.
@@ -404,6 +412,14 @@ impl Handle {
                 "tip",
                 overview.height > 0 && behind <= MAX_BEHIND,
                 format!("height {}, {behind} behind, at most {MAX_BEHIND}", overview.height),
+            ),
+            check(
+                "signing",
+                overview.abstention.is_none(),
+                overview
+                    .abstention
+                    .clone()
+                    .unwrap_or_else(|| "votes, heads, receipts, shares".into()),
             ),
             check(
                 "opening",

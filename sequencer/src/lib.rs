@@ -23,6 +23,8 @@
 //! | [`sync`] | taking it from others |
 //! | `seat` | what outlives an epoch |
 //! | `outbox` | writes, and what may happen only after them |
+//! | [`abstention`] | a sequencer that was restored from a backup signs nothing for a while |
+//! | [`retention`] | what is removed from the database, if it is asked for |
 //! | [`recovery`] | the state after a start |
 //! | [`store`], [`record`] | the database and what stands in it |
 //! | [`executor`] | where heavy work runs |
@@ -30,6 +32,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod abstention;
 mod actor;
 mod adversary;
 pub mod behaviour;
@@ -48,6 +51,7 @@ pub mod recovery;
 mod release_store;
 pub mod renewal;
 pub mod resharing;
+pub mod retention;
 pub mod rollups;
 mod seat;
 mod shared;
@@ -57,6 +61,7 @@ pub mod sync;
 pub mod views;
 
 pub use crate::{
+    abstention::{OtherInstance, Restored},
     actor::{PeerChannels, StopReason},
     adversary::AttackReport,
     behaviour::Behaviour,

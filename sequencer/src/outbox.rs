@@ -25,6 +25,8 @@ pub(crate) enum Effect {
     Acknowledge(Acknowledgement),
     /// A release root may be proposed and voted for.
     Released(Height, Digest),
+    /// The abstention of a restored sequencer is over: it starts again as one that signs.
+    AbstentionOver,
     /// Tell subscribers that events up to this number are there.
     Event(u64),
     /// This entry of a resharing may be shown to the others.

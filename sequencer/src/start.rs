@@ -15,7 +15,7 @@ use commonware_p2p::{Blocker, Provider, Receiver, Sender};
 use commonware_parallel::Strategy;
 use commonware_runtime::{Clock, Handle as Task, Metrics, Spawner, Storage};
 use fairveil_consensus::{
-    self as consensus, ChainId, EngineError, balances,
+    self as consensus, ChainId, EngineError, Voting, balances,
     host::Host,
     network::{Network, Subchannel},
     order_chain::OrderChain,
@@ -40,8 +40,10 @@ use fairveil_release::{
 };
 use futures::{channel::oneshot, stream::FuturesUnordered};
 use rand_core_10::CryptoRng;
+use tracing::warn;
 
 use crate::{
+    abstention::Abstention,
     actor::{Actor, Closing, Missed, PeerChannels, Served, StopReason, engine_keys},
     adversary::Adversary,
     behaviour::Behaviour,
@@ -54,6 +56,7 @@ use crate::{
     outbox::Outbox,
     record::height_key,
     recovery::{Recovered, RecoveryError, recover},
+    retention::Retention,
     rollups::{self, Rollups},
     seat::{Desk, Seat},
     shared::Shared,
@@ -159,6 +162,13 @@ where
         return Err(StartError::NoAdversaries(config.behaviour));
     }
     let (config, secrets) = (Arc::new(config), Arc::new(secrets));
+    let now_ms = crate::actor::now_ms(&context);
+    let abstention = Abstention::open(&store, config.restored, now_ms)?;
+    let voting = abstention.as_ref().map_or(Voting::Votes, Abstention::voting);
+    let abstention = abstention.and_then(Abstention::going_on);
+    if let Some(abstention) = &abstention {
+        warn!("{}", abstention.state());
+    }
     let first = || first_releases(&config);
     let accounting = config.accounting.as_ref();
     let start = boundary::position(&store)?.map_or(Height::ZERO, |(_, start)| start);
@@ -179,13 +189,13 @@ where
         subchannel: Subchannel::Epoch(config.committee.epoch()),
         members: chain.members().clone(),
         secret: secrets.consensus(),
+        voting,
         peers: engine.peers,
         blocker: engine.blocker,
         strategy: engine.strategy.clone(),
         partition: config.partition.clone(),
         timing: config.timing,
     };
-    let now_ms = crate::actor::now_ms(&context);
     let log_length = pool.log_length;
     let (pool, outputs) =
         Pool::restore(pool_config(&config), pool, now_ms, executor.pool(Lane::Admission))?;
@@ -254,6 +264,8 @@ where
         intervals: VecDeque::new(),
         counters: BTreeMap::new(),
         adversary: adversary(config.behaviour, &mut adversary_context, log_length),
+        abstention,
+        retention: Retention::open(&store, config.retention_heights)?,
         ticks: 0,
         renewal: None,
         closing: Closing::Open,

@@ -106,6 +106,7 @@ mod membership;
 mod metrics;
 mod network;
 mod peers;
+mod probe;
 mod queue;
 mod reason;
 mod sender;
@@ -126,6 +127,7 @@ pub use crate::{
     membership::{SharedNetworkKey, TRACKED_SETS},
     metrics::{ChannelCounts, PeerSnapshot, PeerState, Snapshot},
     network::{ChannelTaken, Config, Network, Observer},
+    probe::{Probe, ProbeError},
     reason::{CloseReason, LinkError, Refusal},
     sender::{CheckedSender, NetworkClosed, Oversize, Receiver, Sender},
     tls::TlsError,

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use commonware_runtime::{Clock, Runner, Supervisor as _, deterministic};
+use fairveil_consensus::Voting;
 use fairveil_consensus::state::MAX_UNRELEASED;
 use fairveil_crypto::certificate::Placement;
+use fairveil_crypto::{SequencerIndex, View};
 
 use crate::harness::{Committee, LINK, facts, id};
 
@@ -122,6 +124,45 @@ fn a_crashed_member_resumes_from_its_snapshot() {
             committee.emit(&everybody(5), &ids, 10 * SECOND).await;
             committee.assert_agreement();
         }
+    });
+}
+
+#[test]
+fn a_member_that_follows_signs_nothing_and_votes_again_above_what_it_stored() {
+    deterministic::Runner::seeded(16).start(|context| async move {
+        let mut committee = Committee::new(context.child("committee"), 5, 1, LINK).await;
+        committee.start_all().await;
+        submit_scattered(&committee, 0..20);
+        committee.reach(&everybody(5), 8, 20 * SECOND).await;
+        committee.crash(2).await;
+        // The journal has its votes: it is left alone while the member follows.
+        committee.voting[2] = Voting::Follows;
+        committee.start(2).await;
+        let from = committee.height(0) as usize + 2;
+        committee.reach(&everybody(5), from as u64 + 20, 60 * SECOND).await;
+        let own = SequencerIndex::from_position(2).unwrap();
+        let signed = |committee: &Committee, from: usize| {
+            let certificates = committee.committed(0).certificates;
+            let after = certificates[from..].iter();
+            after.filter(|one| one.finalization.signers.contains(&own)).count()
+        };
+        assert_eq!(signed(&committee, from), 0);
+        committee.crash(2).await;
+
+        let newest = committee.committed(2).certificates.pop().unwrap();
+        committee.voting[2] = Voting::VotesAbove(newest.finalization.view);
+        committee.start(2).await;
+        let from = committee.height(0) as usize;
+        committee.reach(&everybody(5), from as u64 + 40, 60 * SECOND).await;
+        assert!(signed(&committee, from) > 10);
+        committee.assert_agreement();
+
+        committee.crash(2).await;
+        committee.voting[2] = Voting::VotesAbove(View::new(1 << 40));
+        committee.start(2).await;
+        context.sleep(SECOND).await;
+        let ended = committee.ended.lock().clone();
+        assert!(matches!(&ended[..], [(2, why)] if why.contains("votes above")), "{ended:?}");
     });
 }
 

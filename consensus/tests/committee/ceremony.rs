@@ -11,7 +11,7 @@ use fairveil_consensus::block::MAX_CEREMONY_ENTRY_BYTES;
 use fairveil_consensus::ceremony::{MAX_LEADER_ENTRIES, SubmitError};
 use fairveil_consensus::committee::{PublicKey, own_key};
 use fairveil_consensus::{
-    CeremonyChain, CeremonyState, Config, Members, Network, Subchannel, Timing,
+    CeremonyChain, CeremonyState, Config, Members, Network, Subchannel, Timing, Voting,
 };
 use fairveil_crypto::Digest;
 
@@ -47,6 +47,7 @@ async fn member(
         subchannel: Subchannel::Ceremony { round },
         members: Members::new(&keys(N)).unwrap(),
         secret: secrets(N).remove(index),
+        voting: Voting::Votes,
         peers: oracle.manager(),
         blocker: oracle.control(peer),
         strategy: Sequential,

@@ -18,7 +18,7 @@ use fairveil_consensus::state::BlockFault;
 use fairveil_consensus::{
     Block, BlockOutput, BundleFacts, ChainId, ChainState, Channels, Config, Finalized, Host,
     Intake, Members, Network, OrderChain, Parameters, Progress, Resharing, Subchannel, Successor,
-    Timing, Wanted, host::OpenResharing, namespace,
+    Timing, Voting, Wanted, host::OpenResharing, namespace,
 };
 use fairveil_crypto::certificate::OrderCertificate;
 use fairveil_crypto::committee::{CommitteeKey, PublicKeyShare};
@@ -415,6 +415,8 @@ pub struct Committee {
     pub finalizes_every: u64,
     /// Whose acknowledgement is dropped, and at which height.
     pub forgets: Option<(usize, u64)>,
+    /// How every member's engine is started.
+    pub voting: Vec<Voting>,
     /// Why engines ended by themselves.
     pub ended: Arc<Mutex<Vec<(usize, String)>>>,
     context: deterministic::Context,
@@ -460,6 +462,7 @@ impl Committee {
             timing: Timing::default(),
             finalizes_every: 1,
             forgets: None,
+            voting: vec![Voting::Votes; members],
             ended: Arc::default(),
             context,
             running: (0..members).map(|_| None).collect(),
@@ -492,6 +495,7 @@ impl Committee {
             subchannel: Subchannel::Epoch(EPOCH),
             members: Members::new(&keys(self.n)).unwrap(),
             secret: secrets(self.n).remove(member),
+            voting: self.voting[member],
             peers: self.oracle.manager(),
             blocker: self.oracle.control(peer),
             strategy: Sequential,

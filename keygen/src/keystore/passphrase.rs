@@ -47,6 +47,12 @@ impl Passphrase {
         Ok(Self(processed.as_bytes().to_vec()))
     }
 
+    /// The normalised bytes, to derive another file's key from.
+    #[must_use]
+    pub fn expose_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.0
     }

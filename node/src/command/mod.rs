@@ -1,12 +1,15 @@
 //! The commands that are not a running sequencer.
 
+pub(crate) mod backup;
 #[cfg(feature = "bench")]
 pub(crate) mod bench;
 pub(crate) mod bundle;
+pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod disk;
 pub(crate) mod error;
 pub(crate) mod keygen;
+pub(crate) mod man;
 mod network;
 mod outputs;
 mod revenue;

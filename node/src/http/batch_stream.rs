@@ -79,7 +79,10 @@ pub(super) async fn stream(
         Ok(Err(error)) => return super::failed(&error.to_string()),
         Err(error) => return super::failed(&error.to_string()),
     }
-    let next = query.resumed(&headers).unwrap_or(1).max(1);
+    let next = query.resumed(&headers).unwrap_or_else(|| super::oldest(&shared)).max(1);
+    if let Some(gone) = super::removed(&shared, next) {
+        return gone;
+    }
     let state = Stream {
         shared,
         chain_id,

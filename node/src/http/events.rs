@@ -39,6 +39,13 @@ pub(super) async fn stream(
         return (StatusCode::SERVICE_UNAVAILABLE, "too many event streams\n").into_response();
     };
     let next = query.resumed(&headers).unwrap_or(0);
+    let handle = shared.handle.clone();
+    let first = tokio::task::spawn_blocking(move || handle.events(0, 1)).await;
+    let first = first.ok().and_then(Result::ok).and_then(|events| Some(events.first()?.0));
+    if let Some(first) = first.filter(|first| next > 0 && next < *first) {
+        let why = format!("event {next} was removed here, the oldest is {first}\n");
+        return (StatusCode::GONE, why).into_response();
+    }
     let state = Stream { shared, next, ready: Default::default(), _permit: permit };
     let events = stream::unfold(state, async |mut state| {
         let (number, text) = state.next_event().await?;

@@ -137,12 +137,19 @@ async fn batches(
     Path(chain_id): Path<u64>,
     Query(query): Query<From>,
 ) -> Response {
+    let from = query.from.unwrap_or_else(|| oldest(&shared));
+    if let Some(gone) = removed(&shared, from) {
+        return gone;
+    }
     let handle = shared.handle.clone();
-    blocking(move || handle.batches(chain_id, query.from.unwrap_or(0), MAX_BATCHES)).await
+    blocking(move || handle.batches(chain_id, from, MAX_BATCHES)).await
 }
 
 /// `GET /orders/{height}`: the order certificate of a height.
 async fn order(State(shared): State<Arc<Shared>>, Path(height): Path<u64>) -> Response {
+    if let Some(gone) = removed(&shared, height) {
+        return gone;
+    }
     let handle = shared.handle.clone();
     blocking(move || handle.order_certificate(height)).await
 }
@@ -150,6 +157,22 @@ async fn order(State(shared): State<Arc<Shared>>, Path(height): Path<u64>) -> Re
 /// `GET /ceremony`: how far the newest key ceremony is.
 async fn report(State(shared): State<Arc<Shared>>) -> Response {
     ceremony::answer(&(shared.ceremony)())
+}
+
+/// The first height whose order and release are here.
+fn oldest(shared: &Shared) -> u64 {
+    shared.handle.overview().oldest
+}
+
+/// The answer to who asks for a height that this sequencer has removed. Height 0 means the first.
+fn removed(shared: &Shared, height: u64) -> Option<Response> {
+    let oldest = oldest(shared);
+    (height > 0 && height < oldest).then(|| {
+        let why = format!(
+            "height {height} was removed here, the oldest is {oldest}: ask another sequencer\n"
+        );
+        (StatusCode::GONE, why).into_response()
+    })
 }
 
 async fn transcript(State(shared): State<Arc<Shared>>) -> Response {

@@ -1,6 +1,7 @@
 //! JSON-RPC 2.0: one POST, one call. Batches of calls are refused.
 
 mod accounts;
+mod missing;
 mod reshare;
 
 use std::{net::SocketAddr, sync::Arc};
@@ -173,13 +174,7 @@ async fn release(shared: &Arc<Shared>, id: BundleId) -> Result<Value, Failure> {
         Some(document) => Ok(value(&document)),
         None => {
             let state = shared.handle.state(id).await;
-            let unknown = matches!(state, Ok(BundleState::Unknown));
-            let (code, message) = if unknown {
-                (code::UNKNOWN, "nothing is known of this id here")
-            } else {
-                (code::NOT_RELEASED, "not released and certified yet")
-            };
-            Err(failure(code, message))
+            Err(missing::why(state, shared.handle.overview().oldest))
         }
     }
 }

@@ -39,7 +39,8 @@ use tracing::{info, warn};
 
 use self::report::{Report, State};
 use super::{
-    NodeError, custody::keep_evidence, files, keystore::KeystoreFile, metrics, run::Node, settings,
+    NodeError, custody::keep_evidence, files, keystore::KeystoreFile, metrics, restored, run::Node,
+    settings,
 };
 use crate::{cli::CeremonyStep, http};
 
@@ -93,6 +94,7 @@ impl Node {
             self.erase_ceremony_secrets(store, made.report.round)?;
             return Ok(made);
         }
+        restored::refuse_ceremony(&self.data)?;
         let (next, failure) = ceremony::next_round(store).map_err(|error| self.damaged(&error))?;
         if let Some(failure) = failure {
             warn!(round = next.saturating_sub(1), failure, "an earlier round made no key");

@@ -35,6 +35,7 @@ use super::{
     custody::{self, NodeCustody},
     metrics,
     peers::Peers,
+    restored,
     run::Node,
     settings,
     views::NodeViews,
@@ -221,6 +222,8 @@ impl Node {
             linger: LINGER,
             partition: "network".into(),
             connected: Arc::new(move || metrics::connected(&observed.0, &observed.1)),
+            retention_heights: settings::retention(&self.config)?,
+            restored: restored::mark(&self.data, self.mark)?,
             behaviour: self.byzantine.map_or_else(Default::default, Into::into),
         })
     }

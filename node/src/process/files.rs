@@ -2,8 +2,8 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
+    io::{IsTerminal as _, Write as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -19,6 +19,8 @@ use crate::config::Config;
 
 /// Longest file that is read as a whole, in bytes.
 const MAX_FILE_BYTES: u64 = 64 << 20;
+/// Where a passphrase may stand in the environment.
+const PASSPHRASE_VARIABLE: &str = "FAIRVEIL_PASSPHRASE";
 
 /// Where a running node listens; written into its data folder once it does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,12 +49,12 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], NodeError> {
 }
 
 /// Holds the lock on a data folder until it is dropped.
-pub(super) struct FolderLock {
+pub(crate) struct FolderLock {
     _file: File,
 }
 
 /// Creates the data folder and locks it.
-pub(super) fn lock_folder(path: &Path) -> Result<FolderLock, NodeError> {
+pub(crate) fn lock_folder(path: &Path) -> Result<FolderLock, NodeError> {
     let fault = |source| NodeError::File { what: "data folder", path: path.to_path_buf(), source };
     fs::create_dir_all(path).map_err(fault)?;
     let file = OpenOptions::new()
@@ -86,8 +88,13 @@ pub(crate) fn keep_secret(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// Writes a public file, durably and all or nothing.
-pub(super) fn write_public(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(crate) fn write_public(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     write(path, bytes, 0o644)
+}
+
+/// A new file, or one that begins anew, that only its owner may read.
+pub(crate) fn create_secret(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)
 }
 
 fn write(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
@@ -100,7 +107,7 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
 }
 
 /// Gives a whole file its name, durably.
-pub(super) fn give_name(new: &Path, path: &Path) -> std::io::Result<()> {
+pub(crate) fn give_name(new: &Path, path: &Path) -> std::io::Result<()> {
     fs::rename(new, path)?;
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => {
@@ -110,29 +117,80 @@ pub(super) fn give_name(new: &Path, path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// The passphrase of a keystore: from a file, or from the environment.
+/// The passphrase of an existing file: from a password file, else the environment, else asked for on
+/// the terminal.
 pub(crate) fn passphrase(file: Option<&Path>) -> Result<Passphrase, NodeError> {
+    match given_passphrase(file)? {
+        Some(passphrase) => Ok(passphrase),
+        None => asked_passphrase("Passphrase: "),
+    }
+}
+
+/// The passphrase of a file that is made now: on a terminal it is asked for twice.
+pub(crate) fn new_passphrase(file: Option<&Path>) -> Result<Passphrase, NodeError> {
+    if let Some(passphrase) = given_passphrase(file)? {
+        return Ok(passphrase);
+    }
+    let first = typed("New passphrase: ")?;
+    if *first != *typed("The same again: ")? {
+        return Err(NodeError::PassphrasesDiffer);
+    }
+    checked_passphrase(&first, Path::new("terminal"))
+}
+
+/// The passphrase from a password file or the environment, if one is given.
+fn given_passphrase(file: Option<&Path>) -> Result<Option<Passphrase>, NodeError> {
     let (text, path) = match file {
         Some(path) => {
             let bytes = Zeroizing::new(read("passphrase", path)?);
             (Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned()), path.to_path_buf())
         }
-        None => {
-            let text = std::env::var("FAIRVEIL_PASSPHRASE").map_err(|_| NodeError::NoPassphrase)?;
-            (Zeroizing::new(text), PathBuf::from("FAIRVEIL_PASSPHRASE"))
-        }
+        None => match std::env::var(PASSPHRASE_VARIABLE) {
+            Ok(text) => (Zeroizing::new(text), PathBuf::from(PASSPHRASE_VARIABLE)),
+            Err(_) => return Ok(None),
+        },
     };
+    checked_passphrase(&text, &path).map(Some)
+}
+
+fn asked_passphrase(prompt: &str) -> Result<Passphrase, NodeError> {
+    checked_passphrase(&typed(prompt)?, Path::new("terminal"))
+}
+
+/// What is typed on the terminal, which does not show it.
+fn typed(prompt: &str) -> Result<Zeroizing<String>, NodeError> {
+    if !std::io::stdin().is_terminal() {
+        return Err(NodeError::NoPassphrase);
+    }
+    rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(|source| NodeError::File {
+        what: "passphrase",
+        path: PathBuf::from("terminal"),
+        source,
+    })
+}
+
+fn checked_passphrase(text: &str, path: &Path) -> Result<Passphrase, NodeError> {
     let trimmed = text.trim_end_matches(['\r', '\n']);
     Passphrase::new(trimmed).map_err(|error| NodeError::Unusable {
         what: "passphrase",
-        path,
+        path: path.to_path_buf(),
         why: error.to_string(),
     })
 }
 
+/// Refuses a file with a secret that others may read.
+fn refuse_readable(what: &'static str, path: &Path) -> Result<(), NodeError> {
+    let fault = |source| NodeError::File { what, path: path.to_path_buf(), source };
+    let mode = fs::metadata(path).map_err(fault)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(NodeError::Readable { path: path.to_path_buf(), mode });
+    }
+    Ok(())
+}
+
 /// The definition with the approvals of all members; of a later epoch, with the transcript of the one
 /// before.
-pub(super) fn approved(
+pub(crate) fn approved(
     config: &Config,
 ) -> Result<(ApprovedDefinition, Option<VerifiedTranscript>), NodeError> {
     let path = config.path("definition").unwrap_or_default();

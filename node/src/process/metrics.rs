@@ -1,12 +1,13 @@
 //! Metrics in Prometheus' text form: the sequencer's, the network's, the engine's.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
 use fairveil_crypto::ConsensusPublicKey;
 use fairveil_sequencer::{Handle, Overview};
 use fairveil_transport::{Channel, Observer, peer_key};
 
 use super::views::NodeViews;
+use crate::rollups::now_ms;
 
 /// Which members are connected, by position; oneself counts as connected.
 pub(super) fn connected(observer: &Observer, keys: &[ConsensusPublicKey]) -> Vec<bool> {
@@ -28,9 +29,11 @@ pub(super) fn text(
     views: &NodeViews,
     ceremony: &str,
     engine: &str,
+    data: &Path,
 ) -> String {
     let mut text = String::from(ceremony);
     let overview = handle.overview();
+    let abstaining = u64::from(overview.abstention.is_some());
     let gauges = [
         ("height", "last final height committed", overview.height),
         ("final_height", "newest final height known of", overview.final_height),
@@ -41,7 +44,11 @@ pub(super) fn text(
         ("pool_bytes", "bytes of them", overview.pool_bytes),
         ("pool_held", "bundles in memory", overview.pool_held),
         ("pool_duty", "bundles to report that are not held", overview.pool_duty),
+        ("final_view", "newest view with a finalization since the start", overview.final_view),
         ("log_length", "entries of the own order log", overview.log_length),
+        ("convicted_sequencers", "proven to have equivocated in this epoch", overview.convicted),
+        ("oldest_height", "first height whose order and release are kept", overview.oldest),
+        ("abstaining", "1 while a restored sequencer signs nothing", abstaining),
     ];
     for (name, help, value) in gauges {
         // Writing to a String can't fail.
@@ -51,11 +58,33 @@ pub(super) fn text(
     for (name, value) in &overview.counters {
         let _ = writeln!(text, "# TYPE fairveil_{name} counter\nfairveil_{name}_total {value}");
     }
+    machine(&mut text, &overview, data);
     accounts(&mut text, handle);
     followed(&mut text, &overview, views);
     peers(&mut text, observer);
     text.push_str(engine);
     text
+}
+
+/// The clock and the disk that everything waits for.
+fn machine(text: &mut String, overview: &Overview, data: &Path) {
+    if overview.height > 0 {
+        let ahead = i128::from(now_ms()) - i128::from(overview.time_ms);
+        let _ = writeln!(
+            text,
+            "# HELP fairveil_clock_ahead_milliseconds this clock less the time of the last block\n\
+             # TYPE fairveil_clock_ahead_milliseconds gauge\n\
+             fairveil_clock_ahead_milliseconds {ahead}"
+        );
+    }
+    if let Ok(found) = rustix::fs::statvfs(data) {
+        let free = found.f_bavail.saturating_mul(found.f_frsize);
+        let _ = writeln!(
+            text,
+            "# HELP fairveil_disk_free_bytes free where the data folder is\n\
+             # TYPE fairveil_disk_free_bytes gauge\nfairveil_disk_free_bytes {free}"
+        );
+    }
 }
 
 /// Where all fees stand, where bundles are charged.

@@ -13,6 +13,7 @@ mod join;
 mod keystore;
 mod metrics;
 mod peers;
+pub(crate) mod restored;
 mod run;
 mod settings;
 mod traders;
@@ -22,8 +23,12 @@ pub(crate) use ceremony::{
     CeremonyOptions, Progress,
     report::{Report, State},
 };
-pub(crate) use files::{Endpoints, keep_secret, passphrase, random};
+pub(crate) use files::{
+    Endpoints, approved, create_secret, give_name, keep_secret, lock_folder, new_passphrase,
+    passphrase, random, write_public,
+};
 pub(crate) use keystore::{KeystoreFile, keys_folder};
+pub(crate) use settings::resolve;
 
 use std::collections::BTreeMap;
 
@@ -45,8 +50,12 @@ pub(crate) enum NodeError {
     Unusable { what: &'static str, path: std::path::PathBuf, why: String },
     #[error("the data folder {path} is in use by another process")]
     InUse { path: std::path::PathBuf },
-    #[error("no passphrase: give --passphrase-file or FAIRVEIL_PASSPHRASE")]
+    #[error("no passphrase: give a password file or FAIRVEIL_PASSPHRASE, or run it on a terminal")]
     NoPassphrase,
+    #[error("the two passphrases differ; nothing was written")]
+    PassphrasesDiffer,
+    #[error("keystore {path}: {why}")]
+    WrongKeystore { path: std::path::PathBuf, why: String },
     #[error("{path} can be read by others (mode {mode:03o}); run chmod 600 on it")]
     Readable { path: std::path::PathBuf, mode: u32 },
     #[error("approvals: {0}")]
@@ -95,14 +104,19 @@ pub(crate) fn node(args: &cli::Node) -> Result<(), NodeError> {
     if args.end_with_stdin {
         end_with_stdin();
     }
-    run::run(&config, run::Purpose::Sequence(args.byzantine)).map(|_| ())
+    if args.sign_at_once && !cfg!(feature = "adversaries") {
+        let why = "this build has no adversaries: --sign-at-once needs the feature `adversaries`";
+        return Err(NodeError::Start { what: "flag", why: why.into() });
+    }
+    let mark = if args.sign_at_once { restored::Mark::Ignored } else { restored::Mark::Obeyed };
+    run::run(&config, run::Purpose::Sequence(args.byzantine), mark).map(|_| ())
 }
 
 /// Takes part in the key ceremony; how it ended.
 pub(crate) fn run_ceremony(config: &Config, options: CeremonyOptions) -> Result<Report, NodeError> {
     start_log(config)?;
     let what = "key ceremony";
-    run::run(config, run::Purpose::Ceremony(options))?
+    run::run(config, run::Purpose::Ceremony(options), restored::Mark::Obeyed)?
         .ok_or_else(|| NodeError::Start { what, why: "it left no report".into() })
 }
 

@@ -11,7 +11,7 @@ use fairveil_crypto::SequencerIndex;
 use fairveil_keygen::{
     ApprovedDefinition, Definition, Transcript, VerifiedTranscript, keystore::SequencerKeys,
 };
-use fairveil_sequencer::{Executor, Handle, LINGER, Store, boundary};
+use fairveil_sequencer::{Executor, Handle, LINGER, StopReason, Store, boundary};
 use fairveil_transport::{self as transport, EndpointSecret, Network, NetworkSecret};
 use redb::backends::FileBackend;
 use tokio::{net::TcpListener, sync::watch};
@@ -26,6 +26,7 @@ use super::{
     keystore::KeystoreFile,
     metrics,
     peers::Peers,
+    restored::{self, Folder, Mark},
     settings, traders,
     views::NodeViews,
 };
@@ -43,18 +44,38 @@ pub(super) enum Purpose {
     Ceremony(CeremonyOptions),
 }
 
-/// Runs a node until it stops, or its ceremony is over.
-pub(super) fn run(config: &Config, purpose: Purpose) -> Result<Option<Report>, NodeError> {
+/// Runs a node until it stops, or its ceremony is over. One that was restored from a backup is started
+/// twice: first as one that signs nothing.
+pub(super) fn run(
+    config: &Config,
+    purpose: Purpose,
+    mark: Mark,
+) -> Result<Option<Report>, NodeError> {
     let data = config.path("data_dir").unwrap_or_default();
-    let lock = files::lock_folder(&data)?;
-    let passphrase = files::passphrase(config.path("passphrase_file").as_deref())?;
+    let lock = Arc::new(files::lock_folder(&data)?);
+    loop {
+        match run_once(config, purpose, mark, &data, Arc::clone(&lock)) {
+            Err(NodeError::Stopped(StopReason::AbstentionOver)) => restored::remove_mark(&data)?,
+            result => return result,
+        }
+    }
+}
+
+fn run_once(
+    config: &Config,
+    purpose: Purpose,
+    mark: Mark,
+    data: &Path,
+    lock: Arc<FolderLock>,
+) -> Result<Option<Report>, NodeError> {
     let path = config.path("keystore").unwrap_or_default();
+    let passphrase = files::passphrase(config.path("passphrase_file").as_deref())?;
     let (keystore, keys) = KeystoreFile::open(&path, passphrase)?;
     let (approved, predecessor) = files::approved(config)?;
     let threads = config.number("runtime_threads", 1..=256, "1 to 256 threads")?;
     let node = Node {
         config: config.clone(),
-        data: data.clone(),
+        data: data.to_path_buf(),
         keystore: Arc::new(keystore),
         keys,
         approved,
@@ -63,6 +84,7 @@ pub(super) fn run(config: &Config, purpose: Purpose) -> Result<Option<Report>, N
             Purpose::Sequence(byzantine) => byzantine,
             Purpose::Ceremony(_) => None,
         },
+        mark,
         _lock: lock,
     };
     let runtime = runtime::Config::new()
@@ -95,7 +117,8 @@ pub(super) struct Node {
     /// Of a definition of a later epoch: what proves the one before.
     pub(super) predecessor: Option<VerifiedTranscript>,
     pub(super) byzantine: Option<ByzantineKind>,
-    _lock: FolderLock,
+    pub(super) mark: Mark,
+    _lock: Arc<FolderLock>,
 }
 
 impl Node {
@@ -149,7 +172,8 @@ impl Node {
         let trader = self.trader_endpoint(&definition, member, handle.clone())?;
         let http = self.http_listener(member).await?;
         self.announce(index, &member.name, &network, &trader, &http)?;
-        let shared = shared(&context, &ground, handle, term_seen, report_seen);
+        let folder = self.folder(&handle)?;
+        let shared = shared(&context, &ground, handle, term_seen, report_seen, &self.data);
         let mut served = tokio::spawn(http::serve(http, Arc::new(shared)));
         let mut signal = std::pin::pin!(signalled());
         let ended = loop {
@@ -160,6 +184,9 @@ impl Node {
                     break Err(NodeError::Start { what: "http", why });
                 }
                 () = &mut signal => break Ok(()),
+                why = restored::superseded(folder, &observer) => {
+                    break Err(NodeError::Start { what: "restored from a backup", why });
+                }
             };
             let why = "the sequencer's channels are gone".into();
             seat = stopped.seat.ok_or(NodeError::Start { what: "sequencer", why })?;
@@ -183,6 +210,18 @@ impl Node {
         drop(trader);
         info!("stopping");
         ended
+    }
+
+    /// Where the data folder comes from; the mark of one that may sign is removed.
+    fn folder(&self, handle: &Handle) -> Result<Folder, NodeError> {
+        let folder = match handle.overview().abstention {
+            Some(_) => Folder::Restored,
+            None => Folder::Original,
+        };
+        if folder == Folder::Original && self.mark == Mark::Obeyed {
+            restored::remove_mark(&self.data)?;
+        }
+        Ok(folder)
     }
 
     fn executor(&self) -> Result<Executor, NodeError> {
@@ -385,6 +424,7 @@ fn shared(
     handle: Handle,
     term: watch::Receiver<Arc<http::Term>>,
     reports: watch::Receiver<Report>,
+    data: &Path,
 ) -> http::Shared {
     let (observer, seen) = (ground.observer.clone(), term.clone());
     let connected = move || {
@@ -394,9 +434,10 @@ fn shared(
     let (asked, encoder) = (handle.clone(), context.child("metrics"));
     let (observer, views, seen) =
         (ground.observer.clone(), Arc::clone(&ground.views), reports.clone());
+    let data = data.to_path_buf();
     let text = move || {
         let ceremony = seen.borrow().metrics();
-        metrics::text(&asked, &observer, &views, &ceremony, &encoder.encode())
+        metrics::text(&asked, &observer, &views, &ceremony, &encoder.encode(), &data)
     };
     http::Shared::new(
         handle,

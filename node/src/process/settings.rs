@@ -15,11 +15,15 @@ use fairveil_release::{
     registry::{Registry, Rollup},
     states::{MAX_GENESIS_BYTES, MemoryState, parse_genesis},
 };
-use fairveil_sequencer::Accounting;
+use fairveil_sequencer::{Accounting, retention::MIN_HEIGHTS};
 use fairveil_transport::{SegmentationOffload, SocketOptions};
 
 use super::NodeError;
 use crate::{command::disk, config::Config, rollups::genesis_file};
+
+/// What `retention_heights` may be; the default texts name the same number.
+const RETENTION: &str = "0 or at least 2048 heights";
+const _: () = assert!(MIN_HEIGHTS == 2_048);
 
 /// The pool's limits.
 pub(super) fn limits(config: &Config) -> Result<Limits, NodeError> {
@@ -51,6 +55,15 @@ pub(super) fn timing(config: &Config, definition: &Definition) -> Result<Timing,
         certification_timeout: millis(config, "certification_timeout_ms", 100..=120_000)?,
         ..Timing::default()
     })
+}
+
+/// Heights to keep in the database.
+pub(super) fn retention(config: &Config) -> Result<u64, NodeError> {
+    let heights = config.number("retention_heights", 0..=u64::MAX >> 1, RETENTION)?;
+    match heights {
+        1..MIN_HEIGHTS => Err(config.invalid("retention_heights", RETENTION).into()),
+        heights => Ok(heights),
+    }
 }
 
 /// How both QUIC endpoints use their sockets.
@@ -175,7 +188,7 @@ pub(super) fn ceremony_timing() -> Timing {
 }
 
 /// Where a name of the definition leads.
-pub(super) fn resolve(address: Option<&Address>) -> Result<SocketAddr, NodeError> {
+pub(crate) fn resolve(address: Option<&Address>) -> Result<SocketAddr, NodeError> {
     let text = address.map(ToString::to_string).unwrap_or_default();
     let start = |why: String| NodeError::Start { what: "address", why };
     text.to_socket_addrs()

@@ -92,7 +92,8 @@ fn ask(rollup: Arc<FollowedRollup>) -> std::io::Result<()> {
     thread.spawn(move || {
         let chain_id = rollup.chain_id();
         let mut answered = None;
-        loop {
+        // A node that was restored starts its sequencer twice in one process.
+        while Arc::strong_count(&rollup) > 1 {
             let observed = rollup.observe(now_ms());
             if answered != Some(observed.is_ok()) {
                 match &observed {

@@ -27,12 +27,12 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 /// A sequencer's folder in a copy of the network.
-struct Place {
+pub(crate) struct Place {
     dir: TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         copy_folder(NETWORK.path(), dir.path());
         let place = Self { dir };
@@ -45,16 +45,21 @@ impl Place {
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// The network's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join("acme").join(name)
     }
 
-    fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.path("node.toml")
     }
 
     /// Starts the node, which must refuse: its one line and its exit code.
-    fn refused(&self, args: &[&str]) -> (String, Option<i32>) {
+    pub(crate) fn refused(&self, args: &[&str]) -> (String, Option<i32>) {
         let before = self.state();
         let mut command = fairveil();
         command.args(["node", "--log", "off", "--config"]).arg(self.config()).args(args);
@@ -81,7 +86,7 @@ impl Place {
 }
 
 #[track_caller]
-fn says(refusal: &(String, Option<i32>), code: i32, words: &[&str]) {
+pub(crate) fn says(refusal: &(String, Option<i32>), code: i32, words: &[&str]) {
     let (line, actual) = refusal;
     assert_eq!(*actual, Some(code), "{line}");
     for word in words {

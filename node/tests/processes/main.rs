@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests of processes use the disk and the clock")]
 
 mod accounting;
+mod backup;
 mod bad_input;
 mod ceremony;
 mod dry_run;
@@ -12,9 +13,11 @@ mod epochs;
 mod examples;
 mod faults;
 mod followed;
+mod keystores;
 mod load;
 mod markdown;
 mod network;
+mod operator;
 mod outputs;
 mod rollup;
 mod rollups;

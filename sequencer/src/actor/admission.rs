@@ -8,7 +8,7 @@ use commonware_runtime::{Clock, Metrics, Spawner};
 use fairveil_consensus::host::BundleFacts;
 use fairveil_crypto::{BundleId, SequencerIndex, encoding, envelope::VerifiedBundle};
 use fairveil_mempool::{
-    BundleMessage, Receipt, ReceiptBody,
+    BundleMessage, Receipt, ReceiptBody, Rejection, RejectionCode,
     pool::{Input, Output, Reply, RequestId, StoredBundle},
 };
 use rand_core_10::CryptoRng;
@@ -107,6 +107,8 @@ where
                     let value = encoding::encode(&stored);
                     self.outbox.write(Write::put(Table::Bundles, *stored.id.as_bytes(), value));
                 }
+                // It is appended when the abstention is over.
+                Output::PersistReceipt(_) | Output::Append(_) if self.abstains() => {}
                 Output::PersistReceipt(body) => {
                     self.write_receipt(body, &mut receipts);
                 }
@@ -149,6 +151,11 @@ where
 
     fn reply(&mut self, request: RequestId, reply: Reply, receipts: &mut Receipts) {
         let answer = match reply {
+            Reply::Receipt(_) if self.abstains() => {
+                let limit = self.config.limits.lag_blocks;
+                let actual = limit.saturating_add(1);
+                Err(Rejection::numbers(RejectionCode::Syncing, actual, limit))
+            }
             Reply::Receipt(body) => {
                 self.count("receipts", 1);
                 Ok(self.signed(body, receipts))

@@ -19,6 +19,7 @@ use crate::{
     outbox::Effect,
     record::{Event, Place, height_key},
     recovery::{self, StoredEmission, chain_writes, emitted_bundle},
+    retention::Done,
     store::{Table, Write},
 };
 
@@ -52,7 +53,9 @@ where
         }
         let order = self.verified(&certificate)?;
         self.certify_releases(&block, &certificate, &output)?;
+        let before = self.own_committed();
         self.chain = executed.state;
+        self.abstains_at(&block, &certificate, before)?;
         self.announced(height, &output.announced)?;
         self.anchored(height, &output.anchored);
         for write in chain_writes(&self.chain, &block, &mut self.snapshot) {
@@ -65,6 +68,22 @@ where
         self.share_progress();
         self.open(order)?;
         self.tell_pool(height, &output, emitted)?;
+        self.keep_up_own_log(height)?;
+        self.prune()?;
+        self.ending(height, &output.ending)?;
+        self.outbox.then(Effect::Acknowledge(acknowledgement));
+        self.outbox.then(Effect::PublishHead);
+        self.cut();
+        self.attack_on_block(height, block.header().leader);
+        self.tell_lag()
+    }
+
+    /// Lets entries of the own log go that final blocks contain. The log of a sequencer that abstains
+    /// stays as it is: it is read anew before it signs.
+    fn keep_up_own_log(&mut self, height: Height) -> Result<(), StopReason> {
+        if self.abstains() {
+            return Ok(());
+        }
         let (committed, own) = (self.own_committed(), self.log.tip().length);
         if committed > own {
             return Err(StopReason::Inconsistent(format!(
@@ -77,12 +96,20 @@ where
             let order = self.chain.ordering().order();
             self.log.retain_remembered(|id| order.status(id) != Status::Unknown);
         }
-        self.ending(height, &output.ending)?;
-        self.outbox.then(Effect::Acknowledge(acknowledgement));
-        self.outbox.then(Effect::PublishHead);
-        self.cut();
-        self.attack_on_block(height, block.header().leader);
-        self.tell_lag()
+        Ok(())
+    }
+
+    /// Removes what is not kept any longer.
+    fn prune(&mut self) -> Result<(), StopReason> {
+        let done = Done {
+            tip: self.chain.tip().height,
+            unreleased: self.openings.next(),
+            uncertified: self.chain.released(),
+        };
+        for write in self.retention.step(&self.store, done)? {
+            self.outbox.write(write);
+        }
+        Ok(())
     }
 
     /// The final order that a certificate proves; the only source of one here.
@@ -95,7 +122,7 @@ where
         })
     }
 
-    fn own_committed(&self) -> u64 {
+    pub(super) fn own_committed(&self) -> u64 {
         self.chain.ordering().committed(self.config.index).map_or(0, |tip| tip.length)
     }
 
@@ -228,6 +255,9 @@ where
         let committed = self.chain.tip().height;
         let behind = self.progress.finalized().distance_from(committed);
         let unopened = committed.next().distance_from(self.openings.next());
-        self.admit(Input::Lagging { blocks: behind.max(unopened) })
+        // Who abstains admits nothing.
+        let least =
+            if self.abstains() { self.config.limits.lag_blocks.saturating_add(1) } else { 0 };
+        self.admit(Input::Lagging { blocks: behind.max(unopened).max(least) })
     }
 }

@@ -30,6 +30,9 @@ where
     /// Puts the entries that the pool appended into the next transaction.
     pub(super) fn write_entries(&mut self) {
         let entries = std::mem::take(&mut self.entries);
+        if self.abstains() {
+            return;
+        }
         let entries = self.adversary.arrange(entries);
         if entries.is_empty() {
             return;
@@ -66,6 +69,9 @@ where
     /// The own log from a length on, in messages of at most [`MAX_PIECE_IDS`] entries; one
     /// without entries if there are none. Of durable entries alone.
     fn pieces(&self, from: u64) -> Vec<Piece> {
+        if self.abstains() {
+            return Vec::new();
+        }
         let Some(ids) = self.log.entries_from(from) else { return Vec::new() };
         let own = self.config.index;
         let Some(mut tip) = self.shared.read().logs.tip_at(own, from) else { return Vec::new() };
@@ -183,6 +189,6 @@ struct Piece {
     ids: Vec<BundleId>,
 }
 
-fn log_key(epoch: u64, position: u64) -> Vec<u8> {
+pub(super) fn log_key(epoch: u64, position: u64) -> Vec<u8> {
     [epoch.to_be_bytes(), position.to_be_bytes()].concat()
 }

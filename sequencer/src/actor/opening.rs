@@ -63,7 +63,7 @@ where
             return Ok(());
         }
         let order = batch.order();
-        if !order.to_open().is_empty() {
+        if !order.to_open().is_empty() && !self.abstains() {
             match self.stored_own_share(order)? {
                 Some(share) => {
                     let done = OpeningDone::Share(Box::new(order.clone()), Ok(share));
@@ -216,6 +216,9 @@ where
     }
 
     fn send_share(&mut self, to: &[SequencerIndex], mut message: ShareMessage) {
+        if self.abstains() && !matches!(message, ShareMessage::Request { .. }) {
+            return;
+        }
         if self.adversary.withholds(&message) {
             self.count(MOVES, 1);
             return;
@@ -312,8 +315,10 @@ where
             Outcome::Carried { .. } => "carried",
         };
         self.count(counter, 1);
-        if matches!(end.outcome, Outcome::Failed(Failed::StateUnavailable { .. })) {
-            self.count("state_unavailable", 1);
+        match end.outcome {
+            Outcome::Failed(Failed::StateUnavailable { .. }) => self.count("state_unavailable", 1),
+            Outcome::Failed(Failed::Unfunded) => self.count("unfunded", 1),
+            _ => {}
         }
         let place = Place { end: Some(end), ..place };
         self.outbox.write(Write::put(Table::Places, *key, encoding::encode(&place)));

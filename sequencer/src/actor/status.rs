@@ -9,7 +9,7 @@ use fairveil_crypto::BundleId;
 use rand_core_10::CryptoRng;
 
 use super::Actor;
-use crate::{handle::Overview, record::BundleState};
+use crate::{abstention::Abstention, handle::Overview, record::BundleState};
 
 impl<E, S> Actor<E, S>
 where
@@ -53,6 +53,7 @@ where
             epoch: self.config.committee.epoch().get(),
             height: tip.height.get(),
             final_height: self.progress.finalized().get().max(tip.height.get()),
+            final_view: self.progress.final_view().get(),
             time_ms: tip.time_ms,
             block_interval_ms: self.intervals.iter().sum::<u64>().checked_div(count).unwrap_or(0),
             released: self.openings.next().get().saturating_sub(1),
@@ -63,6 +64,9 @@ where
             pool_duty: pool.duty as u64,
             anchors: self.chain.anchors().values().copied().collect(),
             log_length: pool.log_length,
+            convicted: self.chain.convicted().len() as u64,
+            abstention: self.abstention.as_ref().map(Abstention::state),
+            oldest: self.retention.oldest().get(),
             attack: self.adversary.report(),
             counters,
         };

@@ -363,6 +363,8 @@ impl Setup {
                 let up = lock(&up);
                 members.iter().map(|member| up[*member]).collect()
             }),
+            retention_heights: 0,
+            restored: None,
             behaviour,
         }
     }

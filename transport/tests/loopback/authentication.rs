@@ -5,7 +5,8 @@ use std::time::Duration;
 use commonware_p2p::{Blocker as _, Manager as _, Provider as _};
 use fairveil_crypto::NetworkId;
 use fairveil_transport::{
-    Channel, CloseReason, LinkError, Member, NetworkSecret, PeerState, Refusal, certify,
+    Channel, CloseReason, LinkError, Member, NetworkSecret, PeerState, Probe, ProbeError, Refusal,
+    SocketOptions, certify,
     testing::{RawPeer, RawPeerError},
 };
 
@@ -40,6 +41,40 @@ async fn a_stranger_is_refused_and_backs_off() {
     assert_eq!(member.peer(ids[2]).connections, 1);
     assert!(member.send(Channel::Votes, ids[2], "still here"));
     finish(vec![stranger, member, target]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_reaches_both_sides_of_a_pair_and_disturbs_neither() {
+    let ids = identities(3);
+    let (lower, higher) = (Node::open(ids[0]), Node::open(ids[2]));
+    for node in [&lower, &higher] {
+        node.join(1, vec![lower.member(), higher.member(), ids[1].member(LOOPBACK)]);
+    }
+    lower.connected(1).await;
+    let open = |id, network| {
+        let (listen, options) = (LOOPBACK, SocketOptions::default());
+        Probe::open(network, id, listen, &options).unwrap()
+    };
+    let probe = open(ids[1].network(), network_id());
+    for peer in [&lower, &higher] {
+        probe.reach(&peer.member(), Duration::from_secs(5)).await.unwrap();
+    }
+    // Another network, another key at the address, nobody at the address.
+    let foreign = open(ids[1].network(), NetworkId::from_bytes([0x22; 32]));
+    let wrong = foreign.reach(&higher.member(), Duration::from_secs(5)).await;
+    assert_eq!(wrong, Err(ProbeError::Link(LinkError::WrongNetwork)));
+    let other = ids[1].member(higher.address());
+    let wrong = probe.reach(&other, Duration::from_secs(5)).await;
+    assert_eq!(wrong, Err(ProbeError::Link(LinkError::WrongKey)));
+    let nobody = std::net::UdpSocket::bind(LOOPBACK).unwrap();
+    let silent = ids[2].member(nobody.local_addr().unwrap());
+    let patience = Duration::from_millis(200);
+    assert_eq!(probe.reach(&silent, patience).await, Err(ProbeError::Silent(patience)));
+    probe.close().await;
+    foreign.close().await;
+    assert_eq!(lower.peer(ids[2]).connections, 1);
+    assert!(lower.peer(ids[2]).is_connected());
+    finish(vec![lower, higher]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
