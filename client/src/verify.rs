@@ -92,6 +92,14 @@ pub enum Judgement {
     Transcript {
         /// The network.
         network_id: NetworkId,
+        /// The newest epoch.
+        epoch: Epoch,
+        /// The shares that suffice to open.
+        threshold: u16,
+        /// Those that an adversary still needs: without the ones that were revealed.
+        effective_threshold: u16,
+        /// Who did what in the newest ceremony, as sentences.
+        faults: Vec<String>,
         /// Its committee key.
         key_id: KeyId,
         /// The transcript's digest.
@@ -369,8 +377,14 @@ fn judge_transcript(
     transcript: &Transcript,
 ) -> Result<Judgement, Refusal> {
     let verified = transcript.verify()?.of_network(&network.network_id())?;
+    let (result, epoch) = (verified.result(), verified.newest().epoch());
+    let faults = verified.faults(epoch);
     Ok(Judgement::Transcript {
         network_id: verified.network_id(),
+        epoch,
+        threshold: result.threshold,
+        effective_threshold: result.effective_threshold,
+        faults: faults.iter().map(|(name, fault)| format!("{name} {fault}")).collect(),
         key_id: verified.committee().key_id(),
         digest: verified.digest(),
         confirmed: verified.confirmed().len(),

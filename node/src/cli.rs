@@ -377,7 +377,7 @@ pub(crate) struct Verify {
     /// The network id that the transcript must have.
     #[arg(long, env = "FAIRVEIL_NETWORK")]
     pub(crate) network: String,
-    /// Receipts, order certificates, releases, batches, evidence or fraud proofs; kinds are recognised.
+    /// Receipts, order certificates, releases, batches, evidence, blame or fraud proofs; kinds are recognised.
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
 }

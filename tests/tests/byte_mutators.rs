@@ -39,7 +39,7 @@ mutators! {
     points_and_scalars ciphertext sealed_bundle signed_share certificates
     bundle_message bundle stored_values texts pool
     order_evidence order_snapshot order
-    definition ceremony_entry transcript keystore ceremony
+    definition ceremony_entry transcript blame keystore ceremony
     registry_change
     opening_message fault_evidence release release_proof transaction batcher_frames opener adoption
     block chain_snapshot chain_state

@@ -32,9 +32,19 @@ impl Judgement {
                 "kind": "batches", "chain_id": chain_id, "first": first, "last": last,
                 "bundles": bundles, "transactions": transactions, "unproven": unproven,
             }),
-            Self::Transcript { network_id, key_id, digest, confirmed } => json!({
-                "kind": "transcript", "network_id": network_id, "key_id": key_id,
-                "digest": digest, "confirmed": confirmed,
+            Self::Transcript {
+                network_id,
+                epoch,
+                threshold,
+                effective_threshold,
+                faults,
+                key_id,
+                digest,
+                confirmed,
+            } => json!({
+                "kind": "transcript", "network_id": network_id, "epoch": epoch, "key_id": key_id,
+                "digest": digest, "confirmed": confirmed, "threshold": threshold,
+                "effective_threshold": effective_threshold, "faults": faults,
             }),
             Self::Evidence { culprit, offence } => json!({
                 "kind": "evidence", "culprit": culprit, "offence": offence,
@@ -107,13 +117,38 @@ impl std::fmt::Display for Judgement {
                     ),
                 }
             }
-            Self::Transcript { network_id, key_id, confirmed, .. } => write!(
-                out,
-                "network {network_id} has committee key {key_id}, confirmed by {confirmed} members"
-            ),
+            Self::Transcript {
+                network_id,
+                epoch,
+                threshold,
+                effective_threshold,
+                faults,
+                key_id,
+                confirmed,
+                ..
+            } => {
+                write!(
+                    out,
+                    "network {network_id} has committee key {key_id} in epoch {epoch}, confirmed \
+                     by {confirmed} members"
+                )?;
+                write_shares(out, *threshold, *effective_threshold)?;
+                faults.iter().try_for_each(|fault| write!(out, "; {fault}"))
+            }
             Self::Evidence { culprit, offence } => write!(out, "sequencer {culprit} {offence}"),
             Self::Fraud(verdict) => verdict.fmt(out),
             Self::Blame { sentence, .. } => out.write_str(sentence),
+        }
+    }
+}
+
+/// How many shares open, and how many are left to find if some were revealed.
+fn write_shares(out: &mut std::fmt::Formatter<'_>, t: u16, effective: u16) -> std::fmt::Result {
+    write!(out, "; any {t} of their shares open")?;
+    match t.saturating_sub(effective) {
+        0 => Ok(()),
+        revealed => {
+            write!(out, "; {revealed} were revealed in the ceremony: {effective} more open")
         }
     }
 }
