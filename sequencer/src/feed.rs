@@ -183,7 +183,7 @@ where
         if let Some(successor) = done {
             return Ok(*successor);
         }
-        let heard = joiner.listen(context, seat).await?;
+        let heard = listen(voters, context, seat).await?;
         let Some((voter, said)) = heard else { continue };
         let Some((ceremony, number)) = feed.heard(voter, said) else { continue };
         match round(number).filter(|one| one.ceremony == ceremony) {
@@ -284,37 +284,37 @@ impl Joiner<'_> {
             sender.send(Recipients::Some(self.voters.keys.clone()), bytes, false);
         }
     }
+}
 
-    /// What a voter says, or nothing for a moment.
-    async fn listen<S, R>(
-        &self,
-        clock: &impl Clock,
-        seat: &mut Seat<S, R>,
-    ) -> Result<Option<(PublicKey, FeedEntries)>, FeedError>
-    where
-        S: Sender<PublicKey = PublicKey>,
-        R: Receiver<PublicKey = PublicKey>,
-    {
-        let channels = &mut seat.channels;
-        tokio::select! {
-            biased;
-            message = channels.shares.1.recv() => {
-                let (from, bytes) = message.map_err(|_| FeedError::Closed)?;
-                match OpeningMessage::decode(bytes.as_ref()) {
-                    Ok(OpeningMessage::Feed(FeedMessage::Entries(said)))
-                        if self.voters.keys.contains(&from) => Ok(Some((from, said))),
-                    _ => Ok(None),
-                }
+/// What a voter says, or nothing for a moment.
+async fn listen<S, R>(
+    voters: &Voters,
+    clock: &impl Clock,
+    seat: &mut Seat<S, R>,
+) -> Result<Option<(PublicKey, FeedEntries)>, FeedError>
+where
+    S: Sender<PublicKey = PublicKey>,
+    R: Receiver<PublicKey = PublicKey>,
+{
+    let channels = &mut seat.channels;
+    tokio::select! {
+        biased;
+        message = channels.shares.1.recv() => {
+            let (from, bytes) = message.map_err(|_| FeedError::Closed)?;
+            match OpeningMessage::decode(bytes.as_ref()) {
+                Ok(OpeningMessage::Feed(FeedMessage::Entries(said)))
+                    if voters.keys.contains(&from) => Ok(Some((from, said))),
+                _ => Ok(None),
             }
-            // Others may not be kept from sending these.
-            message = channels.bundles.1.recv() => {
-                message.map(|_| None).map_err(|_| FeedError::Closed)
-            }
-            message = channels.logs.1.recv() => {
-                message.map(|_| None).map_err(|_| FeedError::Closed)
-            }
-            () = clock.sleep(TICK) => Ok(None),
         }
+        // Others may not be kept from sending these.
+        message = channels.bundles.1.recv() => {
+            message.map(|_| None).map_err(|_| FeedError::Closed)
+        }
+        message = channels.logs.1.recv() => {
+            message.map(|_| None).map_err(|_| FeedError::Closed)
+        }
+        () = clock.sleep(TICK) => Ok(None),
     }
 }
 

@@ -104,7 +104,11 @@ where
     pub(crate) fn resume_renewal(&mut self) -> Result<(), StopReason> {
         if let Some(bytes) = self.store.get(Table::Meta, OFFERED)? {
             let offered: Resharing = decoded(Table::Meta, &bytes, MAX_STORED_BYTES)?;
-            self.shared.change(|contents| contents.renewing.offered = Some(offered));
+            // It may be of an epoch that is over.
+            let stands = self.chain.may_announce(&offered)
+                && self.config.resharings.accepts(&offered);
+            let offered = stands.then_some(offered);
+            self.shared.change(|contents| contents.renewing.offered = offered);
         }
         let Some(open) = self.chain.open_resharing().cloned() else { return Ok(()) };
         if self.chain.handover().is_some() {
@@ -129,7 +133,15 @@ where
     ) -> Result<(), StopReason> {
         if let Some(resharing) = &output.resharing {
             info!(ceremony = %resharing.ceremony, round = resharing.round, "a resharing is announced");
-            self.outbox.write(Write::remove(Table::Meta, OFFERED));
+            let chain = &self.chain;
+            let waits = self.shared.change(|contents| {
+                let offered = contents.renewing.offered.take();
+                contents.renewing.offered = offered.filter(|other| chain.may_announce(other));
+                contents.renewing.offered.is_some()
+            });
+            if !waits {
+                self.outbox.write(Write::remove(Table::Meta, OFFERED));
+            }
             for (key, _) in self.store.range(Table::Entries, &[], usize::MAX)? {
                 self.outbox.write(Write::remove(Table::Entries, key));
             }
@@ -220,7 +232,6 @@ where
         let mut random = [0; 32];
         self.context.fill_bytes(&mut random);
         self.shared.change(|contents| {
-            contents.renewing.offered = None;
             contents.renewing.successor = None;
             contents.renewing.under_way = Some((ceremony, Default::default()));
         });

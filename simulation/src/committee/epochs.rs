@@ -93,6 +93,11 @@ fn resharing(epoch: Epoch, round: u64) -> Resharing {
 /// Two dealings of one member in one ceremony, which no restart may lead to.
 pub(crate) type Forks = Arc<Mutex<Vec<String>>>;
 
+/// What operators of a person who joins expect to be announced.
+pub(crate) fn announced(epoch: Epoch, round: u64) -> Option<Resharing> {
+    Some(resharing(epoch, round))
+}
+
 /// What a member in some epoch knows of the next one.
 pub(crate) struct Script {
     pub(crate) keys: Arc<Keys>,
@@ -115,7 +120,9 @@ impl Resharings for Script {
         random: [u8; 32],
     ) -> Result<Box<dyn Renewal>, String> {
         let (next, term) = (self.epoch.next(), self.keys.term_of(self.epoch).expect("its own"));
-        let me = term.index_of(self.person).ok_or("not a member")?.get() as u8;
+        let own = term.index_of(self.person).map(|index| index.get() as u8);
+        // Who joins has no index yet.
+        let me = own.unwrap_or(JOINER + self.person as u8);
         let successor = self.keys.successor(next, resharing.ceremony).ok_or("no such epoch")?;
         let at = usize::try_from(next.get() - EPOCH.get() - 1).unwrap_or(0);
         let fails = self.succession.failing.get(at).is_some_and(|fails| resharing.round < *fails);
@@ -154,6 +161,8 @@ struct Machine {
     forks: Forks,
 }
 
+/// What a joiner's position is added to, where members have their index.
+const JOINER: u8 = 100;
 const DEALING: u8 = 0;
 const CONFIRMATION: u8 = 1;
 
@@ -179,10 +188,12 @@ impl Renewal for Machine {
                 _ => {}
             }
         }
-        if self.dealt.len() >= self.quorum && !std::mem::replace(&mut self.confirms, true) {
+        let dealers = self.dealt.keys().filter(|who| **who < JOINER).count();
+        if dealers >= self.quorum && !std::mem::replace(&mut self.confirms, true) {
             outputs.push(Output::Post(vec![CONFIRMATION, self.me]));
         }
-        if self.confirmed.len() >= self.quorum
+        let confirmed = self.confirmed.iter().filter(|who| **who < JOINER).count();
+        if confirmed >= self.quorum
             && let Some(successor) = self.successor.take()
         {
             outputs.push(match self.fails {

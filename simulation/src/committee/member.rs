@@ -5,21 +5,23 @@ use std::time::Duration;
 
 use commonware_p2p::simulated::{self, Oracle};
 use commonware_parallel::Sequential;
-use commonware_runtime::{Handle as Task, Quota, Spawner, Supervisor as _, deterministic};
+use commonware_runtime::{Clock as _, Handle as Task, Quota, Spawner, Supervisor as _, deterministic};
 use commonware_utils::NZU32;
 use fairveil_consensus::committee::PublicKey;
 use fairveil_consensus::{Channels, Network, Timing};
 use fairveil_crypto::Epoch;
 use fairveil_ordering::{self as ordering, Mode};
 use fairveil_sequencer::boundary::{self, BoundaryError};
+use fairveil_sequencer::feed::{self, FeedError, Voters};
 use fairveil_sequencer::sync::{self, Sync, SyncError};
 use fairveil_sequencer::views::{NoViews, Views};
 use fairveil_sequencer::{
     Behaviour, Config, Engine, Executor, Handle, PeerChannels, Seat, StopReason, Store,
 };
 use futures::channel::oneshot;
+use futures::future::Either;
 
-use super::epochs::{Forks, Script};
+use super::epochs::{self, Forks, Script};
 use super::keys::{self, EPOCH, Keys};
 use super::plan::Plan;
 use super::trace::{Listens, Tap, Trace};
@@ -30,6 +32,8 @@ use crate::disk::Disk;
 /// many slots for each possible peer.
 const QUOTA: Quota = Quota::per_second(NZU32!(1_000));
 
+/// How long who joins takes part in a resharing before it only waits for the epoch.
+const JOINS_FOR: Duration = Duration::from_secs(6);
 /// How long the engine of an epoch goes on after its end.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -205,6 +209,8 @@ impl Person {
                 self.tell(Ok(()));
                 let Some(next) = self.setup.keys.next_of(self.position, stands) else {
                     lock(&self.handles)[self.position] = None;
+                    // Its engine lingers for the others.
+                    context.sleep(LINGER).await;
                     return None;
                 };
                 if let Err(error) = self.join(context, &mut seat, next).await {
@@ -260,8 +266,23 @@ impl Person {
         let before = epoch.previous().and_then(|before| self.setup.keys.term_of(before));
         let before = before.expect("nobody joins the first epoch");
         let voters = before.members.iter().filter(|member| **member != self.position);
-        let voters = voters.map(|member| self.setup.keys.peer(*member)).collect();
+        let voters: Vec<PublicKey> =
+            voters.map(|member| self.setup.keys.peer(*member)).collect();
         let faulty = before.committee.n() - before.committee.quorum();
+        // Its part in the resharing, if that is still to come; else it has its share already.
+        let mut own = context.child("feed");
+        let script = self.setup.script(self.position, before.committee.epoch());
+        let asked = Voters { keys: voters.clone(), faulty };
+        let announced = |round| epochs::announced(epoch, round);
+        let part = feed::follow(&mut own, &self.store, seat, &asked, &script, announced);
+        let limit = context.sleep(JOINS_FOR);
+        match futures::future::select(Box::pin(part), Box::pin(limit)).await {
+            Either::Left((Err(FeedError::Store(error)), _)) => {
+                return Err(BoundaryError::from(error).into());
+            }
+            Either::Left((Err(_), _)) => return Err(SyncError::Closed),
+            Either::Left((Ok(_), _)) | Either::Right(_) => {}
+        }
         sync::run(context, &self.store, seat, Sync::new(epoch, voters, faulty)).await
     }
 
@@ -292,6 +313,16 @@ impl Setup {
         }
     }
 
+    fn script(&self, person: usize, epoch: Epoch) -> Script {
+        Script {
+            keys: Arc::clone(&self.keys),
+            succession: self.plan.succession.clone(),
+            person,
+            epoch,
+            forks: Arc::clone(&self.forks),
+        }
+    }
+
     fn config(&self, position: usize, epoch: Epoch) -> Config {
         let plan = &self.plan;
         let term = self.keys.term_of(epoch).expect("an epoch of the plan");
@@ -304,13 +335,6 @@ impl Setup {
             Some(followed) => Arc::new(followed.node(position, Arc::clone(&self.clock))),
             None => Arc::new(NoViews),
         };
-        let script = Script {
-            keys: Arc::clone(&self.keys),
-            succession: plan.succession.clone(),
-            person: position,
-            epoch,
-            forks: Arc::clone(&self.forks),
-        };
         Config {
             network_id: self.keys.network_id,
             committee: term.committee.clone(),
@@ -321,7 +345,7 @@ impl Setup {
             registry: plan.rollups.registry.clone(),
             genesis: plan.rollups.genesis.clone(),
             views,
-            resharings: Arc::new(script),
+            resharings: Arc::new(self.script(position, epoch)),
             accounting: plan.rollups.accounting.clone(),
             transcript: keys::transcript(epoch),
             limits: plan.limits.clone(),
