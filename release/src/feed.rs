@@ -1,41 +1,44 @@
-//! What members of a network and those who join it say to each other while a resharing runs: who joins
-//! has no chain yet, and its part of the ceremony is on it.
+//! What sequencers say to each other about a resharing: who joins with the next epoch is no member of
+//! the running one, asks its members for the agreed entries, and has its own agreed by them.
 
 use fairveil_crypto::Digest;
 use serde::{Deserialize, Serialize};
 
-/// Bytes of entries in one message, unless the first alone is longer.
-pub const FEED_BYTES: usize = 40 << 10;
+/// Entries in one answer, at most.
+pub const MAX_ENTRIES: usize = 64;
+/// Bytes of entries in one answer, at most, unless the first one alone is longer.
+pub const MAX_ENTRIES_BYTES: usize = 64 << 10;
 
-/// A message about the resharing that is open.
+/// A message about a resharing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FeedMessage {
-    /// The sender asks for the agreed entries from this number on.
+    /// The sender asks for entries of the newest resharing, from this one on.
     Ask {
-        /// From 0.
-        from: u64,
+        /// The number of the first one that is wanted, from 0.
+        from: u32,
     },
-    /// How far the resharing is at the sender, with entries from some number on.
-    Agreed(AgreedPart),
-    /// No resharing is open at the sender.
-    Nothing,
-    /// Who joins wants this entry agreed.
-    Post(Vec<u8>),
+    /// The entries that are agreed here.
+    Entries(FeedEntries),
+    /// No resharing was announced in this epoch.
+    None,
+    /// The sender, a member of the next epoch, wants this entry agreed.
+    Post {
+        /// The ceremony.
+        ceremony: Digest,
+        /// The entry.
+        entry: Vec<u8>,
+    },
 }
 
-/// How far a resharing is at a member.
+/// Agreed entries of a resharing, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AgreedPart {
+pub struct FeedEntries {
     /// The ceremony.
     pub ceremony: Digest,
     /// Its round.
     pub round: u64,
-    /// How many entries are agreed.
-    pub count: u64,
-    /// The running hash over all of them.
-    pub history: Digest,
-    /// The number of the first entry here.
-    pub from: u64,
-    /// Entries, in order.
+    /// The number of the first entry.
+    pub from: u32,
+    /// The entries.
     pub entries: Vec<Vec<u8>>,
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::adoption::{PART_BYTES, ReleaseMessage};
 use crate::boundary::{BoundaryMessage, CHUNK_BYTES};
-use crate::feed::FeedMessage;
+use crate::feed::{FeedMessage, MAX_ENTRIES, MAX_ENTRIES_BYTES};
 use crate::opener::{MAX_SHARE_MESSAGE_BYTES, ShareMessage};
 
 /// The longest message, in bytes.
@@ -16,6 +16,7 @@ pub const MAX_OPENING_MESSAGE_BYTES: usize = MAX_SHARE_MESSAGE_BYTES + 4;
 
 const _: () = assert!(PART_BYTES + 64 <= MAX_OPENING_MESSAGE_BYTES);
 const _: () = assert!(CHUNK_BYTES + 64 <= MAX_OPENING_MESSAGE_BYTES);
+const _: () = assert!(MAX_ENTRIES_BYTES + 8 * MAX_ENTRIES + 128 <= MAX_OPENING_MESSAGE_BYTES);
 
 /// A message on the channel `shares`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +27,7 @@ pub enum OpeningMessage {
     Release(ReleaseMessage),
     /// About an epoch's end.
     Boundary(BoundaryMessage),
-    /// About a resharing, for those who join.
+    /// About a resharing.
     Feed(FeedMessage),
 }
 

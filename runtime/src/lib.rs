@@ -19,7 +19,7 @@ use fairveil_consensus::{Resharing, Successor};
 use fairveil_sequencer::{
     Config, Engine, Executor, PeerChannels, Running, Seat, Secrets, StartError, Store,
     ceremony::{CeremonyError, Keeper, Made, Setup},
-    feed::{Feed, JoinError},
+    feed::{FeedError, Voters},
     renewal::Resharings,
     sync::{Sync, SyncError},
 };
@@ -111,24 +111,23 @@ pub fn start(
     fairveil_sequencer::start(context, config, secrets, store, executor, engine, seat).boxed_local()
 }
 
-/// Takes part in resharings as who joins: [`fairveil_sequencer::feed::join`].
+/// Takes part in a resharing from outside: [`fairveil_sequencer::feed::follow`].
 ///
 /// # Errors
 ///
-/// [`JoinError`].
-pub fn join<'a>(
+/// [`FeedError`].
+pub fn follow<'a>(
     context: &'a mut Context,
     store: &'a Store,
     seat: &'a mut NodeSeat,
-    feed: Feed,
+    voters: &'a Voters,
     resharings: &'a dyn Resharings,
-    announcement: &'a dyn Fn(u64) -> Option<Resharing>,
-) -> LocalBoxFuture<'a, Result<Box<Successor>, JoinError>> {
-    fairveil_sequencer::feed::join(context, store, seat, feed, resharings, announcement)
-        .boxed_local()
+    round: &'a dyn Fn(u64) -> Option<Resharing>,
+) -> LocalBoxFuture<'a, Result<Successor, FeedError>> {
+    fairveil_sequencer::feed::follow(context, store, seat, voters, resharings, round).boxed_local()
 }
 
-/// Takes an epoch's beginning from the others: [`fairveil_sequencer::sync::run`].
+/// Takes the beginning of an epoch from the others: [`fairveil_sequencer::sync::run`].
 ///
 /// # Errors
 ///

@@ -23,6 +23,7 @@ mod admission;
 mod adoption;
 mod attack;
 mod ending;
+mod feed;
 mod finality;
 mod ledger;
 mod logs;
@@ -85,6 +86,7 @@ const TICK: Duration = Duration::from_millis(25);
 const SLOW_TICKS: u64 = 10;
 
 pub(crate) use adoption::Served;
+pub(crate) use ending::JOURNAL;
 pub(crate) use ending::{Kept, Missed};
 
 /// The channels of a sequencer beside the engine's.
@@ -227,8 +229,7 @@ pub(crate) struct Actor<E, S> {
     pub(crate) told_end: bool,
     pub(crate) missed: Missed,
     pub(crate) kept: Option<Kept>,
-    /// Entries that were posted for peers that join.
-    pub(crate) guest_posts: BTreeMap<PublicKey, u32>,
+    pub(crate) feed: feed::Feed,
 }
 
 /// How far the sequencer is with ending its epoch.

@@ -371,3 +371,6 @@ fn cleared(store: &Store, table: Table) -> Result<Vec<Write>, StoreError> {
 fn damaged(table: Table, why: &dyn std::fmt::Display) -> StoreError {
     StoreError::Damaged { table, why: why.to_string() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,235 +1,297 @@
-//! Takes part in a resharing without having a chain: who joins asks the members for the agreed entries,
-//! and has them post its own.
+//! Taking part in a resharing from outside: who joins with the next epoch follows the entries that the
+//! running committee agrees on, and has its own posted by its members.
 //!
 //! ```text
-//! ask all members ── F + 1 equal (ceremony, count, running hash) ──> entries that hash to it ──> machine
-//!      └──────────────────── own entries, again and again until they are agreed <──────────────┘
+//! ask all voters ── F + 1 equal entries at a place ──> the machine ──> entries of its own ──> all voters
 //! ```
+//!
+//! The voters are the members of the running epoch, of whom at most F lie: an entry that F + 1 of them
+//! name at a place stands there on an honest member's chain, and so on everybody's.
 //!
 //! # Invariants
 //!
-//! 1. An entry is handed to the machine only as part of a beginning of the agreed entries whose count and
-//!    running hash F + 1 members stated: at least one honest one.
-//! 2. A ceremony is taken up only if F + 1 members state that it is open; a later round takes its place.
-//! 3. Memory is bounded: [`MAX_STATEMENTS`] statements per member, and what one ceremony may have.
+//! 1. The machine is given the entries of the chain, in order, without a gap.
+//! 2. What the machine wants journalled is durable before what it posts later is sent.
+//! 3. Memory is bounded by one answer per voter and the own pending entries.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Receiver, Recipients, Sender};
 use commonware_runtime::Clock;
-use fairveil_consensus::{
-    Resharing, Successor,
-    entries::{AgreedEntries, entry_digest},
-};
-use fairveil_crypto::{
-    Digest, Height,
-    domain::{Tag, hash},
-    encoding,
-};
+use fairveil_consensus::{Resharing, Successor};
+use fairveil_crypto::{Digest, Height, encoding};
 use fairveil_release::{
-    feed::{AgreedPart, FeedMessage},
+    feed::{FeedEntries, FeedMessage, MAX_ENTRIES},
     message::OpeningMessage,
 };
 use rand_core_10::CryptoRng;
 use tracing::{info, warn};
 
 use crate::{
-    actor::now_ms,
+    actor::{JOURNAL, now_ms},
     handle::decoded,
-    renewal::{
-        Input as MachineInput, JOURNAL, MAX_JOURNAL_BYTES, Output as MachineOutput, Renewal,
-        Resharings,
-    },
+    renewal::{Input, Output, Renewal, Resharings},
     seat::Seat,
     store::{Store, StoreError, Table, Write},
 };
 
-/// How often all members are asked.
-pub const ASK_MS: u64 = 500;
-/// How often own entries that are not agreed are sent again.
-pub const POST_MS: u64 = 2_000;
-/// Statements that are kept of a member.
-pub const MAX_STATEMENTS: usize = 64;
+/// How often all voters are asked.
+pub const ASK_EVERY: Duration = Duration::from_millis(250);
+/// How often own entries that are not agreed yet are sent again.
+const SEND_AGAIN: Duration = Duration::from_secs(1);
+/// How often the driver looks at the clock.
 const TICK: Duration = Duration::from_millis(50);
+/// Longest journal.
+const MAX_JOURNAL_BYTES: usize = 1 << 20;
 
-/// What is known of the resharing that is open.
-#[derive(Debug)]
+/// What the voters say, place by place.
+#[derive(Debug, Default)]
 pub struct Feed {
-    members: Vec<PublicKey>,
     /// F + 1.
     needed: usize,
-    statements: BTreeMap<PublicKey, BTreeMap<(u64, Digest, u64), Digest>>,
-    /// The ceremony that is taken up, with its round, and the running hash over what was handed on.
-    open: Option<(u64, Digest)>,
-    count: u64,
-    history: Digest,
-}
-
-/// What follows from a statement.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum News {
-    /// This ceremony is open.
-    Open {
-        /// Its id.
-        ceremony: Digest,
-        /// Its round.
-        round: u64,
-    },
-    /// These entries of it are agreed, after those before.
-    Agreed(Vec<Vec<u8>>),
+    /// Entries that F + 1 voters named, so far.
+    accepted: u32,
+    ceremony: Option<(Digest, u64)>,
+    answers: BTreeMap<PublicKey, FeedEntries>,
 }
 
 impl Feed {
-    /// From these members, of whom at most `faulty` lie.
+    /// Nothing heard yet; at most `faulty` voters lie.
     #[must_use]
-    pub fn new(members: Vec<PublicKey>, faulty: u16) -> Self {
-        let history = AgreedEntries::new(&Digest::from_bytes([0; 32])).history();
-        let (needed, statements) = (usize::from(faulty) + 1, BTreeMap::new());
-        Self { members, needed, statements, open: None, count: 0, history }
+    pub fn new(faulty: u16) -> Self {
+        Self { needed: usize::from(faulty) + 1, ..Self::default() }
     }
 
-    /// The number of the first entry that is not known.
+    /// The number of the entry that is wanted next.
     #[must_use]
-    pub fn count(&self) -> u64 {
-        self.count
+    pub fn from(&self) -> u32 {
+        self.accepted
     }
 
-    /// Takes what a member says.
-    pub fn told(&mut self, from: &PublicKey, part: AgreedPart) -> Vec<News> {
-        if !self.members.contains(from) {
-            return Vec::new();
+    /// A voter says this. A ceremony that F + 1 name for the first time comes back.
+    pub fn heard(&mut self, voter: PublicKey, said: FeedEntries) -> Option<(Digest, u64)> {
+        if said.entries.len() > MAX_ENTRIES {
+            return None;
         }
-        let AgreedPart { ceremony, round, count, history, .. } = part;
-        let statements = self.statements.entry(from.clone()).or_default();
-        statements.insert((round, ceremony, count), history);
-        if statements.len() > MAX_STATEMENTS {
-            statements.pop_first();
+        self.answers.insert(voter, said);
+        let named = |one: &FeedEntries| (one.ceremony, one.round);
+        let agreed = self.answers.values().map(named).filter(|one| {
+            self.answers.values().filter(|other| named(other) == *one).count() >= self.needed
+        });
+        let newest = agreed.max_by_key(|(_, round)| *round)?;
+        let later = self.ceremony.is_none_or(|(_, round)| newest.1 > round);
+        if !later {
+            return None;
         }
-        let mut news = Vec::new();
-        let says = |known: &BTreeMap<(u64, Digest, u64), Digest>| {
-            known.keys().any(|(at, of, _)| (*at, *of) == (round, ceremony))
+        self.ceremony = Some(newest);
+        self.accepted = 0;
+        Some(newest)
+    }
+
+    /// The next entry, once F + 1 voters name the same one at its place.
+    pub fn next_entry(&mut self) -> Option<Vec<u8>> {
+        let (ceremony, _) = self.ceremony?;
+        let at = |said: &FeedEntries| -> Option<Vec<u8>> {
+            let offset = self.accepted.checked_sub(said.from)?;
+            let of_it = said.ceremony == ceremony;
+            of_it.then(|| said.entries.get(offset as usize).cloned()).flatten()
         };
-        let later = self.open.is_none_or(|(at, _)| round > at);
-        if later && self.statements.values().filter(|known| says(known)).count() >= self.needed {
-            self.open = Some((round, ceremony));
-            self.count = 0;
-            self.history = AgreedEntries::new(&ceremony).history();
-            news.push(News::Open { ceremony, round });
-        }
-        if self.open == Some((round, ceremony)) && part.from == self.count {
-            news.extend(self.agreed(round, ceremony, part.entries));
-        }
-        news
-    }
-
-    /// The longest beginning of these entries that enough members stated.
-    fn agreed(&mut self, round: u64, ceremony: Digest, entries: Vec<Vec<u8>>) -> Option<News> {
-        let (mut history, mut sure) = (self.history, 0);
-        let mut reached = history;
-        for (number, entry) in (1..).zip(&entries) {
-            let entry = entry_digest(entry);
-            history = hash(Tag::CeremonyHistory, &[history.as_bytes(), entry.as_bytes()]);
-            let key = (round, ceremony, self.count + number);
-            let stated = |known: &&BTreeMap<_, Digest>| known.get(&key) == Some(&history);
-            if self.statements.values().filter(stated).count() >= self.needed {
-                (sure, reached) = (number, history);
-            }
-        }
-        let sure_entries = usize::try_from(sure).ok().filter(|sure| *sure > 0)?;
-        (self.count, self.history) = (self.count + sure, reached);
-        Some(News::Agreed(entries.into_iter().take(sure_entries).collect()))
+        let named: Vec<Vec<u8>> = self.answers.values().filter_map(at).collect();
+        let count = |entry: &&Vec<u8>| named.iter().filter(|other| other == entry).count();
+        let entry = named.iter().find(|entry| count(entry) >= self.needed).cloned()?;
+        self.accepted += 1;
+        Some(entry)
     }
 }
 
-/// Why who joins has no part in the next epoch.
+/// Why a joiner's resharing made nothing for it.
 #[derive(Debug, thiserror::Error)]
-pub enum JoinError {
+pub enum FeedError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// This sequencer can't take part.
+    #[error("this sequencer takes no part in the resharing: {0}")]
+    NoPart(String),
+    /// What it made can't be kept.
+    #[error("what the resharing made can't be kept: {0}")]
+    Custody(String),
     /// The channel is closed.
     #[error("the channel `shares` is closed")]
     Closed,
-    /// It can't go on.
-    #[error("{0}")]
-    Stop(String),
 }
 
-/// Takes part in resharings until one is complete: then its share is kept, and [`crate::sync`] waits for
-/// the epoch. `announcement` says what a block announces for a round of the own definition.
+/// The members of the running epoch.
+#[derive(Debug, Clone)]
+pub struct Voters {
+    /// Their keys.
+    pub keys: Vec<PublicKey>,
+    /// How many of them may lie.
+    pub faulty: u16,
+}
+
+/// Takes part in the resharing that is announced, whichever round, until it made a successor. `round`
+/// gives what the approved definition announces in a round.
 ///
 /// # Errors
 ///
-/// [`JoinError`].
-pub async fn join<E, S, R>(
+/// [`FeedError`]. A failed round is no error: the next one is waited for.
+pub async fn follow<E, S, R>(
     context: &mut E,
     store: &Store,
     seat: &mut Seat<S, R>,
-    mut feed: Feed,
+    voters: &Voters,
     resharings: &dyn Resharings,
-    announcement: impl Fn(u64) -> Option<Resharing>,
-) -> Result<Box<Successor>, JoinError>
+    round: impl Fn(u64) -> Option<Resharing>,
+) -> Result<Successor, FeedError>
 where
     E: Clock + CryptoRng,
     S: Sender<PublicKey = PublicKey>,
     R: Receiver<PublicKey = PublicKey>,
 {
-    let mut joiner = Joiner { machine: None, unagreed: BTreeMap::new(), number: 0 };
-    let (mut ask_at, mut post_at) = (0, 0);
+    let mut joiner = Joiner {
+        store,
+        voters,
+        machine: None,
+        ceremony: None,
+        pending: Vec::new(),
+        has_news: false,
+        height: 0,
+    };
+    let mut feed = Feed::new(voters.faulty);
+    let (mut asked, mut sent) = (Duration::ZERO, Duration::ZERO);
     loop {
-        let now = now_ms(context);
-        let mut due = Vec::new();
-        if now >= ask_at {
-            ask_at = now.saturating_add(ASK_MS);
-            due.push(FeedMessage::Ask { from: feed.count() });
+        let now = Duration::from_millis(now_ms(context));
+        if now >= asked + ASK_EVERY {
+            asked = now;
+            let ask = OpeningMessage::Feed(FeedMessage::Ask { from: feed.from() }).encode();
+            seat.channels.shares.0.send(Recipients::Some(voters.keys.clone()), ask, false);
         }
-        let outputs = joiner.wake(Duration::from_millis(now));
-        if let Some(successor) = joiner.carry_out(store, outputs)? {
-            return Ok(successor);
+        if joiner.machine.as_ref().and_then(|machine| machine.wake_at()).is_some_and(|at| at <= now)
+        {
+            joiner.tell(now, Input::Wake)?;
         }
-        if now >= post_at || joiner.has_news() {
-            post_at = now.saturating_add(POST_MS);
-            due.extend(joiner.posts());
+        let mut done = None;
+        while let Some(entry) = feed.next_entry() {
+            done = joiner.agreed(now, entry)?.or(done);
         }
-        for message in due {
-            let bytes = OpeningMessage::Feed(message).encode();
-            let members = Recipients::Some(feed.members.clone());
-            seat.channels.shares.0.send(members, bytes, false);
+        if joiner.has_news || now >= sent + SEND_AGAIN {
+            sent = now;
+            joiner.send(&mut seat.channels.shares.0);
         }
-        let Some((from, part)) = heard(context, seat).await? else { continue };
-        for news in feed.told(&from, part) {
-            let now = Duration::from_millis(now_ms(context));
-            let outputs = match news {
-                News::Open { ceremony, round } => {
-                    let mut random = [0; 32];
-                    context.fill_bytes(&mut random);
-                    let announced = announcement(round).filter(|one| one.ceremony == ceremony);
-                    match announced {
-                        Some(resharing) => {
-                            joiner.begin(store, resharings, &resharing, random, now)?
-                        }
-                        None => {
-                            warn!(%ceremony, round, "another resharing is open than the own one");
-                            joiner.machine = None;
-                            Vec::new()
-                        }
-                    }
-                }
-                News::Agreed(entries) => joiner.agreed(entries, now),
-            };
-            if let Some(successor) = joiner.carry_out(store, outputs)? {
-                return Ok(successor);
+        if let Some(successor) = done {
+            return Ok(*successor);
+        }
+        let heard = listen(voters, context, seat).await?;
+        let Some((voter, said)) = heard else { continue };
+        let Some((ceremony, number)) = feed.heard(voter, said) else { continue };
+        match round(number).filter(|one| one.ceremony == ceremony) {
+            Some(resharing) => joiner.begin(context, resharings, &resharing)?,
+            None => {
+                warn!(%ceremony, "another resharing than the one this sequencer knows is announced")
             }
         }
     }
 }
 
-/// The next statement of a member, if one comes soon.
-async fn heard<S, R>(
+struct Joiner<'a> {
+    store: &'a Store,
+    voters: &'a Voters,
+    machine: Option<Box<dyn Renewal>>,
+    ceremony: Option<Digest>,
+    /// Own entries that are not agreed yet.
+    pending: Vec<Vec<u8>>,
+    height: u64,
+    has_news: bool,
+}
+
+impl Joiner<'_> {
+    /// A round is announced: the machine of another one is dropped.
+    fn begin(
+        &mut self,
+        context: &mut (impl Clock + CryptoRng),
+        resharings: &dyn Resharings,
+        resharing: &Resharing,
+    ) -> Result<(), FeedError> {
+        let ceremony = resharing.ceremony;
+        info!(%ceremony, round = resharing.round, "the resharing is announced");
+        let journal = match self.store.get(Table::Meta, JOURNAL)? {
+            Some(bytes) => {
+                let (of, journal): (Digest, Vec<u8>) =
+                    decoded(Table::Meta, &bytes, MAX_JOURNAL_BYTES)?;
+                (of == ceremony).then_some(journal)
+            }
+            None => None,
+        };
+        let mut random = [0; 32];
+        context.fill_bytes(&mut random);
+        let machine =
+            resharings.take_part(resharing, journal, random).map_err(FeedError::NoPart)?;
+        self.machine = Some(machine);
+        self.ceremony = Some(ceremony);
+        self.pending.clear();
+        self.height = 0;
+        self.tell(Duration::from_millis(now_ms(context)), Input::Wake)?;
+        Ok(())
+    }
+
+    /// The next agreed entry: the successor, if it was the last that was missing.
+    fn agreed(
+        &mut self,
+        now: Duration,
+        entry: Vec<u8>,
+    ) -> Result<Option<Box<Successor>>, FeedError> {
+        self.pending.retain(|own| *own != entry);
+        self.height += 1;
+        let (height, entries) = (Height::new(self.height), vec![entry]);
+        self.tell(now, Input::Agreed { height, entries })
+    }
+
+    fn tell(&mut self, now: Duration, input: Input) -> Result<Option<Box<Successor>>, FeedError> {
+        let (Some(machine), Some(ceremony)) = (&mut self.machine, self.ceremony) else {
+            return Ok(None);
+        };
+        let mut made = None;
+        for output in machine.handle(now, input) {
+            match output {
+                Output::Journal(journal) => {
+                    let value = encoding::encode(&(ceremony, journal));
+                    self.store.commit(&[Write::put(Table::Meta, JOURNAL, value)])?;
+                }
+                Output::Post(entry) if !self.pending.contains(&entry) => {
+                    self.pending.push(entry);
+                    self.has_news = true;
+                }
+                Output::Post(_) => {}
+                Output::Complete(successor) => made = Some(successor),
+                Output::Failed(why) => {
+                    warn!(why, "the resharing failed; the next round is waited for")
+                }
+                Output::Unkept(why) => return Err(FeedError::Custody(why)),
+            }
+        }
+        Ok(made)
+    }
+
+    /// Sends what is pending to all voters.
+    fn send(&mut self, sender: &mut impl Sender<PublicKey = PublicKey>) {
+        self.has_news = false;
+        let Some(ceremony) = self.ceremony else { return };
+        for entry in &self.pending {
+            let post = FeedMessage::Post { ceremony, entry: entry.clone() };
+            let bytes = OpeningMessage::Feed(post).encode();
+            sender.send(Recipients::Some(self.voters.keys.clone()), bytes, false);
+        }
+    }
+}
+
+/// What a voter says, or nothing for a moment.
+async fn listen<S, R>(
+    voters: &Voters,
     clock: &impl Clock,
     seat: &mut Seat<S, R>,
-) -> Result<Option<(PublicKey, AgreedPart)>, JoinError>
+) -> Result<Option<(PublicKey, FeedEntries)>, FeedError>
 where
     S: Sender<PublicKey = PublicKey>,
     R: Receiver<PublicKey = PublicKey>,
@@ -238,113 +300,89 @@ where
     tokio::select! {
         biased;
         message = channels.shares.1.recv() => {
-            let (from, bytes) = message.map_err(|_| JoinError::Closed)?;
-            Ok(match OpeningMessage::decode(bytes.as_ref()) {
-                Ok(OpeningMessage::Feed(FeedMessage::Agreed(part))) => Some((from, part)),
-                _ => None,
-            })
+            let (from, bytes) = message.map_err(|_| FeedError::Closed)?;
+            match OpeningMessage::decode(bytes.as_ref()) {
+                Ok(OpeningMessage::Feed(FeedMessage::Entries(said)))
+                    if voters.keys.contains(&from) => Ok(Some((from, said))),
+                _ => Ok(None),
+            }
         }
         // Others may not be kept from sending these.
-        message = channels.bundles.1.recv() => message.map(|_| None).map_err(|_| JoinError::Closed),
-        message = channels.logs.1.recv() => message.map(|_| None).map_err(|_| JoinError::Closed),
+        message = channels.bundles.1.recv() => {
+            message.map(|_| None).map_err(|_| FeedError::Closed)
+        }
+        message = channels.logs.1.recv() => {
+            message.map(|_| None).map_err(|_| FeedError::Closed)
+        }
         () = clock.sleep(TICK) => Ok(None),
     }
 }
 
-struct Joiner {
-    machine: Option<Box<dyn Renewal>>,
-    /// Own entries that are not agreed, and whether they were sent.
-    unagreed: BTreeMap<Digest, (Vec<u8>, bool)>,
-    number: u64,
-}
-
-impl Joiner {
-    fn begin(
-        &mut self,
-        store: &Store,
-        resharings: &dyn Resharings,
-        resharing: &Resharing,
-        random: [u8; 32],
-        now: Duration,
-    ) -> Result<Vec<MachineOutput>, JoinError> {
-        let ceremony = resharing.ceremony;
-        info!(%ceremony, round = resharing.round, "the resharing is open");
-        let journal = match store.get(Table::Meta, JOURNAL)? {
-            Some(bytes) => {
-                let (of, journal): (Digest, Vec<u8>) =
-                    decoded(Table::Meta, &bytes, MAX_JOURNAL_BYTES)?;
-                (of == ceremony).then_some(journal)
-            }
-            None => None,
-        };
-        self.unagreed.clear();
-        let machine = resharings.take_part(resharing, journal, random).map_err(JoinError::Stop)?;
-        let machine = self.machine.insert(machine);
-        Ok(machine.handle(now, MachineInput::Wake))
-    }
-
-    fn wake(&mut self, now: Duration) -> Vec<MachineOutput> {
-        match &mut self.machine {
-            Some(machine) if machine.wake_at().is_some_and(|at| at <= now) => {
-                machine.handle(now, MachineInput::Wake)
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    fn agreed(&mut self, entries: Vec<Vec<u8>>, now: Duration) -> Vec<MachineOutput> {
-        for entry in &entries {
-            self.unagreed.remove(&entry_digest(entry));
-        }
-        self.number += 1;
-        let height = Height::new(self.number);
-        let machine = self.machine.as_mut();
-        let handle = |machine: &mut Box<dyn Renewal>| {
-            machine.handle(now, MachineInput::Agreed { height, entries })
-        };
-        machine.map(handle).unwrap_or_default()
-    }
-
-    fn carry_out(
-        &mut self,
-        store: &Store,
-        outputs: Vec<MachineOutput>,
-    ) -> Result<Option<Box<Successor>>, JoinError> {
-        let Some(machine) = &self.machine else { return Ok(None) };
-        let ceremony = machine.progress(Duration::ZERO).ceremony;
-        for output in outputs {
-            match output {
-                MachineOutput::Journal(journal) => {
-                    let value = encoding::encode(&(ceremony, journal));
-                    store.commit(&[Write::put(Table::Meta, JOURNAL, value)])?;
-                }
-                MachineOutput::Post(entry) => {
-                    self.unagreed.entry(entry_digest(&entry)).or_insert((entry, false));
-                }
-                MachineOutput::Complete(successor) => return Ok(Some(successor)),
-                MachineOutput::Failed(why) => {
-                    warn!(why, "the resharing failed; another round may be announced");
-                    self.unagreed.clear();
-                }
-                MachineOutput::Unkept(why) => return Err(JoinError::Stop(why)),
-            }
-        }
-        Ok(None)
-    }
-
-    fn has_news(&self) -> bool {
-        self.unagreed.values().any(|(_, sent)| !sent)
-    }
-
-    fn posts(&mut self) -> Vec<FeedMessage> {
-        let all = self.unagreed.values_mut();
-        all.map(|(entry, sent)| {
-            *sent = true;
-            FeedMessage::Post(entry.clone())
-        })
-        .collect()
-    }
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use fairveil_consensus::committee::own_key;
+    use fairveil_crypto::ConsensusSecret;
+
+    use super::*;
+
+    fn voter(number: u8) -> PublicKey {
+        own_key(&ConsensusSecret::from_seed([number; 32]))
+    }
+
+    fn said(round: u64, from: u32, entries: &[u8]) -> FeedEntries {
+        let ceremony = Digest::from_bytes([round as u8; 32]);
+        let entries = entries.iter().map(|entry| vec![*entry]).collect();
+        FeedEntries { ceremony, round, from, entries }
+    }
+
+    fn taken(feed: &mut Feed) -> Vec<u8> {
+        std::iter::from_fn(|| feed.next_entry()).map(|entry| entry[0]).collect()
+    }
+
+    #[test]
+    fn an_entry_counts_once_f_plus_1_voters_name_it_at_its_place_invariant_1() {
+        let mut feed = Feed::new(1);
+        assert_eq!(feed.heard(voter(1), said(0, 0, &[7, 8, 9])), None);
+        assert_eq!(taken(&mut feed), [0; 0]);
+        // A liar alone: other entries at the same places.
+        assert!(feed.heard(voter(2), said(0, 0, &[1, 8])).is_some());
+        assert_eq!(taken(&mut feed), [0; 0]);
+        feed.heard(voter(3), said(0, 0, &[7, 8]));
+        assert_eq!(taken(&mut feed), [7, 8]);
+        assert_eq!(feed.from(), 2);
+        // Answers that begin elsewhere are read at their places; a gap is waited for.
+        feed.heard(voter(3), said(0, 3, &[10]));
+        assert_eq!(taken(&mut feed), [0; 0]);
+        feed.heard(voter(2), said(0, 1, &[8, 9, 10]));
+        assert_eq!(taken(&mut feed), [9]);
+        feed.heard(voter(1), said(0, 3, &[10]));
+        assert_eq!(taken(&mut feed), [10]);
+    }
+
+    #[test]
+    fn a_later_round_begins_anew_and_an_earlier_one_never_comes_back() {
+        let mut feed = Feed::new(1);
+        feed.heard(voter(1), said(0, 0, &[1]));
+        assert!(feed.heard(voter(2), said(0, 0, &[1])).is_some());
+        assert_eq!(taken(&mut feed), [1]);
+        assert_eq!(feed.heard(voter(1), said(1, 0, &[5])), None);
+        let newest = feed.heard(voter(2), said(1, 0, &[5]));
+        assert_eq!(newest, Some((Digest::from_bytes([1; 32]), 1)));
+        assert_eq!(taken(&mut feed), [5]);
+        feed.heard(voter(3), said(0, 0, &[1]));
+        feed.heard(voter(4), said(0, 0, &[1]));
+        assert_eq!((feed.from(), taken(&mut feed)), (1, Vec::new()));
+    }
+
+    #[test]
+    fn a_voter_has_one_answer_and_a_bounded_one_invariant_3() {
+        let mut feed = Feed::new(1);
+        let long = vec![3; MAX_ENTRIES + 1];
+        assert_eq!(feed.heard(voter(1), said(0, 0, &long)), None);
+        feed.heard(voter(1), said(0, 0, &[3]));
+        assert_eq!(feed.heard(voter(1), said(0, 0, &[3])), None);
+        assert_eq!(taken(&mut feed), [0; 0]);
+    }
+}

@@ -18,7 +18,7 @@
 //! | [`views`] | followed rollups: anchors, and releases over their states |
 //! | [`renewal`] | its part in a resharing |
 //! | [`resharing`] | the same by the key generation |
-//! | [`feed`] | the same for who joins |
+//! | [`feed`] | the same from outside: for those who join |
 //! | [`boundary`] | everything at an epoch's end: what the next one begins with |
 //! | [`sync`] | taking it from others |
 //! | `seat` | what outlives an epoch |

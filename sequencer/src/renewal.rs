@@ -16,12 +16,7 @@
 use std::time::Duration;
 
 use fairveil_consensus::{Resharing, Successor};
-use fairveil_crypto::{ConsensusPublicKey, Digest, Height};
-
-/// Where a machine's journal stands in the database: with its ceremony.
-pub(crate) const JOURNAL: &[u8] = b"resharing-journal";
-/// Longest journal.
-pub(crate) const MAX_JOURNAL_BYTES: usize = 1 << 20;
+use fairveil_crypto::{Digest, Height};
 
 /// What a machine is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,8 +70,8 @@ pub trait Renewal: Send {
     /// When to call with [`Input::Wake`] at the latest.
     fn wake_at(&self) -> Option<Duration>;
 
-    /// Whether an entry may be posted for this member of the next epoch, who has no chain yet.
-    fn admits(&self, author: &ConsensusPublicKey, entry: &[u8]) -> bool;
+    /// Whether these bytes are an entry of the ceremony that their author signed, wherever it stands.
+    fn is_authentic(&self, entry: &[u8]) -> bool;
 
     /// How far it is.
     fn progress(&self, now: Duration) -> Progress;

@@ -15,7 +15,7 @@
 use std::{sync::Arc, time::Duration};
 
 use fairveil_consensus::{Resharing, Successor, epoch::MAX_DEFINITION_BYTES};
-use fairveil_crypto::{ConsensusPublicKey, encoding};
+use fairveil_crypto::encoding;
 use fairveil_keygen::{
     Approval, ApprovalError, ApprovedDefinition, Blame, Ceremony, CeremonyContext, CeremonyEntry,
     ContextError, DealingNonce, Definition, DefinitionError, Input as Told, Membership,
@@ -263,9 +263,8 @@ impl Renewal for KeygenRenewal {
         self.machine.wake_at()
     }
 
-    fn admits(&self, author: &ConsensusPublicKey, entry: &[u8]) -> bool {
-        self.context.definition().index_of(author).is_some()
-            && CeremonyEntry::decode(entry, &self.context).is_ok()
+    fn is_authentic(&self, entry: &[u8]) -> bool {
+        CeremonyEntry::decode(entry, &self.context).is_ok()
     }
 
     fn progress(&self, now: Duration) -> Progress {

@@ -272,7 +272,7 @@ where
         told_end: false,
         missed: Missed::default(),
         kept: None,
-        guest_posts: BTreeMap::new(),
+        feed: Default::default(),
         config,
         secrets,
     };
@@ -488,6 +488,7 @@ where
         if !ids.is_empty() {
             self.admit(Input::Needed { ids })?;
         }
+        self.resume_feed()?;
         self.resume_renewal()?;
         self.end_if_released();
         self.update_overview();

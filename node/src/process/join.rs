@@ -10,16 +10,13 @@
 use std::sync::Arc;
 
 use commonware_runtime::{Supervisor as _, tokio as runtime};
-use fairveil_consensus::{
-    Resharing,
-    committee::{PublicKey, public_key},
-};
+use fairveil_consensus::{Resharing, committee::public_key};
 use fairveil_crypto::Epoch;
 use fairveil_keygen::{CeremonyContext, Definition, VerifiedTranscript};
 use fairveil_runtime::NodeSeat;
 use fairveil_sequencer::{
     Store,
-    feed::Feed,
+    feed::Voters,
     resharing::{KeygenResharings, announcement},
     sync::Sync,
 };
@@ -78,9 +75,9 @@ impl Node {
                 announcement(&ceremony).ok()
             };
             let resharings = KeygenResharings::new(predecessor.clone(), Arc::new(custody));
-            let (members, faulty) = voters(predecessor.definition());
-            let (mut context, feed) = (context.child("feed"), Feed::new(members, faulty));
-            fairveil_runtime::join(&mut context, store, seat, feed, &resharings, &of_round)
+            let voters = voters(predecessor.definition());
+            let mut context = context.child("feed");
+            fairveil_runtime::follow(&mut context, store, seat, &voters, &resharings, &of_round)
                 .await
                 .map_err(|error| failed("resharing", error.to_string()))?;
         }
@@ -107,7 +104,7 @@ impl Node {
             let why = format!("nobody has been there before epoch {epoch}");
             return Err(NodeError::Start { what: "state sync", why });
         };
-        let (keys, faulty) = voters(before.definition());
+        let Voters { keys, faulty } = voters(before.definition());
         fairveil_runtime::sync(context, store, seat, Sync::new(epoch, keys, faulty))
             .await
             .map_err(|error| NodeError::Start { what: "state sync", why: error.to_string() })
@@ -115,7 +112,7 @@ impl Node {
 }
 
 /// The members of an epoch, and how many of them may lie.
-fn voters(definition: &Definition) -> (Vec<PublicKey>, u16) {
-    let keys = definition.consensus_keys();
-    (keys.iter().filter_map(public_key).collect(), definition.consensus_faults())
+fn voters(definition: &Definition) -> Voters {
+    let keys = definition.consensus_keys().iter().filter_map(public_key).collect();
+    Voters { keys, faulty: definition.consensus_faults() }
 }

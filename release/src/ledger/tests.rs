@@ -208,3 +208,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn invariant_1_the_next_committee_takes_all_revenue_over() {
+    let key = |seed: u8| fairveil_crypto::ConsensusSecret::from_seed([seed; 32]).public_key();
+    let old = [key(1), key(2), key(3)];
+    let sequencers = vec![5, 7, 0];
+    let accounts = Accounts { sequencers, deposits: 100, balances: 88, ..Accounts::default() };
+    assert!(accounts.is_conserved());
+    // The first leaves, the second has another index, the third has earned nothing, one joins.
+    let next = accounts.next_epoch(&old, &[key(4), key(2)]);
+    assert_eq!((&next.sequencers[..], &next.former), (&[0, 7][..], &BTreeMap::from([(key(1), 5)])));
+    assert!(next.is_conserved());
+    let earned = Accounts { sequencers: vec![1, 7], balances: 87, ..next };
+    // Who comes back has what it had.
+    let back = earned.next_epoch(&[key(4), key(2)], &[key(1), key(2), key(3)]);
+    assert_eq!((&back.sequencers[..], &back.former), (&[5, 7, 0][..], &BTreeMap::from([(key(4), 1)])));
+    assert!(back.is_conserved());
+    assert_eq!(Accounts::decode(&back.encode()).unwrap(), back);
+}

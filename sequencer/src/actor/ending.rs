@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::Sender;
 use commonware_runtime::{Clock, Metrics, Spawner};
-use fairveil_consensus::{Resharing, committee::identity, state::EndingOutput};
+use fairveil_consensus::{Resharing, state::EndingOutput};
 use fairveil_crypto::{BundleId, Digest, Epoch, Height, encoding};
 use fairveil_mempool::{
     BundleMessage,
@@ -15,7 +15,6 @@ use fairveil_mempool::{
 use fairveil_release::{
     adoption::ReleaseMessage,
     boundary::{BoundaryMessage, BoundaryPart, BoundaryRoot, CHUNK_BYTES},
-    feed::{AgreedPart, FEED_BYTES, FeedMessage},
     message::OpeningMessage,
 };
 use rand_core_10::CryptoRng;
@@ -27,11 +26,13 @@ use crate::{
     handle::decoded,
     outbox::Effect,
     record::height_key,
-    renewal::{Input, JOURNAL, Output, Progress, Renewal},
+    renewal::{Input, Output, Progress},
     store::{Table, Write},
     sync::ASK_AGAIN_MS,
 };
 
+/// Where the machine's journal stands: with its ceremony.
+pub(crate) const JOURNAL: &[u8] = b"resharing-journal";
 /// What an operator wants announced.
 const OFFERED: &[u8] = b"resharing-offered";
 /// Longest of both, and of a block's entries.
@@ -91,8 +92,6 @@ impl Missed {
     }
 }
 
-/// Entries that are posted for one peer in a whole resharing: a ceremony takes fewer of a member.
-const MAX_GUEST_POSTS: u32 = 64;
 /// Answers that are kept: of more peers than a committee has.
 const MAX_ANSWERS: usize = 256;
 
@@ -105,7 +104,11 @@ where
     pub(crate) fn resume_renewal(&mut self) -> Result<(), StopReason> {
         if let Some(bytes) = self.store.get(Table::Meta, OFFERED)? {
             let offered: Resharing = decoded(Table::Meta, &bytes, MAX_STORED_BYTES)?;
-            self.shared.change(|contents| contents.renewing.offered = Some(offered));
+            // It may be of an epoch that is over.
+            let stands = self.chain.may_announce(&offered)
+                && self.config.resharings.accepts(&offered);
+            let offered = stands.then_some(offered);
+            self.shared.change(|contents| contents.renewing.offered = offered);
         }
         let Some(open) = self.chain.open_resharing().cloned() else { return Ok(()) };
         if self.chain.handover().is_some() {
@@ -130,13 +133,23 @@ where
     ) -> Result<(), StopReason> {
         if let Some(resharing) = &output.resharing {
             info!(ceremony = %resharing.ceremony, round = resharing.round, "a resharing is announced");
-            self.outbox.write(Write::remove(Table::Meta, OFFERED));
+            let chain = &self.chain;
+            let waits = self.shared.change(|contents| {
+                let offered = contents.renewing.offered.take();
+                contents.renewing.offered = offered.filter(|other| chain.may_announce(other));
+                contents.renewing.offered.is_some()
+            });
+            if !waits {
+                self.outbox.write(Write::remove(Table::Meta, OFFERED));
+            }
             for (key, _) in self.store.range(Table::Entries, &[], usize::MAX)? {
                 self.outbox.write(Write::remove(Table::Entries, key));
             }
+            self.begin_feed(resharing.ceremony, resharing.round);
             self.take_part(resharing)?;
         }
         if !output.entries.is_empty() {
+            self.extend_feed(&output.entries);
             let value = encoding::encode(&output.entries);
             self.outbox.write(Write::put(Table::Entries, height_key(height), value));
             self.renew(Input::Agreed { height, entries: output.entries.clone() })?;
@@ -218,9 +231,7 @@ where
         };
         let mut random = [0; 32];
         self.context.fill_bytes(&mut random);
-        self.guest_posts.clear();
         self.shared.change(|contents| {
-            contents.renewing.offered = None;
             contents.renewing.successor = None;
             contents.renewing.under_way = Some((ceremony, Default::default()));
         });
@@ -281,7 +292,7 @@ where
         }
     }
 
-    fn renewal_time(&self) -> Duration {
+    pub(super) fn renewal_time(&self) -> Duration {
         Duration::from_millis(self.now_ms())
     }
 
@@ -317,66 +328,6 @@ where
             }
         }
         Ok(())
-    }
-
-    /// Who joins asks how far the resharing is, or has an entry posted.
-    pub(super) fn feed_message(
-        &mut self,
-        peer: &PublicKey,
-        message: FeedMessage,
-    ) -> Result<(), StopReason> {
-        match message {
-            FeedMessage::Ask { from } => {
-                if !self.served.grant(peer) {
-                    self.count("feed_requests_refused", 1);
-                    return Ok(());
-                }
-                let answer = self.feed_from(from)?;
-                let bytes = OpeningMessage::Feed(answer).encode();
-                self.send_to(Lane::Shares, vec![peer.clone()], bytes);
-            }
-            FeedMessage::Post(entry) => {
-                let author = identity(peer);
-                let posted = self.guest_posts.entry(peer.clone()).or_default();
-                let admits = |machine: &Box<dyn Renewal>| machine.admits(&author, &entry);
-                if *posted >= MAX_GUEST_POSTS || !self.renewal.as_ref().is_some_and(admits) {
-                    self.count("guest_entries_refused", 1);
-                    return Ok(());
-                }
-                *posted += 1;
-                self.posted(entry);
-            }
-            FeedMessage::Agreed(_) | FeedMessage::Nothing => {}
-        }
-        Ok(())
-    }
-
-    /// How far the resharing is here, with durable entries from this number on.
-    fn feed_from(&self, from: u64) -> Result<FeedMessage, StopReason> {
-        let open = self.chain.open_resharing().filter(|_| self.renewal.is_some());
-        let Some(open) = open.filter(|open| from <= open.agreed.count()) else {
-            return Ok(FeedMessage::Nothing);
-        };
-        let (mut entries, mut bytes, mut number) = (Vec::new(), 0, 0);
-        for (_, value) in self.store.range(Table::Entries, &[], usize::MAX)? {
-            let of_block: Vec<Vec<u8>> = decoded(Table::Entries, &value, MAX_STORED_BYTES)?;
-            for entry in of_block {
-                number += 1;
-                let fits = bytes == 0 || bytes + entry.len() <= FEED_BYTES;
-                if number > from && fits && entries.len() as u64 + from + 1 == number {
-                    bytes += entry.len();
-                    entries.push(entry);
-                }
-            }
-        }
-        Ok(FeedMessage::Agreed(AgreedPart {
-            ceremony: open.resharing.ceremony,
-            round: open.resharing.round,
-            count: open.agreed.count(),
-            history: open.agreed.history(),
-            from,
-            entries,
-        }))
     }
 
     /// A peer asks for the beginning of the epoch, or tells of a later one.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use commonware_runtime::{Clock, deterministic};
 use fairveil_consensus::Resharing;
 use fairveil_crypto::domain::{Tag, hash};
-use fairveil_crypto::{ConsensusPublicKey, Digest, Epoch, Height};
+use fairveil_crypto::{Digest, Epoch, Height};
 use fairveil_sequencer::renewal::{Input, Output, Progress, Renewal, Resharings};
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -93,7 +93,7 @@ fn resharing(epoch: Epoch, round: u64) -> Resharing {
 /// Two dealings of one member in one ceremony, which no restart may lead to.
 pub(crate) type Forks = Arc<Mutex<Vec<String>>>;
 
-/// What operators of a person who joins have announced.
+/// What operators of a person who joins expect to be announced.
 pub(crate) fn announced(epoch: Epoch, round: u64) -> Option<Resharing> {
     Some(resharing(epoch, round))
 }
@@ -140,7 +140,6 @@ impl Resharings for Script {
             confirmed: BTreeSet::new(),
             confirms: false,
             forks: Arc::clone(&self.forks),
-            keys: Arc::clone(&self.keys),
         }))
     }
 }
@@ -160,7 +159,6 @@ struct Machine {
     confirms: bool,
     successor: Option<Box<fairveil_consensus::Successor>>,
     forks: Forks,
-    keys: Arc<Keys>,
 }
 
 /// What a joiner's position is added to, where members have their index.
@@ -210,9 +208,8 @@ impl Renewal for Machine {
         None
     }
 
-    fn admits(&self, author: &ConsensusPublicKey, entry: &[u8]) -> bool {
-        let of = |who: u8| who.checked_sub(JOINER).map(|person| self.keys.identity(person.into()));
-        matches!(entry, [DEALING | CONFIRMATION, who, ..] if of(*who) == Some(*author))
+    fn is_authentic(&self, entry: &[u8]) -> bool {
+        matches!(entry, [DEALING, ..] | [CONFIRMATION, _])
     }
 
     fn progress(&self, _: Duration) -> Progress {

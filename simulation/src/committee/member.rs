@@ -5,16 +5,14 @@ use std::time::Duration;
 
 use commonware_p2p::simulated::{self, Oracle};
 use commonware_parallel::Sequential;
-use commonware_runtime::{
-    Clock as _, Handle as Task, Quota, Spawner, Supervisor as _, deterministic,
-};
+use commonware_runtime::{Clock as _, Handle as Task, Quota, Spawner, Supervisor as _, deterministic};
 use commonware_utils::NZU32;
 use fairveil_consensus::committee::PublicKey;
 use fairveil_consensus::{Channels, Network, Timing};
 use fairveil_crypto::Epoch;
 use fairveil_ordering::{self as ordering, Mode};
 use fairveil_sequencer::boundary::{self, BoundaryError};
-use fairveil_sequencer::feed::{self, Feed, JoinError};
+use fairveil_sequencer::feed::{self, FeedError, Voters};
 use fairveil_sequencer::sync::{self, Sync, SyncError};
 use fairveil_sequencer::views::{NoViews, Views};
 use fairveil_sequencer::{
@@ -268,26 +266,22 @@ impl Person {
         let before = epoch.previous().and_then(|before| self.setup.keys.term_of(before));
         let before = before.expect("nobody joins the first epoch");
         let voters = before.members.iter().filter(|member| **member != self.position);
-        let voters = voters.map(|member| self.setup.keys.peer(*member)).collect();
+        let voters: Vec<PublicKey> =
+            voters.map(|member| self.setup.keys.peer(*member)).collect();
         let faulty = before.committee.n() - before.committee.quorum();
-        let voters: Vec<PublicKey> = voters;
         // Its part in the resharing, if that is still to come; else it has its share already.
         let mut own = context.child("feed");
-        let feed = Feed::new(voters.clone(), faulty);
         let script = self.setup.script(self.position, before.committee.epoch());
-        let part = feed::join(&mut own, &self.store, seat, feed, &script, |round| {
-            epochs::announced(epoch, round)
-        });
+        let asked = Voters { keys: voters.clone(), faulty };
+        let announced = |round| epochs::announced(epoch, round);
+        let part = feed::follow(&mut own, &self.store, seat, &asked, &script, announced);
         let limit = context.sleep(JOINS_FOR);
         match futures::future::select(Box::pin(part), Box::pin(limit)).await {
-            Either::Left((Ok(successor), _)) => {
-                debug_assert_eq!(successor.transcript, keys::transcript(epoch));
-            }
-            Either::Left((Err(JoinError::Store(error)), _)) => {
+            Either::Left((Err(FeedError::Store(error)), _)) => {
                 return Err(BoundaryError::from(error).into());
             }
             Either::Left((Err(_), _)) => return Err(SyncError::Closed),
-            Either::Right(_) => {}
+            Either::Left((Ok(_), _)) | Either::Right(_) => {}
         }
         sync::run(context, &self.store, seat, Sync::new(epoch, voters, faulty)).await
     }

@@ -66,7 +66,8 @@ pub(super) struct View {
     releases: BTreeMap<u64, (Vec<u8>, Release)>,
     /// The own logs, by epoch.
     logs: BTreeMap<u64, Vec<BundleId>>,
-    /// Blocks that stand in certificates, with their heights: also those after an epoch's end.
+    /// Blocks that stand in certificates, also those after an epoch's end, with the height that they
+    /// make final.
     certified: BTreeMap<BlockDigest, u64>,
     evidence: Vec<Vec<u8>>,
 }
@@ -424,7 +425,7 @@ impl View {
                 return Err(format!("a gap before height {height}"));
             }
             let named = certificate.headers.iter();
-            certified.extend(named.map(|header| (header.digest(), header.height.get())));
+            certified.extend(named.map(|header| (header.digest(), height)));
             blocks.insert(height, (header.clone(), certificate.emission));
         }
         let mut releases = BTreeMap::new();

@@ -158,6 +158,12 @@ impl Plan {
         }
     }
 
+    /// Whether a person is away for so long that an epoch may begin without it.
+    pub(crate) fn misses_much(&self, person: usize) -> bool {
+        let long = |outage: &Outage| outage.member == person && outage.lasts > LONG;
+        self.kind == Kind::Epochs && self.outages.iter().any(long)
+    }
+
     /// The durations of the consensus.
     pub(crate) fn timing(&self) -> Timing {
         match self.kind {
@@ -190,6 +196,8 @@ const ORDERS_UNTIL_MS: u64 = 2_500;
 const ROLLUPS_UNTIL_MS: u64 = 5_500;
 /// The same in suite `epochs`: before, while and after the committee changes.
 const EPOCHS_UNTIL_MS: u64 = 9_000;
+/// An outage in suite `epochs` that may outlast a lingering engine.
+const LONG: Duration = Duration::from_secs(1);
 /// Members of the smallest committee of suite `epochs`.
 const LEAST_MEMBERS: u16 = 5;
 /// When the first is sealed, at the earliest.

@@ -290,7 +290,9 @@ impl Scene {
         let staying = |members: Vec<usize>| -> Vec<usize> {
             honest.iter().copied().filter(|member| members.contains(member)).collect()
         };
-        let veterans = staying(self.world.plan.succession.veterans());
+        // Who was away over a boundary can't tell what became of bundles meanwhile.
+        let mut veterans = staying(self.world.plan.succession.veterans());
+        veterans.retain(|member| !self.world.plan.misses_much(*member));
         let last = staying(self.world.plan.succession.last().to_vec());
         let ended = |member: &usize, id: BundleId, expires_at: u64| {
             let live = self.members[*member].live.as_ref().and_then(Live::handle);

@@ -58,8 +58,6 @@ fn is_true(judgement: &Judgement) {
             assert_eq!((*network_id, *digest), (WORLD.network_id(), WORLD.transcript.digest));
         }
         Judgement::Evidence { culprit, .. } => assert_eq!(*culprit, CULPRIT),
-        // Only the culprit's own signatures convict it, and nobody in this world signed a fault.
-        Judgement::Blame { sentence, .. } => panic!("nobody is to blame: {sentence}"),
         Judgement::Fraud(verdict) => assert!(CHAINS.contains(&verdict.chain_id())),
         Judgement::Blame { culprit, .. } => {
             let key = WORLD.context.definition().consensus_keys()[CULPRIT.position()];

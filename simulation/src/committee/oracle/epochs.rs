@@ -26,6 +26,10 @@ impl Case<'_> {
         let (mut joined, mut first) = (0, 0);
         for view in &self.honest {
             let who = view.position + 1;
+            let ever = self.given.plan.succession.terms.iter();
+            if !ever.flatten().any(|member| *member == view.position) {
+                continue;
+            }
             let Some(store) = &self.given.stores[view.position] else { continue };
             match boundary::manifest(store) {
                 Ok(Some(manifest)) => {

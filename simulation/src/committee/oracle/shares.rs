@@ -17,7 +17,9 @@ impl Case<'_> {
         let mut heights: BTreeMap<BlockDigest, u64> =
             self.headers.iter().map(|(height, (digest, _))| (*digest, *height)).collect();
         // After an epoch's end too: they make the end final.
-        heights.extend(self.honest.iter().flat_map(|view| &view.certified).map(|(k, v)| (*k, *v)));
+        for (block, height) in self.honest.iter().flat_map(|view| &view.certified) {
+            heights.entry(*block).or_insert(*height);
+        }
         let batches = self.batches();
         let honest = self.given.plan.honest();
         let mut votes: BTreeMap<BlockDigest, BTreeSet<usize>> = BTreeMap::new();
@@ -75,12 +77,9 @@ impl Case<'_> {
         self.given.keys.term_of(header.epoch)
     }
 
-    /// Votes that make a block of this height final. A block after an epoch's end is of that epoch, and
-    /// a height of the next one: its committee may be smaller.
+    /// Votes that make a block of this height final.
     fn quorum_at(&self, height: u64) -> usize {
-        let quorum = |height| self.term_at(height).map(|term| term.committee.quorum());
-        let quorums = [quorum(height), height.checked_sub(1).and_then(quorum)];
-        quorums.into_iter().flatten().min().map_or(usize::MAX, usize::from)
+        self.term_at(height).map_or(usize::MAX, |term| term.committee.quorum().into())
     }
 
     /// Rule 17: whether a share is its sender's in the epoch of the height that it names.
