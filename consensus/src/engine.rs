@@ -321,7 +321,7 @@ where
         A: CertifiableAutomaton<Context = Context<Digest, PublicKey>> + Relay,
         F: Reporter<Activity = Activity<Scheme, Digest>>,
     {
-        let (timing, prefix) = (self.config.timing, &self.config.partition);
+        let timing = self.config.timing;
         simplex::config::Config {
             scheme: self.scheme.clone(),
             elector: RoundRobin::default(),

@@ -23,7 +23,7 @@ mod network;
 use std::path::Path;
 
 use fairveil_keygen::{
-    ApprovedDefinition, Transcript, VerifiedTranscript, keystore::MembershipError,
+    ApprovedDefinition, Membership, Transcript, VerifiedTranscript, keystore::MembershipError,
     keystore::SequencerKeys,
 };
 use serde::Serialize;
@@ -88,15 +88,16 @@ pub(crate) fn run(args: &cli::Check, json: bool) -> Result<u8, CommandError> {
     let config =
         process::config(args.config.as_deref(), &args.settings.0).map_err(NodeError::from)?;
     let mut lines = Vec::new();
-    let keys = keystore(&config, &mut lines);
+    let (file, keys) = keystore(&config, &mut lines).unzip();
     let approved = definition(&config, keys.as_ref(), &mut lines);
-    let transcript = share(&config, keys.as_ref(), approved.as_ref(), &mut lines);
+    let opened = file.as_ref().zip(keys.as_ref());
+    let share = share(&config, opened, approved.as_ref(), &mut lines);
     lines.extend(machine::lines(&config));
     if let (Some(keys), Some(approved)) = (&keys, &approved) {
         lines.extend(network::lines(&config, keys, approved, args.patience_ms)?);
     }
-    if let (Some(keys), Some(transcript)) = (&keys, &transcript) {
-        lines.push(machine::shares(&config, keys, transcript));
+    if let Some((transcript, membership)) = &share {
+        lines.push(machine::shares(&config, membership, transcript));
     }
     show(&lines, json);
     let failed = lines.iter().any(|line| line.verdict == Verdict::Fail);
@@ -118,16 +119,16 @@ fn show(lines: &[Line], json: bool) {
     }
 }
 
-fn keystore(config: &Config, lines: &mut Vec<Line>) -> Option<SequencerKeys> {
+fn keystore(config: &Config, lines: &mut Vec<Line>) -> Option<(KeystoreFile, SequencerKeys)> {
     let wanted = "it opens, and only its owner reads it";
     let path = config.path("keystore").unwrap_or_default();
     let opened = process::passphrase(config.path("passphrase_file").as_deref())
         .and_then(|passphrase| KeystoreFile::open(&path, passphrase));
     match opened {
-        Ok((_, keys)) => {
+        Ok((file, keys)) => {
             let seen = format!("consensus key {}", keys.consensus.public_key());
             lines.push(Line::new(Verdict::Ok, "keystore", seen, wanted));
-            Some(keys)
+            Some((file, keys))
         }
         Err(error) => {
             lines.push(Line::new(Verdict::Fail, "keystore", error.to_string(), wanted));
@@ -167,32 +168,39 @@ fn definition(
 /// The share and the transcript that it belongs to, after a ceremony.
 fn share(
     config: &Config,
-    keys: Option<&SequencerKeys>,
+    opened: Option<(&KeystoreFile, &SequencerKeys)>,
     approved: Option<&ApprovedDefinition>,
     lines: &mut Vec<Line>,
-) -> Option<VerifiedTranscript> {
+) -> Option<(VerifiedTranscript, Membership)> {
     let definition = approved?.definition();
     let wanted = "a share of this network, and a transcript that verifies";
     let path = config.path("data_dir").unwrap_or_default().join("transcript.json");
     let verified = transcript(&path, approved?);
     let epoch = verified.as_ref().map_or(definition.epoch(), |one| one.committee().epoch());
-    match keys?.share_label(&definition.network_id(), epoch) {
-        Err(MembershipError::NoShare) => {
-            let seen = "no share yet: the node begins with the ceremony";
-            lines.push(Line::new(Verdict::Warn, "share", seen, wanted));
+    let (file, keys) = opened?;
+    if keys.share_label(&definition.network_id(), epoch) == Err(MembershipError::NoShare) {
+        let seen = "no share yet: the node begins with the ceremony";
+        lines.push(Line::new(Verdict::Warn, "share", seen, wanted));
+        return None;
+    }
+    let membership = match file.membership(keys, &definition.network_id(), epoch) {
+        Ok(Some(membership)) => membership,
+        Ok(None) => {
+            let seen =
+                format!("the keystore has a share, but not of epoch {epoch} of this network");
+            lines.push(Line::new(Verdict::Fail, "share", seen, wanted));
             return None;
         }
         Err(error) => {
             lines.push(Line::new(Verdict::Fail, "share", error.to_string(), wanted));
             return None;
         }
-        Ok(_) => {}
-    }
+    };
     match verified {
         Ok(verified) => {
             let seen = format!("committee key {}", verified.result().committee_key);
             lines.push(Line::new(Verdict::Ok, "share", seen, wanted));
-            Some(verified)
+            Some((verified, membership))
         }
         Err(why) => {
             let seen = format!("{}: {why}", path.display());

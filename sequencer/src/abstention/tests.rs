@@ -32,6 +32,7 @@ fn certificate(height: u64, time_ms: u64, signers: &[u16]) -> OrderCertificate {
         version: BLOCK_VERSION,
         network_id: NetworkId::from_bytes([1; 32]),
         epoch,
+        epoch_start: Height::ZERO,
         height,
         parent: block,
         leader: ConsensusPublicKey::from_bytes([2; 32]),

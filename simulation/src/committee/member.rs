@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use commonware_p2p::simulated::{self, Oracle};
 use commonware_parallel::Sequential;
-use commonware_runtime::{Clock as _, Handle as Task, Quota, Spawner, Supervisor as _, deterministic};
+use commonware_runtime::{
+    Clock as _, Handle as Task, Quota, Spawner, Supervisor as _, deterministic,
+};
 use commonware_utils::NZU32;
 use fairveil_consensus::committee::PublicKey;
 use fairveil_consensus::{Channels, Network, Timing};
@@ -266,8 +268,7 @@ impl Person {
         let before = epoch.previous().and_then(|before| self.setup.keys.term_of(before));
         let before = before.expect("nobody joins the first epoch");
         let voters = before.members.iter().filter(|member| **member != self.position);
-        let voters: Vec<PublicKey> =
-            voters.map(|member| self.setup.keys.peer(*member)).collect();
+        let voters: Vec<PublicKey> = voters.map(|member| self.setup.keys.peer(*member)).collect();
         let faulty = before.committee.n() - before.committee.quorum();
         // Its part in the resharing, if that is still to come; else it has its share already.
         let mut own = context.child("feed");

@@ -68,10 +68,7 @@ pub(super) fn found(
 }
 
 /// The epoch keys, without which a keystore's share can't be had.
-fn epoch_keys(
-    keystore: &Path,
-    found: &mut Vec<(PathBuf, PathBuf)>,
-) -> Result<(), CommandError> {
+fn epoch_keys(keystore: &Path, found: &mut Vec<(PathBuf, PathBuf)>) -> Result<(), CommandError> {
     let folder = keys_folder(keystore);
     if !folder.is_dir() {
         return Ok(());

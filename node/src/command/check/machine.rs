@@ -11,7 +11,7 @@ use std::{
 use fairveil_crypto::{
     Height, envelope::VerifiedBundle, seal::SealRandomness, share::PreparedShares,
 };
-use fairveil_keygen::{VerifiedTranscript, keystore::SequencerKeys};
+use fairveil_keygen::{Membership, VerifiedTranscript};
 use fairveil_mempool::{Bundle, Bytes, Leg, Policy, SealTerms, seal_bundle};
 
 use super::{Good, Line, Verdict};
@@ -113,11 +113,11 @@ fn space(folder: &Path) -> Line {
 /// How fast decryption shares are made, with as many threads as the node opens with.
 pub(super) fn shares(
     config: &Config,
-    keys: &SequencerKeys,
+    membership: &Membership,
     transcript: &VerifiedTranscript,
 ) -> Line {
     let wanted = format!("at least {MIN_SHARES_PER_SECOND} decryption shares a second");
-    match shares_per_second(config, keys, transcript) {
+    match shares_per_second(config, membership, transcript) {
         Ok(rate) => {
             let good = Good::when(|| rate >= MIN_SHARES_PER_SECOND);
             Line::judged(good, "shares", format!("{rate} a second"), &wanted)
@@ -128,7 +128,7 @@ pub(super) fn shares(
 
 fn shares_per_second(
     config: &Config,
-    keys: &SequencerKeys,
+    membership: &Membership,
     transcript: &VerifiedTranscript,
 ) -> Result<u64, String> {
     let threads = config.number("opening_threads", 1..=256, "1 to 256 threads");
@@ -137,7 +137,6 @@ fn shares_per_second(
         .num_threads(usize::try_from(threads).unwrap_or(1))
         .build()
         .map_err(|error| error.to_string())?;
-    let membership = keys.membership.as_ref().ok_or("no share")?;
     let bundles = (0..BUNDLES as u64)
         .map(|nonce| sealed(transcript, nonce))
         .collect::<Result<Vec<_>, _>>()?;
