@@ -27,7 +27,9 @@ use std::time::Duration;
 
 use commonware_runtime::{Spawner as _, Supervisor as _, tokio as runtime};
 use fairveil_crypto::SequencerIndex;
-use fairveil_keygen::{Blame, CeremonyContext, Member, Membership, Status, Transcript};
+use fairveil_keygen::{
+    Blame, CeremonyContext, Member, Membership, Status, Transcript, keystore::MembershipError,
+};
 use fairveil_runtime::NodeEngine;
 use fairveil_sequencer::{
     Store,
@@ -93,6 +95,15 @@ impl Node {
         if let Some(made) = self.kept(index)? {
             self.erase_ceremony_secrets(store, made.report.round)?;
             return Ok(made);
+        }
+        let definition = self.approved.definition();
+        let known = self.keys.share_label(&definition.network_id(), definition.epoch());
+        if let Err(
+            error @ (MembershipError::WrongNetwork { .. } | MembershipError::WrongEpoch { .. }),
+        ) = known
+        {
+            let path = self.config.path("keystore").unwrap_or_default();
+            return Err(NodeError::WrongKeystore { path, why: error.to_string() });
         }
         restored::refuse_ceremony(&self.data)?;
         let (next, failure) = ceremony::next_round(store).map_err(|error| self.damaged(&error))?;

@@ -179,7 +179,7 @@ fn checked_passphrase(text: &str, path: &Path) -> Result<Passphrase, NodeError> 
 }
 
 /// Refuses a file with a secret that others may read.
-fn refuse_readable(what: &'static str, path: &Path) -> Result<(), NodeError> {
+pub(super) fn refuse_readable(what: &'static str, path: &Path) -> Result<(), NodeError> {
     let fault = |source| NodeError::File { what, path: path.to_path_buf(), source };
     let mode = fs::metadata(path).map_err(fault)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {

@@ -228,11 +228,7 @@ pub(crate) fn keys_folder(keystore: &Path) -> PathBuf {
 /// The whole of a file that only its owner may read.
 fn secret(what: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, NodeError> {
     let bytes = Zeroizing::new(files::read(what, path)?);
-    let fault = |source| NodeError::File { what, path: path.to_path_buf(), source };
-    let mode = fs::metadata(path).map_err(fault)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(NodeError::Readable { path: path.to_path_buf(), mode });
-    }
+    files::refuse_readable(what, path)?;
     Ok(bytes)
 }
 
