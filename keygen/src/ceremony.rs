@@ -123,7 +123,7 @@ pub const REPOST_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A phase that is open for so long after its deadline is called `expired`: votes to close it are
 /// agreed within seconds, if a quorum is there to agree.
-pub const EXPIRY_GRACE: Duration = Duration::from_secs(10);
+pub const EXPIRY_GRACE: Duration = Duration::from_secs(15);
 
 /// What the host tells the machine.
 #[derive(Clone, Debug)]

@@ -11,7 +11,8 @@
 //!
 //! A ceremony that failed is over for everybody, by agreement: the failure is stored, and
 //! [`next_round`] says which round follows. A ceremony that does not go on because too many members
-//! are away has failed for nobody: this member gives up [`STALLED`] after a step's time is over
+//! are away has failed for nobody: this member gives up
+//! [`EXPIRY_GRACE`](fairveil_keygen::ceremony::EXPIRY_GRACE) after a step's time is over
 //! ([`CeremonyError::Expired`]), keeps everything, and goes on in the same round when it is started
 //! again.
 //!
@@ -59,9 +60,8 @@ use crate::{
 const NEXT_ROUND: &[u8] = b"ceremony-next-round";
 /// The longest stored failure in bytes.
 const MAX_FAILURE_BYTES: usize = 64 << 10;
-/// How long after a step's time is over it may take until the others have closed it: views of
-/// absent leaders take their time-outs.
-pub const STALLED: Duration = Duration::from_secs(15);
+/// The word of a step that nobody ends.
+const EXPIRED: &str = "expired";
 /// Longest sleep between two looks at the clock.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
@@ -231,7 +231,6 @@ where
         keeper,
         membership: None,
         transcript: None,
-        overdue: None,
     };
     let outputs = run.machine.handle(now(&context), Input::Wake);
     run.carry_out(outputs)?;
@@ -268,8 +267,6 @@ struct Run<'a> {
     keeper: &'a mut dyn Keeper,
     membership: Option<Membership>,
     transcript: Option<Box<Transcript>>,
-    /// The phase whose time is over, and since when.
-    overdue: Option<(Phase, Duration)>,
 }
 
 impl Run<'_> {
@@ -334,22 +331,10 @@ impl Run<'_> {
     fn look(&mut self, now: Duration) -> Result<(), CeremonyError> {
         let status = self.machine.status(now);
         self.keeper.observe(&status);
-        if status.time_left != Some(Duration::ZERO) {
-            self.overdue = None;
-            return Ok(());
+        if status.phase != Phase::Failed && status.word == EXPIRED {
+            return Err(CeremonyError::Expired(Box::new(status)));
         }
-        match self.overdue {
-            Some((phase, since)) if phase == status.phase => {
-                if now.saturating_sub(since) < STALLED {
-                    return Ok(());
-                }
-                Err(CeremonyError::Expired(Box::new(status)))
-            }
-            _ => {
-                self.overdue = Some((status.phase, now));
-                Ok(())
-            }
-        }
+        Ok(())
     }
 
     /// Stores that this round is over.

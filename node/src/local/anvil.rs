@@ -131,7 +131,7 @@ impl Delivery {
         let mut slot = ReleasedSlot::default();
         let mut accepted = BTreeMap::new();
         for (chain_id, document) in &batches {
-            let (id, committee) = (self.network.network_id(), self.network.committee());
+            let (id, committee) = (self.network.network_id(), &self.network);
             let taken = accept_batch(&self.cursors[chain_id], &id, committee, *chain_id, document);
             let (batch, cursor) = taken.map_err(|error| {
                 LocalError::Other(format!("a batch of rollup {chain_id}: {error}"))

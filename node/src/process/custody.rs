@@ -10,6 +10,7 @@ use std::{
     sync::Arc,
 };
 
+use fairveil_client::file::File;
 use fairveil_crypto::{ConsensusPublicKey, ConsensusSecret, Digest, Epoch};
 use fairveil_keygen::{
     Blame, BlameEvidence, CeremonyContext, Membership, Participant, Status, Transcript,
@@ -107,15 +108,13 @@ pub(super) fn tell(data: &Path, reports: &watch::Sender<Report>, report: Report)
 
 /// Writes the evidence of a fault into the data folder.
 pub(super) fn keep_evidence(data: &Path, context: &CeremonyContext, blame: &Blame) {
-    let evidence = BlameEvidence::new(context, blame);
+    let text = File::Blame(Box::new(BlameEvidence::new(context, blame))).to_json();
     let (epoch, round) = (context.definition().epoch(), context.round());
     let folder = data.join(EVIDENCE);
     let written = || -> std::io::Result<()> {
         std::fs::create_dir_all(&folder)?;
-        let mut text = serde_json::to_vec_pretty(&evidence).map_err(std::io::Error::other)?;
-        text.push(b'\n');
         let name = format!("epoch-{epoch}-round-{round}-{}.json", blame.culprit.name);
-        files::write_public(&folder.join(name), &text)
+        files::write_public(&folder.join(name), text.as_bytes())
     };
     if let Err(error) = written() {
         warn!(%error, "the evidence of a fault can't be written");
