@@ -14,6 +14,7 @@ use fairveil_consensus::Resharing;
 use fairveil_crypto::domain::{Tag, hash};
 use fairveil_crypto::{Digest, Epoch, Height};
 use fairveil_sequencer::renewal::{Input, Output, Progress, Renewal, Resharings};
+use futures::future::{Either, select};
 use rand::Rng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha20Rng;
@@ -234,7 +235,10 @@ pub(crate) async fn operate(clock: deterministic::Context, market: Market, succe
             let handles: Vec<_> = lock(&market.handles).iter().flatten().cloned().collect();
             for handle in handles {
                 for round in 0..=*fails {
-                    if let Ok(Ok(())) = handle.offer_resharing(resharing(epoch, round)).await {
+                    let offer = Box::pin(handle.offer_resharing(resharing(epoch, round)));
+                    // Who left and waits to join again answers nothing meanwhile.
+                    let limit = Box::pin(clock.sleep(STEP));
+                    if let Either::Left((Ok(Ok(())), _)) = select(offer, limit).await {
                         break;
                     }
                 }

@@ -209,8 +209,8 @@ impl Person {
             };
             let Some(secrets) = self.setup.keys.secrets_in(stands, self.position) else {
                 self.tell(Ok(()));
+                lock(&self.handles)[self.position] = None;
                 let Some(next) = self.setup.keys.next_of(self.position, stands) else {
-                    lock(&self.handles)[self.position] = None;
                     // Its engine lingers for the others.
                     context.sleep(LINGER).await;
                     return None;
