@@ -223,7 +223,10 @@ fn invariant_1_the_next_committee_takes_all_revenue_over() {
     let earned = Accounts { sequencers: vec![1, 7], balances: 87, ..next };
     // Who comes back has what it had.
     let back = earned.next_epoch(&[key(4), key(2)], &[key(1), key(2), key(3)]);
-    assert_eq!((&back.sequencers[..], &back.former), (&[5, 7, 0][..], &BTreeMap::from([(key(4), 1)])));
+    assert_eq!(
+        (&back.sequencers[..], &back.former),
+        (&[5, 7, 0][..], &BTreeMap::from([(key(4), 1)]))
+    );
     assert!(back.is_conserved());
     assert_eq!(Accounts::decode(&back.encode()).unwrap(), back);
 }

@@ -105,8 +105,8 @@ where
         if let Some(bytes) = self.store.get(Table::Meta, OFFERED)? {
             let offered: Resharing = decoded(Table::Meta, &bytes, MAX_STORED_BYTES)?;
             // It may be of an epoch that is over.
-            let stands = self.chain.may_announce(&offered)
-                && self.config.resharings.accepts(&offered);
+            let stands =
+                self.chain.may_announce(&offered) && self.config.resharings.accepts(&offered);
             let offered = stands.then_some(offered);
             self.shared.change(|contents| contents.renewing.offered = offered);
         }

@@ -77,7 +77,8 @@ fn what_is_installed_takes_the_place_of_what_was_and_is_served_again() {
 fn invariant_3_chunks_that_are_not_the_manifests_install_nothing() {
     let store = store();
     let (manifest, chunks) = snapshot();
-    let refused = |manifest: &Manifest, chunks: &[Vec<u8>]| installed(&store, manifest, chunks).err();
+    let refused =
+        |manifest: &Manifest, chunks: &[Vec<u8>]| installed(&store, manifest, chunks).err();
     for number in 0..chunks.len() {
         let mut wrong = chunks.clone();
         wrong[number][0] ^= 1;
