@@ -23,7 +23,7 @@ use super::{
 use crate::{
     cli::{self, exit},
     config::Config,
-    process::{self, KeystoreFile, NodeError, keys_folder, passphrase, random},
+    process::{self, KeystoreFile, NodeError, keys_folder, new_passphrase, passphrase, random},
 };
 
 /// Runs a command about keys; the exit code.
@@ -106,7 +106,10 @@ fn identity(
     make: Make,
     json: bool,
 ) -> Result<u8, CommandError> {
-    let passphrase = passphrase(password_file)?;
+    let passphrase = match make {
+        Make::Keystore(_) => new_passphrase(password_file)?,
+        Make::DealingKey => passphrase(password_file)?,
+    };
     std::fs::create_dir_all(out).map_err(|error| CommandError::file(out, &error))?;
     let (secret, public) = (out.join("keystore.json"), out.join("member.json"));
     let dealing = DealingSecret::from_seed(&random()?);

@@ -248,9 +248,10 @@ fn load(environment: [(&'static str, String); 3], transcript: &Path, stop: &Atom
         let mut command = fairveil();
         command.args(arguments).envs(environment.clone());
         let output = command.env("FAIRVEIL_TRANSCRIPT", transcript).output().unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {said}");
-        String::from_utf8(output.stdout).unwrap()
+        assert!(output.status.success(), "{arguments:?}: {}\n{printed}{said}", output.status);
+        printed
     };
     let (bundle, payer) = (desk.text("bundle.json"), desk.text("payer.key"));
     let transactions = [format!("901:{}", FIRST[0]), format!("902:{SECOND}")];

@@ -36,6 +36,8 @@ const QUOTA: Quota = Quota::per_second(NZU32!(1_000));
 
 /// How long who joins takes part in a resharing before it only waits for the epoch.
 const JOINS_FOR: Duration = Duration::from_secs(6);
+/// How long it asks for the beginning of one epoch before it asks for that of a later one.
+const SYNCS_FOR: Duration = Duration::from_secs(4);
 /// How long the engine of an epoch goes on after its end.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -265,14 +267,11 @@ impl Person {
         seat: &mut Seat<Tap, simulated::Receiver<PublicKey>>,
         epoch: Epoch,
     ) -> Result<(), SyncError> {
-        let before = epoch.previous().and_then(|before| self.setup.keys.term_of(before));
-        let before = before.expect("nobody joins the first epoch");
-        let voters = before.members.iter().filter(|member| **member != self.position);
-        let voters: Vec<PublicKey> = voters.map(|member| self.setup.keys.peer(*member)).collect();
-        let faulty = before.committee.n() - before.committee.quorum();
+        let mut wanted = epoch;
+        let (voters, faulty) = self.voters(wanted);
         // Its part in the resharing, if that is still to come; else it has its share already.
         let mut own = context.child("feed");
-        let script = self.setup.script(self.position, before.committee.epoch());
+        let script = self.setup.script(self.position, epoch.previous().expect("a later epoch"));
         let asked = Voters { keys: voters.clone(), faulty };
         let announced = |round| epochs::announced(epoch, round);
         let part = feed::follow(&mut own, &self.store, seat, &asked, &script, announced);
@@ -284,7 +283,28 @@ impl Person {
             Either::Left((Err(_), _)) => return Err(SyncError::Closed),
             Either::Left((Ok(_), _)) | Either::Right(_) => {}
         }
-        sync::run(context, &self.store, seat, Sync::new(epoch, voters, faulty)).await
+        loop {
+            let (voters, faulty) = self.voters(wanted);
+            let taken = sync::run(context, &self.store, seat, Sync::new(wanted, voters, faulty));
+            let limit = context.sleep(SYNCS_FOR);
+            match futures::future::select(Box::pin(taken), Box::pin(limit)).await {
+                Either::Left((result, _)) => return result,
+                // It may be over already: then a later one is served.
+                Either::Right(_) => {
+                    let later = self.setup.keys.next_of(self.position, wanted.next());
+                    wanted = later.unwrap_or(epoch);
+                }
+            }
+        }
+    }
+
+    /// The members of the epoch before this one, and how many of them may lie.
+    fn voters(&self, epoch: Epoch) -> (Vec<PublicKey>, u16) {
+        let before = epoch.previous().and_then(|before| self.setup.keys.term_of(before));
+        let before = before.expect("nobody joins the first epoch");
+        let voters = before.members.iter().filter(|member| **member != self.position);
+        let voters = voters.map(|member| self.setup.keys.peer(*member)).collect();
+        (voters, before.committee.n() - before.committee.quorum())
     }
 
     fn tell(&mut self, what: Result<(), String>) {

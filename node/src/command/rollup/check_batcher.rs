@@ -65,7 +65,7 @@ fn judge(
 ) -> Result<Result<String, usize>, CommandError> {
     let check = |error: &dyn std::fmt::Display| CommandError::Check(error.to_string());
     let registry = registry(network.definition()).map_err(|error| check(&error))?;
-    match proof.judge(&network.network_id(), &network, &registry) {
+    match proof.judge(&network.network_id(), network, &registry) {
         Ok(verdict) => Ok(Ok(verdict.to_string())),
         Err(FraudError::Signed(SignedError::True { blocks })) => Ok(Err(blocks)),
         Err(error) => Err(check(&error)),
