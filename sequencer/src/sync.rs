@@ -52,6 +52,7 @@ const TICK: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// What happened.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "handed on at once, never stored")]
 pub enum Input {
     /// A peer said this.
     Message {
@@ -66,6 +67,7 @@ pub enum Input {
 
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "handed on at once, never stored")]
 pub enum Output {
     /// Send this.
     Send {

@@ -316,7 +316,7 @@ fn certificate_mutations() -> Vec<Mutation> {
             "certificate: header of an unknown version",
             &order(),
             |v| add(&mut v["headers"][0]["version"], 1),
-            |_| "the order certificate: header at height 2 has version 2, only 1 is known",
+            |_| "the order certificate: header at height 2 has version 3, only 2 is known",
         ),
         json(
             "certificate: parent digest changed",

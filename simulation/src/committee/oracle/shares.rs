@@ -87,7 +87,7 @@ impl Case<'_> {
         let who = member + 1;
         let wrong =
             || format!("sequencer {who} sent a share of height {height} from another epoch");
-        let Some(term) = self.term_at(height) else { return None };
+        let term = self.term_at(height)?;
         let own = term.index_of(member) == Some(share.index);
         let signed = share.verify_signature(&term.committee, &share.batch).is_ok();
         (!(own && signed)).then(wrong)
