@@ -269,7 +269,7 @@ fn load(environment: [(&'static str, String); 3], transcript: &Path, stop: &Atom
     let mut last = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         let sealed = desk.text(&format!("{}.json", load.released));
-        let rest = ["--expires-in", "120s", "--out", &sealed];
+        let rest = ["--expires-in", "900h", "--out", &sealed];
         done(&[&["bundle", "seal", "--bundle", &bundle, "--payer", &payer][..], &rest].concat());
         done(&["bundle", "submit", &sealed]);
         let waited = done(&["bundle", "wait", &sealed]);
