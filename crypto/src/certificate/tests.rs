@@ -167,7 +167,7 @@ fn invariant_3_headers_are_a_chain_of_the_network() {
     ));
     assert!(matches!(
         changed(&|header| header.version += 1),
-        CertificateError::Version { actual: 2, .. }
+        CertificateError::Version { actual: 3, .. }
     ));
     let other_network = NetworkId::from_bytes([0; 32]);
     assert!(matches!(
