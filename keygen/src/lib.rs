@@ -17,8 +17,12 @@
 //! The key generation itself is commonware's `bls12381::dkg::feldman_desmedt`, unchanged. Nobody
 //! ever holds the secret key; t = n - floor((n-1)/3) shares open, t - 1 open nothing.
 //!
+//! Feature `adversaries`, for simulations alone, has what cheating members post.
+//!
 //! This crate touches neither disk, network, clock nor entropy: all of these are arguments.
 
+#[cfg(any(test, feature = "adversaries"))]
+pub mod adversary;
 pub mod agreed;
 pub mod approval;
 pub mod blame;

@@ -9,9 +9,10 @@ use fairveil_crypto::committee::KeyShare;
 use fairveil_crypto::domain::{self, Tag};
 use fairveil_crypto::{ConsensusPublicKey, ConsensusSecret, Digest, Epoch, Height, SequencerIndex};
 
-use crate::dealing::{Header, seal_dealing};
+pub(crate) use crate::adversary::{BadDealing as Bad, FalseComplaint as False};
+use crate::adversary::{complain_falsely, deal_badly, sign_dealing};
 use crate::definition::{Accounting, Blocks, Deadlines, Mode, Ordering, Resharing, Rollup};
-use crate::entry::{Complaint, Dealing, PostedDealing};
+use crate::entry::{Complaint, PostedDealing};
 use crate::{
     Approval, ApprovedDefinition, Ceremony, CeremonyContext, CeremonyEntry, DealingNonce,
     DealingSecret, Definition, Input, Member, Membership, NetworkPublicKey, Output, Participant,
@@ -197,30 +198,6 @@ pub(crate) enum Conduct {
     Rewritten(Rewrite),
 }
 
-/// Ways to deal badly.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Bad {
-    /// What is sealed does not open, for everybody to see.
-    Sealed,
-    /// What opens is no scalar.
-    Scalar,
-    /// What opens is another scalar.
-    Mismatch,
-}
-
-/// Ways to complain without reason.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum False {
-    /// Shows another sealed dealing.
-    Shown,
-    /// Says that a good one is not well sealed.
-    WellSealed,
-    /// Shows a pad that is none.
-    Proof,
-    /// Opens a good dealing.
-    Sound,
-}
-
 impl View<'_> {
     /// The first dealing of a dealer in the log.
     pub(crate) fn dealing(&self, dealer: SequencerIndex) -> PostedDealing {
@@ -233,62 +210,22 @@ impl View<'_> {
     /// The dealing with bad parts for these players, signed again.
     pub(crate) fn dealt_badly(
         &self,
-        mut posted: PostedDealing,
+        posted: PostedDealing,
         bad: Bad,
         victims: &[SequencerIndex],
     ) -> PostedDealing {
-        let public = &posted.public;
-        for &receiver in victims {
-            let header = Header {
-                ceremony: self.context.id(),
-                dealer: public.dealer,
-                receiver,
-                commitment: &public.commitment,
-            };
-            let to = self.context.member(Role::Player, receiver).unwrap().dealing;
-            let seal = |value| seal_dealing(&to, &header, &[77; 32], value).unwrap();
-            let place = &mut posted.sealed[receiver.position()];
-            match bad {
-                Bad::Sealed => place[100] ^= 1,
-                Bad::Scalar => *place = seal(&[0xff; 32]),
-                Bad::Mismatch => *place = seal(&[1; 32]),
-            }
-        }
-        self.signed(posted)
+        deal_badly(self.context, posted, bad, victims, &consensus_secret(self.member))
     }
 
     pub(crate) fn signed(&self, posted: PostedDealing) -> PostedDealing {
-        let PostedDealing { public, sealed } = posted;
-        let secret = consensus_secret(self.member);
-        let public =
-            Dealing::sign(self.context, public.dealer, public.commitment, &sealed, &secret);
-        PostedDealing { public, sealed }
+        sign_dealing(self.context, posted, &consensus_secret(self.member))
     }
 
     /// A complaint without reason about a dealing to this member.
     pub(crate) fn complaint(&self, dealer: SequencerIndex, kind: False) -> Complaint {
         let secret = consensus_secret(self.member);
-        let accuser = self.context.definition().index_of(&secret.public_key()).unwrap();
-        let PostedDealing { public, mut sealed } = self.dealing(dealer);
-        let header = Header {
-            ceremony: self.context.id(),
-            dealer,
-            receiver: accuser,
-            commitment: &public.commitment,
-        };
-        let epoch = self.context.definition().epoch().get();
-        let own = &sealed[accuser.position()];
-        let mut pad = dealing_secret_of(epoch, self.member).pad(&header, own);
-        match kind {
-            False::Shown => sealed[accuser.position()][60] ^= 1,
-            False::WellSealed => pad = None,
-            False::Proof => {
-                let pad = pad.as_mut().unwrap();
-                pad.pad = public.commitment[0];
-            }
-            False::Sound => {}
-        }
-        Complaint::sign(self.context, accuser, &public, &sealed, pad, &secret)
+        let dealing = dealing_secret_of(self.context.definition().epoch().get(), self.member);
+        complain_falsely(self.context, &self.dealing(dealer), kind, &secret, &dealing).unwrap()
     }
 }
 

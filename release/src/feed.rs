@@ -1,7 +1,8 @@
 //! What sequencers say to each other about a resharing: who joins with the next epoch is no member of
-//! the running one, asks its members for the agreed entries, and has its own agreed by them.
+//! the running one, asks its members for the agreed entries, and has its own agreed by them. Who
+//! missed the resharing of the running epoch asks for its entries later.
 
-use fairveil_crypto::Digest;
+use fairveil_crypto::{Digest, Epoch, Height};
 use serde::{Deserialize, Serialize};
 
 /// Entries in one answer, at most.
@@ -19,8 +20,12 @@ pub enum FeedMessage {
     },
     /// The entries that are agreed here.
     Entries(FeedEntries),
-    /// No resharing was announced in this epoch.
+    /// No resharing was ever announced here.
     None,
+    /// The sender asks what was announced: the newest resharing.
+    AskAnnounced,
+    /// The newest resharing.
+    Announced(FeedAnnouncement),
     /// The sender, a member of the next epoch, wants this entry agreed.
     Post {
         /// The ceremony.
@@ -33,6 +38,8 @@ pub enum FeedMessage {
 /// Agreed entries of a resharing, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeedEntries {
+    /// The epoch that the resharing makes.
+    pub epoch: Epoch,
     /// The ceremony.
     pub ceremony: Digest,
     /// Its round.
@@ -41,4 +48,17 @@ pub struct FeedEntries {
     pub from: u32,
     /// The entries.
     pub entries: Vec<Vec<u8>>,
+}
+
+/// What a final block announced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedAnnouncement {
+    /// The ceremony.
+    pub ceremony: Digest,
+    /// Its round.
+    pub round: u64,
+    /// The height after which the old committee proposes nothing new.
+    pub boundary: Height,
+    /// The definition with its approvals.
+    pub definition: Vec<u8>,
 }

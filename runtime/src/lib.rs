@@ -14,8 +14,9 @@
 
 use commonware_parallel::Sequential;
 use commonware_runtime::tokio;
+use fairveil_consensus::Successor;
 use fairveil_consensus::network::{Channels, Network as EngineNetwork};
-use fairveil_consensus::{Resharing, Successor};
+use fairveil_crypto::Epoch;
 use fairveil_sequencer::{
     Config, Engine, Executor, PeerChannels, Running, Seat, Secrets, StartError, Store,
     ceremony::{CeremonyError, Keeper, Made, Setup},
@@ -121,10 +122,10 @@ pub fn follow<'a>(
     store: &'a Store,
     seat: &'a mut NodeSeat,
     voters: &'a Voters,
+    epoch: Epoch,
     resharings: &'a dyn Resharings,
-    round: &'a dyn Fn(u64) -> Option<Resharing>,
 ) -> LocalBoxFuture<'a, Result<Successor, FeedError>> {
-    fairveil_sequencer::feed::follow(context, store, seat, voters, resharings, round).boxed_local()
+    fairveil_sequencer::feed::follow(context, store, seat, voters, epoch, resharings).boxed_local()
 }
 
 /// Takes the beginning of an epoch from the others: [`fairveil_sequencer::sync::run`].

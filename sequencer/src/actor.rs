@@ -61,7 +61,7 @@ use futures::{
 };
 use rand_core_10::CryptoRng;
 use tokio::sync::{mpsc, watch};
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use crate::{
     abstention::{Abstention, OtherInstance},
@@ -88,6 +88,7 @@ const SLOW_TICKS: u64 = 10;
 pub(crate) use adoption::Served;
 pub(crate) use ending::JOURNAL;
 pub(crate) use ending::{Kept, Missed};
+pub(crate) use feed::NEWEST;
 
 /// The channels of a sequencer beside the engine's.
 pub struct PeerChannels<S, R> {
@@ -304,6 +305,7 @@ where
             if let Err(reason) = step {
                 match reason {
                     StopReason::AbstentionOver => info!("{reason}"),
+                    StopReason::Missed(_) => warn!("{reason}"),
                     _ => error!(%reason, "the sequencer stops"),
                 }
                 return reason;

@@ -24,11 +24,14 @@ pub enum Behaviour {
     Censor,
     /// Reverses its log, puts its own bundles first, and asks for shares before finality.
     FrontRunner,
+    /// Tells members that join, or missed something, of another beginning of the epoch and of other
+    /// entries of the resharing, and serves wrong bytes.
+    FalseWitness,
 }
 
 impl Behaviour {
     /// All adversaries.
-    pub const ADVERSARIES: [Self; 7] = [
+    pub const ADVERSARIES: [Self; 8] = [
         Self::Equivocator,
         Self::Reverser,
         Self::Phantom,
@@ -36,6 +39,7 @@ impl Behaviour {
         Self::ShareWithholder,
         Self::Censor,
         Self::FrontRunner,
+        Self::FalseWitness,
     ];
 
     /// Whether the order of new entries is turned around before they are logged.

@@ -46,6 +46,7 @@ use fairveil_release::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    actor::NEWEST,
     handle::decoded,
     ledger_store::ACCOUNTS,
     record::height_key,
@@ -208,7 +209,8 @@ pub(crate) fn writes(
         .iter()
         .map(|(key, value)| Write::put(Table::Meta, key.to_vec(), value.clone()))
         .collect();
-    for table in [Table::Blocks, Table::Entries, Table::Boundary] {
+    // The resharing's entries stay for members that missed it.
+    for table in [Table::Blocks, Table::Boundary] {
         writes.extend(cleared(store, table)?);
     }
     let mut snapshot: Vec<(Table, Stored)> =
@@ -259,6 +261,7 @@ pub(crate) fn installed(
     for table in WHOLE.into_iter().chain([Table::Blocks, Table::Entries, Table::Boundary]) {
         writes.extend(cleared(store, table)?);
     }
+    writes.push(Write::remove(Table::Meta, NEWEST));
     for (table, (key, value)) in read(&bytes)? {
         writes.push(Write::put(table, key, value));
     }

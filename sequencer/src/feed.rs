@@ -1,8 +1,10 @@
 //! Taking part in a resharing from outside: who joins with the next epoch follows the entries that the
-//! running committee agrees on, and has its own posted by its members.
+//! running committee agrees on, and has its own posted by its members. A member that missed the
+//! resharing follows it later: its share is in what was dealt to its dealing key.
 //!
 //! ```text
-//! ask all voters ── F + 1 equal entries at a place ──> the machine ──> entries of its own ──> all voters
+//! ask all voters ── F + 1 name a ceremony ──> its announcement, from anyone, judged here
+//!                └─ F + 1 equal entries at a place ──> the machine ──> entries of its own ──> all voters
 //! ```
 //!
 //! The voters are the members of the running epoch, of whom at most F lie: an entry that F + 1 of them
@@ -14,15 +16,18 @@
 //! 2. What the machine wants journalled is durable before what it posts later is sent.
 //! 3. Memory is bounded by one answer per voter and the own pending entries.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Receiver, Recipients, Sender};
 use commonware_runtime::Clock;
 use fairveil_consensus::{Resharing, Successor};
-use fairveil_crypto::{Digest, Height, encoding};
+use fairveil_crypto::{Digest, Epoch, Height, encoding};
 use fairveil_release::{
-    feed::{FeedEntries, FeedMessage, MAX_ENTRIES},
+    feed::{FeedAnnouncement, FeedEntries, FeedMessage, MAX_ENTRIES},
     message::OpeningMessage,
 };
 use rand_core_10::CryptoRng;
@@ -46,21 +51,33 @@ const TICK: Duration = Duration::from_millis(50);
 const MAX_JOURNAL_BYTES: usize = 1 << 20;
 
 /// What the voters say, place by place.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Feed {
+    /// The epoch that the resharing makes.
+    epoch: Epoch,
     /// F + 1.
     needed: usize,
     /// Entries that F + 1 voters named, so far.
     accepted: u32,
     ceremony: Option<(Digest, u64)>,
     answers: BTreeMap<PublicKey, FeedEntries>,
+    /// Voters that speak of a later epoch's resharing.
+    later: BTreeSet<PublicKey>,
 }
 
 impl Feed {
-    /// Nothing heard yet; at most `faulty` voters lie.
+    /// Nothing heard yet of the resharing that makes this epoch; at most `faulty` voters lie.
     #[must_use]
-    pub fn new(faulty: u16) -> Self {
-        Self { needed: usize::from(faulty) + 1, ..Self::default() }
+    pub fn new(epoch: Epoch, faulty: u16) -> Self {
+        let needed = usize::from(faulty) + 1;
+        let (answers, later) = (BTreeMap::new(), BTreeSet::new());
+        Self { epoch, needed, accepted: 0, ceremony: None, answers, later }
+    }
+
+    /// Whether F + 1 voters speak of a later epoch's resharing: nobody has the entries any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.later.len() >= self.needed
     }
 
     /// The number of the entry that is wanted next.
@@ -71,7 +88,11 @@ impl Feed {
 
     /// A voter says this. A ceremony that F + 1 name for the first time comes back.
     pub fn heard(&mut self, voter: PublicKey, said: FeedEntries) -> Option<(Digest, u64)> {
-        if said.entries.len() > MAX_ENTRIES {
+        if said.epoch > self.epoch {
+            self.later.insert(voter);
+            return None;
+        }
+        if said.epoch != self.epoch || said.entries.len() > MAX_ENTRIES {
             return None;
         }
         self.answers.insert(voter, said);
@@ -117,6 +138,15 @@ pub enum FeedError {
     /// What it made can't be kept.
     #[error("what the resharing made can't be kept: {0}")]
     Custody(String),
+    /// The next resharing is announced: its entries are nowhere any more.
+    #[error(
+        "the resharing that made epoch {epoch} is over, and its entries are no longer kept: this \
+         sequencer gets no share of that epoch, and takes part again in the next resharing"
+    )]
+    Over {
+        /// The epoch that it made.
+        epoch: Epoch,
+    },
     /// The channel is closed.
     #[error("the channel `shares` is closed")]
     Closed,
@@ -131,8 +161,7 @@ pub struct Voters {
     pub faulty: u16,
 }
 
-/// Takes part in the resharing that is announced, whichever round, until it made a successor. `round`
-/// gives what the approved definition announces in a round.
+/// Takes part in the resharing that makes `epoch`, whichever round, until it made a successor.
 ///
 /// # Errors
 ///
@@ -142,8 +171,8 @@ pub async fn follow<E, S, R>(
     store: &Store,
     seat: &mut Seat<S, R>,
     voters: &Voters,
+    epoch: Epoch,
     resharings: &dyn Resharings,
-    round: impl Fn(u64) -> Option<Resharing>,
 ) -> Result<Successor, FeedError>
 where
     E: Clock + CryptoRng,
@@ -153,27 +182,34 @@ where
     let mut joiner = Joiner {
         store,
         voters,
+        wanted: None,
         machine: None,
         ceremony: None,
         pending: Vec::new(),
         has_news: false,
         height: 0,
     };
-    let mut feed = Feed::new(voters.faulty);
+    let mut feed = Feed::new(epoch, voters.faulty);
     let (mut asked, mut sent) = (Duration::ZERO, Duration::ZERO);
     loop {
         let now = Duration::from_millis(now_ms(context));
         if now >= asked + ASK_EVERY {
             asked = now;
-            let ask = OpeningMessage::Feed(FeedMessage::Ask { from: feed.from() }).encode();
-            seat.channels.shares.0.send(Recipients::Some(voters.keys.clone()), ask, false);
+            let mut asks = vec![FeedMessage::Ask { from: feed.from() }];
+            asks.extend(joiner.wanted.map(|_| FeedMessage::AskAnnounced));
+            for ask in asks {
+                let bytes = OpeningMessage::Feed(ask).encode();
+                seat.channels.shares.0.send(Recipients::Some(voters.keys.clone()), bytes, false);
+            }
         }
         if joiner.machine.as_ref().and_then(|machine| machine.wake_at()).is_some_and(|at| at <= now)
         {
             joiner.tell(now, Input::Wake)?;
         }
         let mut done = None;
-        while let Some(entry) = feed.next_entry() {
+        while joiner.wanted.is_none()
+            && let Some(entry) = feed.next_entry()
+        {
             done = joiner.agreed(now, entry)?.or(done);
         }
         if joiner.has_news || now >= sent + SEND_AGAIN {
@@ -183,14 +219,27 @@ where
         if let Some(successor) = done {
             return Ok(*successor);
         }
+        if feed.is_over() {
+            return Err(FeedError::Over { epoch });
+        }
         let heard = listen(voters, context, seat).await?;
-        let Some((voter, said)) = heard else { continue };
-        let Some((ceremony, number)) = feed.heard(voter, said) else { continue };
-        match round(number).filter(|one| one.ceremony == ceremony) {
-            Some(resharing) => joiner.begin(context, resharings, &resharing)?,
-            None => {
-                warn!(%ceremony, "another resharing than the one this sequencer knows is announced")
+        match heard {
+            Some((voter, FeedMessage::Entries(said))) => {
+                if let Some(newest) = feed.heard(voter, said) {
+                    joiner.wanted = Some(newest);
+                    asked = Duration::ZERO;
+                }
             }
+            Some((_, FeedMessage::Announced(announced)))
+                if joiner.wanted == Some((announced.ceremony, announced.round)) =>
+            {
+                let FeedAnnouncement { ceremony, round, boundary, definition } = announced;
+                let resharing = Resharing { ceremony, round, boundary, definition };
+                if resharings.accepts(&resharing) {
+                    joiner.begin(context, resharings, &resharing)?;
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -198,6 +247,8 @@ where
 struct Joiner<'a> {
     store: &'a Store,
     voters: &'a Voters,
+    /// The newest ceremony and its round, until its announcement is here.
+    wanted: Option<(Digest, u64)>,
     machine: Option<Box<dyn Renewal>>,
     ceremony: Option<Digest>,
     /// Own entries that are not agreed yet.
@@ -228,6 +279,7 @@ impl Joiner<'_> {
         context.fill_bytes(&mut random);
         let machine =
             resharings.take_part(resharing, journal, random).map_err(FeedError::NoPart)?;
+        self.wanted = None;
         self.machine = Some(machine);
         self.ceremony = Some(ceremony);
         self.pending.clear();
@@ -291,7 +343,7 @@ async fn listen<S, R>(
     voters: &Voters,
     clock: &impl Clock,
     seat: &mut Seat<S, R>,
-) -> Result<Option<(PublicKey, FeedEntries)>, FeedError>
+) -> Result<Option<(PublicKey, FeedMessage)>, FeedError>
 where
     S: Sender<PublicKey = PublicKey>,
     R: Receiver<PublicKey = PublicKey>,
@@ -302,8 +354,9 @@ where
         message = channels.shares.1.recv() => {
             let (from, bytes) = message.map_err(|_| FeedError::Closed)?;
             match OpeningMessage::decode(bytes.as_ref()) {
-                Ok(OpeningMessage::Feed(FeedMessage::Entries(said)))
-                    if voters.keys.contains(&from) => Ok(Some((from, said))),
+                Ok(OpeningMessage::Feed(message)) if voters.keys.contains(&from) => {
+                    Ok(Some((from, message)))
+                }
                 _ => Ok(None),
             }
         }
@@ -327,6 +380,8 @@ mod tests {
 
     use super::*;
 
+    const EPOCH: Epoch = Epoch::new(2);
+
     fn voter(number: u8) -> PublicKey {
         own_key(&ConsensusSecret::from_seed([number; 32]))
     }
@@ -334,7 +389,7 @@ mod tests {
     fn said(round: u64, from: u32, entries: &[u8]) -> FeedEntries {
         let ceremony = Digest::from_bytes([round as u8; 32]);
         let entries = entries.iter().map(|entry| vec![*entry]).collect();
-        FeedEntries { ceremony, round, from, entries }
+        FeedEntries { epoch: EPOCH, ceremony, round, from, entries }
     }
 
     fn taken(feed: &mut Feed) -> Vec<u8> {
@@ -343,7 +398,7 @@ mod tests {
 
     #[test]
     fn an_entry_counts_once_f_plus_1_voters_name_it_at_its_place_invariant_1() {
-        let mut feed = Feed::new(1);
+        let mut feed = Feed::new(EPOCH, 1);
         assert_eq!(feed.heard(voter(1), said(0, 0, &[7, 8, 9])), None);
         assert_eq!(taken(&mut feed), [0; 0]);
         // A liar alone: other entries at the same places.
@@ -363,7 +418,7 @@ mod tests {
 
     #[test]
     fn a_later_round_begins_anew_and_an_earlier_one_never_comes_back() {
-        let mut feed = Feed::new(1);
+        let mut feed = Feed::new(EPOCH, 1);
         feed.heard(voter(1), said(0, 0, &[1]));
         assert!(feed.heard(voter(2), said(0, 0, &[1])).is_some());
         assert_eq!(taken(&mut feed), [1]);
@@ -377,8 +432,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_another_epoch_is_not_heard() {
+        let mut feed = Feed::new(EPOCH, 1);
+        // The resharing of the epoch before, in a later round.
+        let before = FeedEntries { epoch: Epoch::new(1), ..said(3, 0, &[4]) };
+        feed.heard(voter(1), before.clone());
+        assert_eq!(feed.heard(voter(2), before), None);
+        feed.heard(voter(1), said(0, 0, &[7]));
+        assert!(feed.heard(voter(2), said(0, 0, &[7])).is_some());
+        assert_eq!(taken(&mut feed), [7]);
+        // One liar alone does not end it.
+        let after = FeedEntries { epoch: EPOCH.next(), ..said(0, 0, &[4]) };
+        feed.heard(voter(1), after.clone());
+        feed.heard(voter(1), after.clone());
+        assert!(!feed.is_over());
+        feed.heard(voter(3), after);
+        assert!(feed.is_over());
+    }
+
+    #[test]
     fn a_voter_has_one_answer_and_a_bounded_one_invariant_3() {
-        let mut feed = Feed::new(1);
+        let mut feed = Feed::new(EPOCH, 1);
         let long = vec![3; MAX_ENTRIES + 1];
         assert_eq!(feed.heard(voter(1), said(0, 0, &long)), None);
         feed.heard(voter(1), said(0, 0, &[3]));

@@ -95,7 +95,12 @@ impl KeygenResharings {
         Self { predecessor, custody }
     }
 
-    fn judged(&self, resharing: &Resharing) -> Result<CeremonyContext, AnnouncementError> {
+    /// The ceremony of an announced resharing.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not accepted.
+    pub fn context(&self, resharing: &Resharing) -> Result<CeremonyContext, AnnouncementError> {
         let context = context(&resharing.definition, resharing.round, &self.predecessor)?;
         let expected = announcement(&context)?;
         if expected != *resharing {
@@ -139,7 +144,7 @@ pub fn announcement(context: &CeremonyContext) -> Result<Resharing, Announcement
 
 impl Resharings for KeygenResharings {
     fn accepts(&self, resharing: &Resharing) -> bool {
-        match self.judged(resharing) {
+        match self.context(resharing) {
             Ok(_) => true,
             Err(error) => {
                 warn!(%error, "an announced resharing is not accepted");
@@ -154,7 +159,7 @@ impl Resharings for KeygenResharings {
         journal: Option<Vec<u8>>,
         random: [u8; 32],
     ) -> Result<Box<dyn Renewal>, String> {
-        let context = self.judged(resharing).map_err(|error| error.to_string())?;
+        let context = self.context(resharing).map_err(|error| error.to_string())?;
         let custody = Arc::clone(&self.custody);
         Ok(Box::new(KeygenRenewal::new(context, custody, journal, random)?))
     }

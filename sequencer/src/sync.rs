@@ -85,6 +85,8 @@ pub enum Output {
     },
     /// More than F voters lie: the root that they name is of nothing.
     Impossible(BoundaryRoot),
+    /// F + 1 voters name this beginning of a later epoch: that of the wanted one is nowhere any more.
+    Over(BoundaryRoot),
 }
 
 /// A snapshot on its way here.
@@ -95,6 +97,8 @@ pub struct Sync {
     /// F + 1.
     needed: usize,
     answers: BTreeMap<PublicKey, BoundaryRoot>,
+    /// How many voters, the first ones, named the root that is taken.
+    holders: usize,
     ask_at_ms: u64,
     stage: Stage,
     refused: u64,
@@ -134,6 +138,7 @@ impl Sync {
             voters,
             needed: usize::from(faulty) + 1,
             answers: BTreeMap::new(),
+            holders: 0,
             ask_at_ms: 0,
             stage: Stage::Asking,
             refused: 0,
@@ -184,7 +189,7 @@ impl Sync {
     }
 
     fn named(&mut self, now_ms: u64, from: PublicKey, root: BoundaryRoot) -> Vec<Output> {
-        if !matches!(self.stage, Stage::Asking) || root.epoch != self.epoch {
+        if !matches!(self.stage, Stage::Asking) || root.epoch < self.epoch {
             return Vec::new();
         }
         self.answers.insert(from, root);
@@ -192,6 +197,13 @@ impl Sync {
         if equal < self.needed {
             return Vec::new();
         }
+        if root.epoch > self.epoch {
+            self.stage = Stage::Done;
+            return vec![Output::Over(root)];
+        }
+        // Those who named it have it: the others are asked after them.
+        self.holders = equal;
+        self.voters.sort_by_key(|voter| self.answers.get(voter) != Some(&root));
         let asked = Asked { peer: 0, until_ms: now_ms.saturating_add(ASK_AGAIN_MS) };
         self.stage = Stage::Manifest { named: root, bytes: Vec::new(), next: 0, asked };
         self.ask_for_manifest(now_ms)
@@ -273,7 +285,7 @@ impl Sync {
             if asked.contains_key(&number) {
                 continue;
             }
-            let peer = number as usize % voters.len();
+            let peer = number as usize % self.holders;
             asked.insert(number, Asked { peer, until_ms: now_ms.saturating_add(ASK_AGAIN_MS) });
             let message = BoundaryMessage::Chunk { root: named.root, number };
             outputs.push(Output::Send { to: voters[peer].clone(), message });
@@ -327,6 +339,14 @@ pub enum SyncError {
     /// More voters lie than are tolerated.
     #[error("{} of epoch {} at height {} is no snapshot, though F + 1 members name it", .0.root, .0.epoch, .0.start)]
     Impossible(BoundaryRoot),
+    /// The wanted epoch is over.
+    #[error("epoch {wanted} is over: epoch {} began at height {}", .now.epoch, .now.start)]
+    Over {
+        /// The wanted epoch.
+        wanted: Epoch,
+        /// The beginning that is served now.
+        now: BoundaryRoot,
+    },
     /// The channel is closed.
     #[error("the channel `shares` is closed")]
     Closed,
@@ -365,6 +385,7 @@ where
                     return Ok(());
                 }
                 Output::Impossible(named) => return Err(SyncError::Impossible(named)),
+                Output::Over(now) => return Err(SyncError::Over { wanted: sync.epoch, now }),
             }
         }
         input = loop {

@@ -45,7 +45,8 @@
 //! 16. **One boundary**: whoever saw an epoch begin has the same beginning of it, byte for byte, and the
 //!     committee key is the same in all epochs.
 //! 17. **Shares of their epoch**: a decryption share of a height is signed by the member of that height's
-//!     epoch that sends it, and no resharing sees two dealings of one member.
+//!     epoch that sends it; nobody keeps two shares or transcripts of one epoch, and whom evidence of a
+//!     resharing names is the liar.
 //! 18. **Logs go on**: the log of the last epoch begins with what the one before did not propose, in the
 //!     order of the chain, as far as its owner had it.
 //!
@@ -54,6 +55,7 @@
 //! A sequencer that loses power is gone at once with everything in memory. Of what its database
 //! had not synced a random subset survives; of what the consensus had not synced nothing does.
 
+mod ceremony;
 mod changes;
 mod epochs;
 mod keys;
@@ -107,8 +109,8 @@ const SUITES: &[Suite] = &[
     },
     Suite {
         name: "epochs",
-        about: "the committee changes twice, 5 to 7 to 5, two of five replaced, or new shares: people join \
-                by state sync, leave, lose their power",
+        about: "the committee changes twice, 5 to 7 to 5, two of five replaced, or new shares, by resharings \
+                in which members lie: people join by state sync, leave, lose their power",
         kind: Kind::Epochs,
     },
     adversary("equivocator", "one sequencer signs two order logs", Behaviour::Equivocator),

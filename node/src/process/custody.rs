@@ -11,7 +11,7 @@ use std::{
 };
 
 use fairveil_client::file::File;
-use fairveil_crypto::{ConsensusPublicKey, ConsensusSecret, Digest, Epoch};
+use fairveil_crypto::{ConsensusPublicKey, ConsensusSecret, Epoch};
 use fairveil_keygen::{
     Blame, BlameEvidence, CeremonyContext, Membership, Participant, Status, Transcript,
 };
@@ -28,6 +28,7 @@ use super::{
     keystore::KeystoreFile,
     metrics,
     peers::Peers,
+    run::Node,
 };
 
 /// The transcript of the running epoch and all before.
@@ -46,6 +47,26 @@ pub(super) struct NodeCustody {
     pub(super) peers: Arc<Peers>,
     pub(super) observer: Observer,
     pub(super) reports: Arc<watch::Sender<Report>>,
+}
+
+impl Node {
+    /// This node's part in resharings, with what others see of it.
+    pub(super) fn custody(
+        &self,
+        peers: &Arc<Peers>,
+        observer: &Observer,
+        reports: &Arc<watch::Sender<Report>>,
+    ) -> NodeCustody {
+        NodeCustody {
+            data: self.data.clone(),
+            keystore: Arc::clone(&self.keystore),
+            consensus_seed: self.keys.consensus.expose_seed(),
+            key: self.keys.consensus.public_key(),
+            peers: Arc::clone(peers),
+            observer: observer.clone(),
+            reports: Arc::clone(reports),
+        }
+    }
 }
 
 impl Custody for NodeCustody {
@@ -122,12 +143,8 @@ pub(super) fn keep_evidence(data: &Path, context: &CeremonyContext, blame: &Blam
 }
 
 /// The transcript that the database's epoch takes: the next one's takes its place once that epoch has
-/// begun.
-pub(super) fn transcript_of(
-    data: &Path,
-    epoch: Epoch,
-    digest: Option<&Digest>,
-) -> Result<Transcript, NodeError> {
+/// begun. It may be of the epoch before, if this node missed the resharing.
+pub(super) fn transcript_of(data: &Path, epoch: Epoch) -> Result<Transcript, NodeError> {
     let [current, next] = [TRANSCRIPT, NEXT_TRANSCRIPT].map(|name| data.join(name));
     let read = |path: &Path| -> Result<Transcript, NodeError> {
         Transcript::from_json(&files::read("transcript", path)?).map_err(|error| {
@@ -137,8 +154,7 @@ pub(super) fn transcript_of(
     };
     if next.exists() {
         let transcript = read(&next)?;
-        let fits = digest.is_none_or(|digest| transcript.digest == *digest);
-        if transcript.definition.epoch == epoch && fits {
+        if transcript.definition.epoch == epoch {
             let text = transcript.to_json();
             files::write_public(&current, &text)
                 .and_then(|()| std::fs::remove_file(&next))

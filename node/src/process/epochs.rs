@@ -30,15 +30,8 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::{
-    NodeError,
-    ceremony::report::Report,
-    custody::{self, NodeCustody},
-    metrics,
-    peers::Peers,
-    restored,
-    run::Node,
-    settings,
-    views::NodeViews,
+    NodeError, ceremony::report::Report, custody, metrics, peers::Peers, restored, run::Node,
+    settings, views::NodeViews,
 };
 use crate::http::Term;
 
@@ -76,7 +69,7 @@ impl Node {
         let epoch = position.map_or(self.approved.definition().epoch(), |(epoch, _)| epoch);
         let transcript = match first.filter(|first| first.committee().epoch() == epoch) {
             Some(first) => first.clone(),
-            None => self.verified(&custody::transcript_of(&self.data, epoch, None)?)?,
+            None => self.verified(&custody::transcript_of(&self.data, epoch)?)?,
         };
         let definition = transcript.definition().clone();
         let key = self.keys.consensus.public_key();
@@ -160,7 +153,6 @@ impl Node {
             StopReason::EpochEnded(handover, height) => (handover, height),
             StopReason::Missed(named) => {
                 warn!(epoch = %named.epoch, "the epoch began without this sequencer");
-                custody::transcript_of(&self.data, named.epoch, None)?;
                 return Ok(Next::Sync(named.epoch));
             }
             reason => return Err(NodeError::Stopped(reason)),
@@ -170,9 +162,7 @@ impl Node {
         if !handover.successor.keys.contains(&key) {
             return Ok(Next::Leave);
         }
-        let digest = &handover.successor.transcript;
-        custody::transcript_of(&self.data, handover.epoch, Some(digest))?;
-        Ok(Next::Go)
+        Ok(Next::Go(handover.epoch))
     }
 
     fn sequencer_config(
@@ -187,15 +177,7 @@ impl Node {
         let registry = registry(definition)?;
         let genesis = settings::genesis(&self.config, &registry)?;
         let observed = (ground.observer.clone(), definition.consensus_keys());
-        let custody = NodeCustody {
-            data: self.data.clone(),
-            keystore: Arc::clone(&self.keystore),
-            consensus_seed: self.keys.consensus.expose_seed(),
-            key: self.keys.consensus.public_key(),
-            peers: Arc::clone(&ground.peers),
-            observer: ground.observer.clone(),
-            reports: Arc::clone(&ground.reports),
-        };
+        let custody = self.custody(&ground.peers, &ground.observer, &ground.reports);
         Ok(SequencerConfig {
             network_id: definition.network_id(),
             committee: transcript.committee().clone(),
@@ -238,7 +220,7 @@ impl Node {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// It is a member of the next one.
-    Go,
+    Go(Epoch),
     /// It is, and has missed its beginning.
     Sync(Epoch),
     /// It is none.

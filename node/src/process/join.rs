@@ -10,16 +10,11 @@
 use std::sync::Arc;
 
 use commonware_runtime::{Supervisor as _, tokio as runtime};
-use fairveil_consensus::{Resharing, committee::public_key};
+use fairveil_consensus::committee::public_key;
 use fairveil_crypto::Epoch;
-use fairveil_keygen::{CeremonyContext, Definition, VerifiedTranscript};
+use fairveil_keygen::{Definition, VerifiedTranscript};
 use fairveil_runtime::NodeSeat;
-use fairveil_sequencer::{
-    Store,
-    feed::Voters,
-    resharing::{KeygenResharings, announcement},
-    sync::Sync,
-};
+use fairveil_sequencer::{Store, feed::Voters, resharing::KeygenResharings, sync::Sync};
 use fairveil_transport::Observer;
 use tokio::sync::watch;
 use tracing::info;
@@ -28,6 +23,7 @@ use super::{
     NodeError,
     ceremony::report::{Report, State},
     custody::{self, NodeCustody},
+    epochs::Ground,
     peers::Peers,
     run::Node,
 };
@@ -54,40 +50,62 @@ impl Node {
         let (reports, seen) = watch::channel(first);
         let listener = self.http_listener(member).await?;
         let served = tokio::spawn(http::ceremony::serve(listener, seen));
-        let custody = NodeCustody {
-            data: self.data.clone(),
-            keystore: Arc::clone(&self.keystore),
-            consensus_seed: self.keys.consensus.expose_seed(),
-            key: self.keys.consensus.public_key(),
-            peers: Arc::clone(peers),
-            observer: observer.clone(),
-            reports: Arc::new(reports),
-        };
+        let custody = self.custody(peers, observer, &Arc::new(reports));
         let epoch = definition.epoch();
-        let keys = self.keystore.read()?;
-        let share = self.keystore.membership(&keys, &definition.network_id(), epoch)?;
-        if share.is_none() || !custody::has_transcript_of(&self.data, epoch) {
-            info!(%epoch, "waiting for the resharing that makes this sequencer a member");
-            let approved = self.approved.clone();
-            let of_round = |round| -> Option<Resharing> {
-                let ceremony =
-                    CeremonyContext::resharing(approved.clone(), round, &predecessor).ok()?;
-                announcement(&ceremony).ok()
-            };
-            let resharings = KeygenResharings::new(predecessor.clone(), Arc::new(custody));
-            let voters = voters(predecessor.definition());
-            let mut context = context.child("feed");
-            fairveil_runtime::follow(&mut context, store, seat, &voters, &resharings, &of_round)
-                .await
-                .map_err(|error| failed("resharing", error.to_string()))?;
-        }
-        let transcript = self.verified(&custody::transcript_of(&self.data, epoch, None)?)?;
+        self.take_part(context, store, seat, custody, &predecessor, epoch).await?;
+        let transcript = self.verified(&custody::transcript_of(&self.data, epoch)?)?;
         self.sync(context, store, epoch, seat).await?;
         served.abort();
         // Its listener is closed before the node's own opens.
         let _ = served.await;
         let report = custody::running(&transcript, member.name.clone());
         Ok((transcript, report))
+    }
+
+    /// The same for a node that runs: in the next epoch, with what it has of this one.
+    pub(super) async fn prepare(
+        &self,
+        context: &runtime::Context,
+        ground: &Ground,
+        seat: &mut NodeSeat,
+        epoch: Epoch,
+    ) -> Result<(), NodeError> {
+        let before = ground.term.borrow().verified.clone();
+        let custody = self.custody(&ground.peers, &ground.observer, &ground.reports);
+        self.take_part(context, &ground.store, seat, custody, &before, epoch).await
+    }
+
+    /// Gets this node's share and the transcript of an epoch from its resharing, now or afterwards,
+    /// unless they are here: the entries are kept until the next one is announced.
+    pub(super) async fn take_part(
+        &self,
+        context: &runtime::Context,
+        store: &Store,
+        seat: &mut NodeSeat,
+        custody: NodeCustody,
+        before: &VerifiedTranscript,
+        epoch: Epoch,
+    ) -> Result<(), NodeError> {
+        let failed = |why: String| NodeError::Start { what: "resharing", why };
+        let keys = self.keystore.read()?;
+        let share = self.keystore.membership(&keys, &before.network_id(), epoch)?;
+        if share.is_some() && custody::has_transcript_of(&self.data, epoch) {
+            return Ok(());
+        }
+        let known = before.definition().epoch();
+        if known.next() != epoch {
+            return Err(failed(format!(
+                "epoch {epoch} began without this sequencer, whose last transcript is of epoch {known}: \
+                 it missed more than one resharing, and takes part again in the next one"
+            )));
+        }
+        info!(%epoch, "waiting for the resharing that makes this sequencer a member");
+        let resharings = KeygenResharings::new(before.clone(), Arc::new(custody));
+        let (voters, mut context) = (voters(before.definition()), context.child("feed"));
+        fairveil_runtime::follow(&mut context, store, seat, &voters, epoch, &resharings)
+            .await
+            .map_err(|error| failed(error.to_string()))?;
+        Ok(())
     }
 
     /// Takes everything that an epoch begins with from the members of the one before.
@@ -98,7 +116,7 @@ impl Node {
         epoch: Epoch,
         seat: &mut NodeSeat,
     ) -> Result<(), NodeError> {
-        let transcript = self.verified(&custody::transcript_of(&self.data, epoch, None)?)?;
+        let transcript = self.verified(&custody::transcript_of(&self.data, epoch)?)?;
         let before = epoch.get().checked_sub(1).map(Epoch::new);
         let Some(before) = before.and_then(|before| transcript.epoch(before)) else {
             let why = format!("nobody has been there before epoch {epoch}");

@@ -134,8 +134,7 @@ impl Node {
         let position = boundary::position(&store).map_err(|error| self.damaged(&error))?;
         let (first, report) = match position {
             Some((epoch, _)) => {
-                let transcript =
-                    self.verified(&custody::transcript_of(&self.data, epoch, None)?)?;
+                let transcript = self.verified(&custody::transcript_of(&self.data, epoch)?)?;
                 let report = custody::running(&transcript, member.name.clone());
                 (transcript, report)
             }
@@ -167,6 +166,11 @@ impl Node {
             reports: Arc::new(reports),
             term,
         };
+        let missed =
+            position.map(|(epoch, _)| epoch).filter(|epoch| *epoch > first.definition().epoch());
+        if let Some(epoch) = missed {
+            self.prepare(&context, &ground, &mut seat, epoch).await?;
+        }
         let mut tenure = self.begin(&context, &ground, seat, Some(&first)).await?;
         let handle = tenure.sequencer.handle.clone();
         let trader = self.trader_endpoint(&definition, member, handle.clone())?;
@@ -191,8 +195,11 @@ impl Node {
             let why = "the sequencer's channels are gone".into();
             seat = stopped.seat.ok_or(NodeError::Start { what: "sequencer", why })?;
             match self.after(stopped.reason)? {
-                Next::Go => {}
-                Next::Sync(epoch) => self.sync(&context, &ground.store, epoch, &mut seat).await?,
+                Next::Go(epoch) => self.prepare(&context, &ground, &mut seat, epoch).await?,
+                Next::Sync(epoch) => {
+                    self.prepare(&context, &ground, &mut seat, epoch).await?;
+                    self.sync(&context, &ground.store, epoch, &mut seat).await?;
+                }
                 Next::Leave => {
                     info!(
                         "this sequencer is no member of the next epoch: it stays a while, and ends"

@@ -17,6 +17,8 @@ use fairveil_mempool::{
 };
 use fairveil_ordering::LogHead;
 use fairveil_release::{
+    boundary::BoundaryMessage,
+    feed::FeedMessage,
     message::OpeningMessage,
     opener::{OwnShare, ShareMessage},
 };
@@ -153,6 +155,29 @@ where
             let moved = self.adversary.turn_around();
             self.count(MOVES, moved);
         }
+    }
+
+    /// A false witness's answer to who joins is another one.
+    pub(super) fn testified(&mut self, mut answer: OpeningMessage) -> OpeningMessage {
+        if self.adversary.behaviour != Behaviour::FalseWitness {
+            return answer;
+        }
+        self.count(MOVES, 1);
+        let turned = |bytes: &mut Vec<u8>| bytes.iter_mut().for_each(|byte| *byte ^= 1);
+        match &mut answer {
+            OpeningMessage::Boundary(BoundaryMessage::Root(named)) => {
+                named.root = hash(Tag::EvidenceFile, &[named.root.as_bytes()]);
+            }
+            OpeningMessage::Boundary(
+                BoundaryMessage::ManifestPart(part) | BoundaryMessage::ChunkPart(part),
+            ) => turned(&mut part.bytes),
+            OpeningMessage::Feed(FeedMessage::Entries(said)) => {
+                said.entries.iter_mut().for_each(turned);
+            }
+            OpeningMessage::Feed(FeedMessage::Announced(said)) => turned(&mut said.definition),
+            _ => {}
+        }
+        answer
     }
 
     fn phantom(&mut self, seed: &[u8]) {

@@ -145,7 +145,7 @@ where
             for (key, _) in self.store.range(Table::Entries, &[], usize::MAX)? {
                 self.outbox.write(Write::remove(Table::Entries, key));
             }
-            self.begin_feed(resharing.ceremony, resharing.round);
+            self.begin_feed(resharing);
             self.take_part(resharing)?;
         }
         if !output.entries.is_empty() {
@@ -367,8 +367,8 @@ where
             | BoundaryMessage::Absent => return Ok(()),
         };
         let answer = answer.unwrap_or(BoundaryMessage::Absent);
-        let bytes = OpeningMessage::Boundary(answer).encode();
-        self.send_to(Lane::Shares, vec![peer.clone()], bytes);
+        let answer = self.testified(OpeningMessage::Boundary(answer));
+        self.send_to(Lane::Shares, vec![peer.clone()], answer.encode());
         Ok(())
     }
 

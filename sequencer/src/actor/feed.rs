@@ -1,4 +1,5 @@
-//! The entries of the newest resharing, for those who join with the next epoch.
+//! The entries of the newest resharing, for those who join with the next epoch, and for members that
+//! missed it: they are kept until the next one is announced.
 //!
 //! 1. A guest has a bounded number of entries agreed in one ceremony, each authentic and its own
 //!    concern: nobody's room on the chain is used up by strangers.
@@ -8,9 +9,10 @@ use std::collections::BTreeMap;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::Sender;
 use commonware_runtime::{Clock, Metrics, Spawner};
-use fairveil_crypto::{Digest, encoding};
+use fairveil_consensus::Resharing;
+use fairveil_crypto::{Epoch, encoding};
 use fairveil_release::{
-    feed::{FeedEntries, FeedMessage, MAX_ENTRIES, MAX_ENTRIES_BYTES},
+    feed::{FeedAnnouncement, FeedEntries, FeedMessage, MAX_ENTRIES, MAX_ENTRIES_BYTES},
     message::OpeningMessage,
 };
 use rand_core_10::CryptoRng;
@@ -23,7 +25,7 @@ use crate::{
 };
 
 /// Which resharing the stored entries are of.
-const NEWEST: &[u8] = b"resharing-newest";
+pub(crate) const NEWEST: &[u8] = b"resharing-newest";
 /// Entries that one guest may have agreed in one ceremony: acknowledgements of up to 128 dealings,
 /// complaints, a confirmation.
 const MAX_GUEST_ENTRIES: u32 = 300;
@@ -35,7 +37,8 @@ const MAX_STORED_BYTES: usize = 2 << 20;
 /// The newest resharing and its agreed entries.
 #[derive(Default)]
 pub(crate) struct Feed {
-    newest: Option<(Digest, u64)>,
+    /// With the epoch that it makes.
+    newest: Option<(Epoch, Resharing)>,
     entries: Vec<Vec<u8>>,
     guests: BTreeMap<PublicKey, u32>,
 }
@@ -43,7 +46,7 @@ pub(crate) struct Feed {
 impl Feed {
     /// At most so many entries and bytes from this number on.
     fn part(&self, from: u32) -> FeedMessage {
-        let Some((ceremony, round)) = self.newest else { return FeedMessage::None };
+        let Some((epoch, newest)) = &self.newest else { return FeedMessage::None };
         let mut bytes = 0;
         let rest = self.entries.iter().skip(from as usize).take(MAX_ENTRIES);
         let fitting = rest.take_while(|entry| {
@@ -52,7 +55,14 @@ impl Feed {
             first || bytes <= MAX_ENTRIES_BYTES
         });
         let entries = fitting.cloned().collect();
-        FeedMessage::Entries(FeedEntries { ceremony, round, from, entries })
+        let (epoch, ceremony, round) = (*epoch, newest.ceremony, newest.round);
+        FeedMessage::Entries(FeedEntries { epoch, ceremony, round, from, entries })
+    }
+
+    fn announcement(&self) -> FeedMessage {
+        let Some((_, newest)) = self.newest.clone() else { return FeedMessage::None };
+        let Resharing { ceremony, round, boundary, definition } = newest;
+        FeedMessage::Announced(FeedAnnouncement { ceremony, round, boundary, definition })
     }
 
     /// Whether a guest may have one more entry agreed.
@@ -83,10 +93,10 @@ where
     }
 
     /// A resharing is announced: its feed begins.
-    pub(super) fn begin_feed(&mut self, ceremony: Digest, round: u64) {
-        self.feed = Feed { newest: Some((ceremony, round)), ..Feed::default() };
-        let value = encoding::encode(&(ceremony, round));
-        self.outbox.write(Write::put(Table::Meta, NEWEST, value));
+    pub(super) fn begin_feed(&mut self, resharing: &Resharing) {
+        let newest = (self.config.committee.epoch().next(), resharing.clone());
+        self.outbox.write(Write::put(Table::Meta, NEWEST, encoding::encode(&newest)));
+        self.feed = Feed { newest: Some(newest), ..Feed::default() };
     }
 
     /// Entries are agreed.
@@ -104,13 +114,12 @@ where
             self.count("feed_requests_refused", 1);
             return Ok(());
         }
-        match message {
-            FeedMessage::Ask { from } => {
-                let bytes = OpeningMessage::Feed(self.feed.part(from)).encode();
-                self.send_to(Lane::Shares, vec![peer.clone()], bytes);
-            }
+        let answer = match message {
+            FeedMessage::Ask { from } => self.feed.part(from),
+            FeedMessage::AskAnnounced => self.feed.announcement(),
             FeedMessage::Post { ceremony, entry } => {
-                let open = self.feed.newest.is_some_and(|(newest, _)| newest == ceremony);
+                let newest = self.feed.newest.as_ref();
+                let open = newest.is_some_and(|(_, newest)| newest.ceremony == ceremony);
                 let known = self.feed.entries.contains(&entry);
                 let now = self.renewal_time();
                 let authentic = self.renewal.as_ref().is_some_and(|machine| {
@@ -119,9 +128,14 @@ where
                 if open && !known && authentic && self.feed.admits(peer) {
                     self.outbox.then(Effect::Post(entry));
                 }
+                return Ok(());
             }
-            FeedMessage::Entries(_) | FeedMessage::None => {}
-        }
+            FeedMessage::Entries(_) | FeedMessage::Announced(_) | FeedMessage::None => {
+                return Ok(());
+            }
+        };
+        let answer = self.testified(OpeningMessage::Feed(answer));
+        self.send_to(Lane::Shares, vec![peer.clone()], answer.encode());
         Ok(())
     }
 }

@@ -83,10 +83,9 @@ impl Operators {
         market: Market,
         announced: Arc<Mutex<Vec<RegistryChange>>>,
     ) -> Self {
-        let members = keys.committee().consensus_keys().to_vec();
-        let secret =
-            |person: &usize| ConsensusSecret::from_seed(*keys.secrets(*person).consensus_seed);
-        let secrets = keys.terms()[0].members.iter().map(secret).collect();
+        let first = keys.first();
+        let members = first.committee.consensus_keys().to_vec();
+        let secrets = first.members.iter().map(|person| keys.secret(*person)).collect();
         Self { network_id: keys.network_id, secrets, members, market, announced }
     }
 

@@ -1,28 +1,39 @@
 //! The secrets of simulated committees, all from one seed.
 //!
-//! People hold consensus keys; a term is a committee of some of them in one epoch. The committee key is
-//! the same in all terms: a trusted dealer deals each term another polynomial with the same value at
-//! zero, as resharing makes one.
+//! People hold consensus keys; a term is a committee of some of them in one epoch. A committee that
+//! never changes has its key from a trusted dealer. One that changes has it from a first ceremony
+//! ([`super::ceremony`]), and every later term from a resharing that the sequencers carry out.
 
-use fairveil_consensus::Successor;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
 use fairveil_consensus::committee::{PublicKey, public_key};
-use fairveil_crypto::committee::{Committee, threshold};
-use fairveil_crypto::dealer::{Dealt, Polynomial, deal};
+use fairveil_crypto::committee::{Committee, KeyShare};
+use fairveil_crypto::dealer::{Dealt, deal};
 use fairveil_crypto::domain::{Tag, hash};
 use fairveil_crypto::{
     ConsensusPublicKey, ConsensusSecret, Digest, Epoch, NetworkId, SequencerIndex,
 };
+use fairveil_keygen::VerifiedTranscript;
 use fairveil_sequencer::Secrets;
+use zeroize::Zeroizing;
+
+use super::ceremony::Founding;
+use super::traders::lock;
 
 /// The first epoch of all simulated committees.
 pub(crate) const EPOCH: Epoch = Epoch::new(1);
 
-/// People and their committees, whose keys a trusted dealer made: what a simulation may do and nobody
-/// else.
+/// People, their committees, and what each of them keeps.
 pub(crate) struct Keys {
     /// By position, in the order of their keys.
     people: Vec<ConsensusSecret>,
-    terms: Vec<Term>,
+    /// In the order of their epochs: one more with every resharing.
+    terms: Mutex<Vec<Arc<Term>>>,
+    /// What each of the people keeps.
+    safes: Vec<Mutex<Safe>>,
+    /// What nobody may do and somebody did: two shares or two transcripts of one epoch.
+    forks: Mutex<Vec<String>>,
     /// The network.
     pub(crate) network_id: NetworkId,
 }
@@ -33,66 +44,77 @@ pub(crate) struct Term {
     pub(crate) members: Vec<usize>,
     /// What everybody knows.
     pub(crate) committee: Committee,
-    polynomial: Polynomial,
+    /// Digest of the transcript that the epoch begins with.
+    pub(crate) transcript: Digest,
 }
 
+/// What a person keeps over a loss of power: key shares and transcripts, by epoch.
+#[derive(Default)]
+struct Safe {
+    shares: BTreeMap<Epoch, Share>,
+    transcripts: BTreeMap<Epoch, VerifiedTranscript>,
+}
+
+/// A key share's index and value.
+type Share = (SequencerIndex, Zeroizing<[u8; 32]>);
+
 impl Keys {
-    /// The keys of `n` people who have these terms.
-    pub(crate) fn new(seed: u64, n: u16, terms: &[Vec<usize>]) -> Self {
-        let seed = hash(Tag::TestDealer, &[b"committee", &seed.to_be_bytes(), &n.to_be_bytes()]);
-        let network = hash(Tag::TestDealer, &[b"network", seed.as_bytes()]);
-        let Dealt { consensus_secrets: people, polynomial, .. } = deal(EPOCH, n, &seed.to_bytes());
-        let mut keys = Self {
-            people,
-            terms: Vec::new(),
-            network_id: NetworkId::from_bytes(network.to_bytes()),
-        };
-        for (number, members) in (0u64..).zip(terms) {
-            let fresh = hash(Tag::TestDealer, &[seed.as_bytes(), &number.to_be_bytes()]);
-            let t = threshold(members.len() as u16);
-            let polynomial = match number {
-                0 if members.len() == usize::from(n) => polynomial.clone(),
-                _ => polynomial.reshared(t, &fresh.to_bytes()),
-            };
-            let epoch = Epoch::new(EPOCH.get() + number);
-            let term = keys.term(epoch, members, polynomial);
-            keys.terms.push(term);
+    /// The keys of `n` people who are one committee for ever, from a trusted dealer: what a simulation
+    /// may have and nobody else.
+    pub(crate) fn dealt(seed: u64, n: u16) -> Self {
+        let Dealt { committee, consensus_secrets, key_shares, .. } = dealt(seed, n);
+        let network = hash(Tag::TestDealer, &[b"network", seed_of(seed, n).as_bytes()]);
+        let members = (0..usize::from(n)).collect();
+        let term = Term { members, committee, transcript: Digest::from_bytes([1; 32]) };
+        let keys = Self::of(consensus_secrets, NetworkId::from_bytes(network.to_bytes()), term);
+        for (person, share) in key_shares.iter().enumerate() {
+            keys.keep(person, EPOCH, share);
         }
         keys
     }
 
-    fn term(&self, epoch: Epoch, members: &[usize], polynomial: Polynomial) -> Term {
-        let n = members.len() as u16;
-        let shares = SequencerIndex::all(n)
-            .map(|index| polynomial.key_share(index).public_key_share())
-            .collect();
-        let keys = members.iter().map(|person| self.identity(*person)).collect();
-        let committee = Committee::new(epoch, polynomial.committee_key(), shares, keys)
-            .expect("a dealer's committee is consistent");
-        Term { members: members.to_vec(), committee, polynomial }
+    /// The keys of `n` people of whom these made a committee key in a first ceremony.
+    pub(crate) fn founded(seed: u64, n: u16, members: &[usize]) -> Self {
+        let people = dealt(seed, n).consensus_secrets;
+        let Founding { transcript, shares } = super::ceremony::found(&people, members);
+        let term = Term {
+            members: members.to_vec(),
+            committee: transcript.committee().clone(),
+            transcript: transcript.digest(),
+        };
+        let keys = Self::of(people, transcript.network_id(), term);
+        for (person, share) in shares {
+            keys.keep(person, EPOCH, &share);
+            keys.complete(person, transcript.clone());
+        }
+        keys
     }
 
-    /// What everybody knows of the first term.
-    pub(crate) fn committee(&self) -> &Committee {
-        &self.terms[0].committee
+    fn of(people: Vec<ConsensusSecret>, network_id: NetworkId, first: Term) -> Self {
+        let safes = people.iter().map(|_| Mutex::default()).collect();
+        let terms = Mutex::new(vec![Arc::new(first)]);
+        Self { people, terms, safes, forks: Mutex::default(), network_id }
     }
 
-    /// The terms, in the order of their epochs.
-    pub(crate) fn terms(&self) -> &[Term] {
-        &self.terms
+    /// The first term.
+    pub(crate) fn first(&self) -> Arc<Term> {
+        Arc::clone(&lock(&self.terms)[0])
     }
 
-    /// The term of an epoch.
-    pub(crate) fn term_of(&self, epoch: Epoch) -> Option<&Term> {
+    /// The terms so far, in the order of their epochs.
+    pub(crate) fn terms(&self) -> Vec<Arc<Term>> {
+        lock(&self.terms).clone()
+    }
+
+    /// The term of an epoch, once somebody has its transcript.
+    pub(crate) fn term_of(&self, epoch: Epoch) -> Option<Arc<Term>> {
         let at = epoch.get().checked_sub(EPOCH.get())?;
-        self.terms.get(usize::try_from(at).ok()?)
+        lock(&self.terms).get(usize::try_from(at).ok()?).cloned()
     }
 
-    /// The first epoch from this one on in which a person is a member.
-    pub(crate) fn next_of(&self, person: usize, from: Epoch) -> Option<Epoch> {
-        let epochs = self.terms.iter().map(|term| (term.committee.epoch(), term));
-        let mut member = epochs.filter(|(_, term)| term.members.contains(&person));
-        member.find(|(epoch, _)| *epoch >= from).map(|(epoch, _)| epoch)
+    /// A person's consensus secret.
+    pub(crate) fn secret(&self, person: usize) -> ConsensusSecret {
+        ConsensusSecret::from_seed(*self.people[person].expose_seed())
     }
 
     /// A person's consensus key.
@@ -105,29 +127,68 @@ impl Keys {
         public_key(&self.identity(person)).expect("a dealt key")
     }
 
-    /// What the person at `position` knows in the first term.
-    pub(crate) fn secrets(&self, position: usize) -> Secrets {
-        self.secrets_in(EPOCH, position).expect("a member of the committee")
+    /// The person with this key.
+    pub(crate) fn person(&self, key: &ConsensusPublicKey) -> Option<usize> {
+        self.people.iter().position(|secret| secret.public_key() == *key)
     }
 
-    /// What a person knows in the term of an epoch, if it is a member.
+    /// What a person starts a sequencer with in an epoch, if it kept a share of it.
     pub(crate) fn secrets_in(&self, epoch: Epoch, person: usize) -> Option<Secrets> {
-        let term = self.term_of(epoch)?;
-        let key_share = term.polynomial.key_share(term.index_of(person)?);
+        let key_share = self.share(epoch, person)?;
         Some(Secrets { consensus_seed: self.people[person].expose_seed(), key_share })
     }
 
-    /// Who takes over in this epoch, by the ceremony with this id.
-    pub(crate) fn successor(&self, epoch: Epoch, ceremony: Digest) -> Option<Successor> {
-        let committee = &self.term_of(epoch)?.committee;
-        Some(Successor {
-            ceremony,
-            keys: committee.consensus_keys().to_vec(),
-            f: 1,
-            g: 0,
-            key_id: committee.key_id(),
-            transcript: transcript(epoch),
-        })
+    /// The share that a person kept of an epoch.
+    pub(crate) fn share(&self, epoch: Epoch, person: usize) -> Option<KeyShare> {
+        let safe = lock(&self.safes[person]);
+        let (index, bytes) = safe.shares.get(&epoch)?;
+        Some(KeyShare::decode(*index, &**bytes).expect("a share that was kept"))
+    }
+
+    /// A person keeps its share of an epoch.
+    pub(crate) fn keep(&self, person: usize, epoch: Epoch, share: &KeyShare) {
+        let kept = (share.index(), share.expose_encoding());
+        let before = lock(&self.safes[person]).shares.insert(epoch, kept.clone());
+        if before.is_some_and(|before| before != kept) {
+            self.fork(format!("sequencer {} has two shares of epoch {epoch}", person + 1));
+        }
+    }
+
+    /// The transcript that a person has of an epoch.
+    pub(crate) fn transcript(&self, epoch: Epoch, person: usize) -> Option<VerifiedTranscript> {
+        lock(&self.safes[person]).transcripts.get(&epoch).cloned()
+    }
+
+    /// The transcript that operators hand on, once one of them has it.
+    pub(crate) fn published(&self, epoch: Epoch) -> Option<VerifiedTranscript> {
+        (0..self.people.len()).find_map(|person| self.transcript(epoch, person))
+    }
+
+    /// A person has the transcript of an epoch: the first time, there is one more term.
+    pub(crate) fn complete(&self, person: usize, transcript: VerifiedTranscript) {
+        let (epoch, digest) = (transcript.definition().epoch(), transcript.digest());
+        match self.term_of(epoch) {
+            Some(term) if term.transcript == digest => {}
+            Some(_) => {
+                self.fork(format!("sequencer {} has another transcript of {epoch}", person + 1));
+            }
+            None => {
+                let keys = transcript.definition().consensus_keys();
+                let members = keys.iter().filter_map(|key| self.person(key)).collect();
+                let committee = transcript.committee().clone();
+                lock(&self.terms).push(Arc::new(Term { members, committee, transcript: digest }));
+            }
+        }
+        lock(&self.safes[person]).transcripts.insert(epoch, transcript);
+    }
+
+    /// What nobody may do and somebody did.
+    pub(crate) fn forks(&self) -> Vec<String> {
+        lock(&self.forks).clone()
+    }
+
+    fn fork(&self, what: String) {
+        lock(&self.forks).push(what);
     }
 }
 
@@ -139,7 +200,10 @@ impl Term {
     }
 }
 
-/// Digest of the transcript that an epoch begins with.
-pub(crate) fn transcript(epoch: Epoch) -> Digest {
-    Digest::from_bytes([epoch.get() as u8; 32])
+fn seed_of(seed: u64, n: u16) -> Digest {
+    hash(Tag::TestDealer, &[b"committee", &seed.to_be_bytes(), &n.to_be_bytes()])
+}
+
+fn dealt(seed: u64, n: u16) -> Dealt {
+    deal(EPOCH, n, &seed_of(seed, n).to_bytes())
 }

@@ -12,19 +12,20 @@ use commonware_utils::NZU32;
 use fairveil_consensus::committee::PublicKey;
 use fairveil_consensus::{Channels, Network, Timing};
 use fairveil_crypto::Epoch;
+use fairveil_keygen::VerifiedTranscript;
 use fairveil_ordering::{self as ordering, Mode};
 use fairveil_sequencer::boundary::{self, BoundaryError};
 use fairveil_sequencer::feed::{self, FeedError, Voters};
+use fairveil_sequencer::renewal::{NoResharings, Resharings};
 use fairveil_sequencer::sync::{self, Sync, SyncError};
 use fairveil_sequencer::views::{NoViews, Views};
 use fairveil_sequencer::{
     Behaviour, Config, Engine, Executor, Handle, PeerChannels, Seat, StopReason, Store,
 };
 use futures::channel::oneshot;
-use futures::future::Either;
 
-use super::epochs::{self, Forks, Script};
-use super::keys::{self, EPOCH, Keys};
+use super::ceremony::{Blamed, Own, Part};
+use super::keys::{EPOCH, Keys};
 use super::plan::Plan;
 use super::trace::{Listens, Tap, Trace};
 use super::traders::{Handles, lock};
@@ -34,10 +35,8 @@ use crate::disk::Disk;
 /// many slots for each possible peer.
 const QUOTA: Quota = Quota::per_second(NZU32!(1_000));
 
-/// How long who joins takes part in a resharing before it only waits for the epoch.
-const JOINS_FOR: Duration = Duration::from_secs(6);
-/// How long it asks for the beginning of one epoch before it asks for that of a later one.
-const SYNCS_FOR: Duration = Duration::from_secs(4);
+/// How often who joins looks for the transcript that it joins with.
+const LOOK: Duration = Duration::from_millis(200);
 /// How long the engine of an epoch goes on after its end.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -62,8 +61,8 @@ pub(crate) struct World {
     pub(crate) trace: Trace,
     /// Who has power, by position.
     pub(crate) up: Arc<Mutex<Vec<bool>>>,
-    /// What members of resharings signed twice.
-    pub(crate) forks: Forks,
+    /// Who was named in the evidence that members of resharings kept.
+    pub(crate) blamed: Blamed,
 }
 
 /// A person with power.
@@ -181,7 +180,7 @@ struct Setup {
     plan: Arc<Plan>,
     up: Arc<Mutex<Vec<bool>>>,
     clock: Arc<deterministic::Context>,
-    forks: Forks,
+    blamed: Blamed,
 }
 
 /// A person as long as it has power: a sequencer in one epoch after the other.
@@ -204,25 +203,43 @@ impl Person {
         mut seat: Seat<Tap, simulated::Receiver<PublicKey>>,
     ) -> Option<Stop> {
         let stop = |disk, why: String| Some(Stop { disk, why });
+        // From which epoch on it comes in from outside.
+        let mut outside = None;
         loop {
-            let stands = match boundary::position(&self.store) {
-                Ok(position) => position.map_or(EPOCH, |(epoch, _)| epoch),
-                Err(error) => return stop(true, error.to_string()),
-            };
-            let Some(secrets) = self.setup.keys.secrets_in(stands, self.position) else {
+            if let Some(from) = outside.take() {
                 self.tell(Ok(()));
                 lock(&self.handles)[self.position] = None;
-                let Some(next) = self.setup.keys.next_of(self.position, stands) else {
+                let next = self.setup.plan.succession.next_of(self.position, from);
+                let Some(next) = next else {
                     // Its engine lingers for the others.
                     context.sleep(LINGER).await;
                     return None;
                 };
-                if let Err(error) = self.join(context, &mut seat, next).await {
-                    let disk = matches!(error, SyncError::Boundary(BoundaryError::Store(_)));
-                    return stop(disk, error.to_string());
+                match self.join(context, &mut seat, next).await {
+                    Ok(later) => outside = later,
+                    Err(why) => return Some(why),
                 }
                 continue;
+            }
+            let stands = match boundary::position(&self.store) {
+                Ok(position) => position.map_or(EPOCH, |(epoch, _)| epoch),
+                Err(error) => return stop(true, error.to_string()),
             };
+            let members = self.setup.plan.succession.members(stands);
+            if !members.is_some_and(|members| members.contains(&self.position)) {
+                outside = Some(stands);
+                continue;
+            }
+            match self.take_part(context, &mut seat, stands).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    outside = Some(stands.next());
+                    continue;
+                }
+                Err(why) => return Some(why),
+            }
+            let secrets = self.setup.keys.secrets_in(stands, self.position);
+            let secrets = secrets.expect("a share that it kept");
             let engine = Engine {
                 peers: around.oracle.manager(),
                 blocker: around.oracle.control(around.peer.clone()),
@@ -247,10 +264,8 @@ impl Person {
             let stopped = running.stopped().await;
             seat = match (stopped.reason, stopped.seat) {
                 (StopReason::EpochEnded(..), Some(seat)) => seat,
-                (StopReason::Missed(named), Some(mut seat)) => {
-                    if let Err(error) = self.join(context, &mut seat, named.epoch).await {
-                        return stop(false, error.to_string());
-                    }
+                (StopReason::Missed(named), Some(seat)) => {
+                    outside = Some(named.epoch);
                     seat
                 }
                 (reason, _) => {
@@ -260,51 +275,71 @@ impl Person {
         }
     }
 
-    /// Takes the beginning of an epoch from the members of the one before.
+    /// Comes into an epoch from outside: takes part in its resharing, if there is no share of it here,
+    /// and takes its beginning from the members of the epoch before. Answers a later epoch, if that is
+    /// all that is served any more.
     async fn join(
         &self,
         context: &deterministic::Context,
         seat: &mut Seat<Tap, simulated::Receiver<PublicKey>>,
         epoch: Epoch,
-    ) -> Result<(), SyncError> {
-        let mut wanted = epoch;
-        let (voters, faulty) = self.voters(wanted);
-        // Its part in the resharing, if that is still to come; else it has its share already.
-        let mut own = context.child("feed");
-        let script = self.setup.script(self.position, epoch.previous().expect("a later epoch"));
-        let asked = Voters { keys: voters.clone(), faulty };
-        let announced = |round| epochs::announced(epoch, round);
-        let part = feed::follow(&mut own, &self.store, seat, &asked, &script, announced);
-        let limit = context.sleep(JOINS_FOR);
-        match futures::future::select(Box::pin(part), Box::pin(limit)).await {
-            Either::Left((Err(FeedError::Store(error)), _)) => {
-                return Err(BoundaryError::from(error).into());
-            }
-            Either::Left((Err(_), _)) => return Err(SyncError::Closed),
-            Either::Left((Ok(_), _)) | Either::Right(_) => {}
+    ) -> Result<Option<Epoch>, Stop> {
+        if !self.take_part(context, seat, epoch).await? {
+            return Ok(Some(epoch.next()));
         }
-        loop {
-            let (voters, faulty) = self.voters(wanted);
-            let taken = sync::run(context, &self.store, seat, Sync::new(wanted, voters, faulty));
-            let limit = context.sleep(SYNCS_FOR);
-            match futures::future::select(Box::pin(taken), Box::pin(limit)).await {
-                Either::Left((result, _)) => return result,
-                // It may be over already: then a later one is served.
-                Either::Right(_) => {
-                    let later = self.setup.keys.next_of(self.position, wanted.next());
-                    wanted = later.unwrap_or(epoch);
-                }
+        let Voters { keys, faulty } = self.voters(epoch);
+        match sync::run(context, &self.store, seat, Sync::new(epoch, keys, faulty)).await {
+            Ok(()) => Ok(None),
+            Err(SyncError::Over { now, .. }) => Ok(Some(now.epoch)),
+            Err(error) => {
+                let disk = matches!(error, SyncError::Boundary(BoundaryError::Store(_)));
+                Err(Stop { disk, why: error.to_string() })
+            }
+        }
+    }
+
+    /// Gets the share and the transcript of an epoch from its resharing, now or afterwards; false if
+    /// that is over.
+    async fn take_part(
+        &self,
+        context: &deterministic::Context,
+        seat: &mut Seat<Tap, simulated::Receiver<PublicKey>>,
+        epoch: Epoch,
+    ) -> Result<bool, Stop> {
+        let keys = &self.setup.keys;
+        let has_share = keys.secrets_in(epoch, self.position).is_some();
+        let before = epoch.previous().filter(|before| *before >= EPOCH);
+        let Some(before) = before else { return Ok(has_share) };
+        if has_share && keys.transcript(epoch, self.position).is_some() {
+            return Ok(true);
+        }
+        // Whoever joins gets the transcript of the epoch before from the operators.
+        let before = loop {
+            match keys.published(before) {
+                Some(transcript) => break transcript,
+                None => context.sleep(LOOK).await,
+            }
+        };
+        let part = self.setup.part(self.position, before);
+        let mut own = context.child("feed");
+        let voters = self.voters(epoch);
+        match feed::follow(&mut own, &self.store, seat, &voters, epoch, &part).await {
+            Ok(_) => Ok(keys.secrets_in(epoch, self.position).is_some()),
+            Err(FeedError::Over { .. }) => Ok(false),
+            Err(error) => {
+                Err(Stop { disk: matches!(error, FeedError::Store(_)), why: error.to_string() })
             }
         }
     }
 
     /// The members of the epoch before this one, and how many of them may lie.
-    fn voters(&self, epoch: Epoch) -> (Vec<PublicKey>, u16) {
-        let before = epoch.previous().and_then(|before| self.setup.keys.term_of(before));
+    fn voters(&self, epoch: Epoch) -> Voters {
+        let succession = &self.setup.plan.succession;
+        let before = epoch.previous().and_then(|before| succession.members(before));
         let before = before.expect("nobody joins the first epoch");
-        let voters = before.members.iter().filter(|member| **member != self.position);
-        let voters = voters.map(|member| self.setup.keys.peer(*member)).collect();
-        (voters, before.committee.n() - before.committee.quorum())
+        let keys = before.iter().filter(|member| **member != self.position);
+        let keys = keys.map(|member| self.setup.keys.peer(*member)).collect();
+        Voters { keys, faulty: (before.len() as u16 - 1) / 3 }
     }
 
     fn tell(&mut self, what: Result<(), String>) {
@@ -330,18 +365,13 @@ impl Setup {
             plan: Arc::clone(&world.plan),
             up: Arc::clone(&world.up),
             clock: Arc::clone(&world.context),
-            forks: Arc::clone(&world.forks),
+            blamed: Arc::clone(&world.blamed),
         }
     }
 
-    fn script(&self, person: usize, epoch: Epoch) -> Script {
-        Script {
-            keys: Arc::clone(&self.keys),
-            succession: self.plan.succession.clone(),
-            person,
-            epoch,
-            forks: Arc::clone(&self.forks),
-        }
+    fn part(&self, person: usize, before: VerifiedTranscript) -> Part {
+        let (keys, blamed) = (Arc::clone(&self.keys), Arc::clone(&self.blamed));
+        Part::new(before, Own { keys, person, blamed }, self.plan.succession.clone())
     }
 
     fn config(&self, position: usize, epoch: Epoch) -> Config {
@@ -352,6 +382,10 @@ impl Setup {
             _ => Behaviour::Honest,
         };
         let (up, members) = (Arc::clone(&self.up), term.members.clone());
+        let resharings: Arc<dyn Resharings> = match self.keys.transcript(epoch, position) {
+            Some(transcript) => Arc::new(self.part(position, transcript)),
+            None => Arc::new(NoResharings),
+        };
         let views: Arc<dyn Views> = match &plan.rollups.followed {
             Some(followed) => Arc::new(followed.node(position, Arc::clone(&self.clock))),
             None => Arc::new(NoViews),
@@ -366,9 +400,9 @@ impl Setup {
             registry: plan.rollups.registry.clone(),
             genesis: plan.rollups.genesis.clone(),
             views,
-            resharings: Arc::new(self.script(position, epoch)),
+            resharings,
             accounting: plan.rollups.accounting.clone(),
-            transcript: keys::transcript(epoch),
+            transcript: term.transcript,
             limits: plan.limits.clone(),
             kept_share_heights: plan.kept_share_heights,
             timing: plan.timing(),

@@ -13,6 +13,7 @@ mod shares;
 pub(super) mod tamper;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use fairveil_crypto::certificate::{BlockHeader, Emission, OrderCertificate, Placement};
 use fairveil_crypto::encoding::decode;
@@ -51,8 +52,8 @@ pub(super) struct Evidence<'a> {
     pub(super) submissions: Vec<Submission>,
     /// Changes of the rollups that final blocks announced.
     pub(super) changes: Vec<RegistryChange>,
-    /// What members of resharings signed twice.
-    pub(super) forks: Vec<String>,
+    /// Who was named in the evidence that members of resharings kept.
+    pub(super) blamed: Vec<usize>,
     pub(super) stores: Vec<Option<Store>>,
     /// Where the fees stand at each sequencer.
     pub(super) accounts: Vec<Option<Accounts>>,
@@ -269,7 +270,8 @@ impl<'a> Case<'a> {
     /// The epoch of a receipt, if one of its members signed it for this bundle.
     fn verified(&self, submission: &Submission, receipt: &Receipt) -> Option<u64> {
         let epoch = receipt.body.epoch;
-        let keys = self.given.keys.term_of(epoch)?.committee.consensus_keys();
+        let term = self.given.keys.term_of(epoch)?;
+        let keys = term.committee.consensus_keys();
         let network = &self.given.keys.network_id;
         receipt.verify_member(network, epoch, keys).ok()?;
         (receipt.body.id == submission.id).then_some(epoch.get())
@@ -296,7 +298,7 @@ impl<'a> Case<'a> {
         for bytes in self.honest.iter().flat_map(|view| &view.evidence) {
             let read = Proof::decode(bytes).map_err(|why| why.to_string());
             let judged = read.and_then(|evidence| {
-                let judge = |term: &Term| {
+                let judge = |term: &Arc<Term>| {
                     let culprit = evidence.judge(network, &term.committee)?.culprit;
                     Ok(term.members[culprit.position()])
                 };

@@ -114,6 +114,7 @@ impl Plan {
         let members = usize::from(n);
         let adversary = match kind {
             Kind::Adversary(behaviour) => Some((rng.random_range(0..members), behaviour)),
+            Kind::Epochs => succession.false_witness.map(|one| (one, Behaviour::FalseWitness)),
             _ => None,
         };
         let outages = match kind {

@@ -85,7 +85,10 @@ pub(super) async fn play_with(
 
 impl Scene {
     async fn new(context: deterministic::Context, plan: Plan, seed: u64) -> Self {
-        let keys = Arc::new(Keys::new(seed, plan.n, &plan.succession.terms));
+        let keys = Arc::new(match plan.kind {
+            Kind::Epochs => Keys::founded(seed, plan.n, &plan.succession.terms[0]),
+            _ => Keys::dealt(seed, plan.n),
+        });
         let peers: Vec<_> = (0..usize::from(plan.n)).map(|person| keys.peer(person)).collect();
         let config = simulated::Config {
             max_size: MAX_MESSAGE_BYTES,
@@ -113,14 +116,14 @@ impl Scene {
         let members: Vec<_> = (0..peers.len()).map(Member::new).collect();
         let handles = Arc::new(Mutex::new(vec![None; members.len()]));
         let terms = plan.succession.terms.clone();
-        let key = keys.committee().key().clone();
+        let key = keys.first().committee.key().clone();
         let market = Market::new(keys.network_id, key, handles, terms);
         let started = context.current();
         let outages = plan.outages.clone();
         let up = Arc::new(Mutex::new(vec![false; members.len()]));
         let context = Arc::new(context);
-        let (plan, trace, forks) = (Arc::new(plan), Trace::default(), Arc::default());
-        let world = World { context, oracle, keys, plan, trace, up, forks };
+        let (plan, trace, blamed) = (Arc::new(plan), Trace::default(), Arc::default());
+        let world = World { context, oracle, keys, plan, trace, up, blamed };
         Self {
             world,
             members,
@@ -200,10 +203,11 @@ impl Scene {
         context.child("operators").spawn(move |context| operators.work(context, changes));
         if self.world.plan.kind == Kind::Epochs {
             let (market, succession) = (self.market.clone(), self.world.plan.succession.clone());
+            let keys = Arc::clone(&self.world.keys);
             self.market.begins();
             context
                 .child("succession")
-                .spawn(move |context| epochs::operate(context, market, succession));
+                .spawn(move |context| epochs::operate(context, market, keys, succession));
         }
         if self.world.plan.kind == Kind::Splitter {
             splitter::begin(context, &self.market, &self.world.plan, seed);
@@ -351,7 +355,7 @@ impl Scene {
             trace: self.world.trace.taken(),
             submissions: self.market.submissions(),
             changes: lock(&self.announced).clone(),
-            forks: lock(&self.world.forks).clone(),
+            blamed: lock(&self.world.blamed).clone(),
             stores: self
                 .members
                 .iter()

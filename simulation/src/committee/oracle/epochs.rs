@@ -16,7 +16,14 @@ impl Case<'_> {
         if self.given.plan.kind != Kind::Epochs {
             return;
         }
-        let mut wrong: Vec<String> = self.given.forks.clone();
+        let mut wrong: Vec<String> = self.given.keys.forks();
+        let named: BTreeSet<usize> = self.given.blamed.iter().copied().collect();
+        let honest = self.given.plan.honest();
+        for person in named.iter().filter(|person| honest.contains(person)) {
+            wrong
+                .push(format!("sequencer {} is blamed for a resharing, and is honest", person + 1));
+        }
+        self.counts.insert("blamed".into(), named.len() as u64);
         let keys: BTreeSet<_> =
             self.given.keys.terms().iter().map(|term| term.committee.key_id()).collect();
         if keys.len() != 1 {
@@ -24,6 +31,8 @@ impl Case<'_> {
         }
         let mut beginnings: BTreeMap<u64, (usize, Manifest)> = BTreeMap::new();
         let (mut joined, mut first) = (0, 0);
+        let last = self.given.plan.succession.last_epoch().get();
+        let outages = &self.given.plan.outages;
         for view in &self.honest {
             let who = view.position + 1;
             let ever = self.given.plan.succession.terms.iter();
@@ -31,6 +40,8 @@ impl Case<'_> {
                 continue;
             }
             let Some(store) = &self.given.stores[view.position] else { continue };
+            let stays = self.given.plan.succession.last().contains(&view.position);
+            let was_away = outages.iter().any(|outage| outage.member == view.position);
             match boundary::manifest(store) {
                 Ok(Some(manifest)) => {
                     let epoch = manifest.epoch.get();
@@ -40,14 +51,18 @@ impl Case<'_> {
                         wrong.push(format!("sequencers {other} and {who} begin {epoch} otherwise"));
                     }
                     first += self.log_begins(view, store, epoch, &mut wrong);
+                    if stays && epoch != last {
+                        wrong.push(format!("sequencer {who} stands in epoch {epoch}"));
+                    }
                 }
+                // Nobody keeps the beginning of an epoch that is over for one who was away.
+                Ok(None) if was_away && !stays => {}
                 Ok(None) => wrong.push(format!("sequencer {who} saw no epoch begin")),
                 Err(error) => wrong.push(format!("sequencer {who}: {error}")),
             }
             let since = view.blocks.first_key_value().map_or(0, |(height, _)| *height);
             joined += u64::from(since > 1);
         }
-        let last = self.given.plan.succession.last_epoch().get();
         if !beginnings.contains_key(&last) {
             wrong.push(format!("epoch {last} did not begin"));
         }

@@ -11,7 +11,7 @@ impl Case<'_> {
     /// Rule 7. The premise: no honest order log has `late` before `early`, where a log that has
     /// `early` not at all has it after everything.
     pub(super) fn fairness(&mut self) {
-        let epochs = self.given.keys.terms().iter().map(|term| term.committee.epoch().get());
+        let epochs = self.given.keys.terms().into_iter().map(|term| term.committee.epoch().get());
         let (mut wrong, mut pairs) = (Vec::new(), 0);
         for epoch in epochs {
             pairs += self.fairness_in(epoch, &mut wrong);

@@ -1,6 +1,7 @@
 //! Rule 6: what left about decryption shares, against the votes that had left before.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use fairveil_crypto::certificate::batch_id;
 use fairveil_crypto::share::SignedShare;
@@ -72,7 +73,7 @@ impl Case<'_> {
     }
 
     /// The committee that owns a height.
-    fn term_at(&self, height: u64) -> Option<&Term> {
+    fn term_at(&self, height: u64) -> Option<Arc<Term>> {
         let (_, header) = self.headers.get(&height)?;
         self.given.keys.term_of(header.epoch)
     }

@@ -182,9 +182,9 @@ pub const TAMPERS: &[Tamper] = &[
     },
     Tamper {
         kind: Kind::Epochs,
-        name: "rule_17_two_dealings_of_one_member",
-        says: "dealt twice",
-        change: rule_17_two_dealings_of_one_member,
+        name: "rule_17_an_honest_member_that_is_blamed",
+        says: "is honest",
+        change: rule_17_an_honest_member_that_is_blamed,
     },
     Tamper {
         kind: Kind::Epochs,
@@ -257,8 +257,7 @@ fn rule_3_a_lost_bundle(given: &mut Evidence<'_>) {
     let id = given.submissions[0].id;
     let network_id = given.keys.network_id;
     let receipts = (0..2).map(|member| {
-        let secret = given.keys.secrets(member).consensus_seed;
-        let secret = fairveil_crypto::ConsensusSecret::from_seed(*secret);
+        let secret = given.keys.secret(member);
         let body = fairveil_mempool::ReceiptBody {
             network_id,
             epoch: EPOCH,
@@ -476,8 +475,8 @@ fn rule_17_a_share_of_another_epoch(given: &mut Evidence<'_>) {
     share.index = other.unwrap();
 }
 
-fn rule_17_two_dealings_of_one_member(given: &mut Evidence<'_>) {
-    given.forks.push("member 1 dealt twice".into());
+fn rule_17_an_honest_member_that_is_blamed(given: &mut Evidence<'_>) {
+    given.blamed.push(given.plan.honest()[0]);
 }
 
 fn rule_18_a_log_that_begins_otherwise(given: &mut Evidence<'_>) {
