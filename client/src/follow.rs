@@ -14,7 +14,8 @@
 //! 2. What a sequencer says and can't prove changes no state; it is kept as a doubt with its name.
 //! 3. A released bundle has exactly the legs that were sealed, where the trader shows them.
 //! 4. The slowest f sequencers delay a round by [`GRACE`] at most, and no proof of another one.
-//! 5. Time is the runtime's; nothing here reads a clock but for waiting.
+//! 5. An epoch that begins meanwhile is believed once its transcript continues what is pinned.
+//! 6. Time is the runtime's; nothing here reads a clock but for waiting.
 
 use std::time::Duration;
 
@@ -28,9 +29,10 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use hyper::StatusCode;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::document::{DisbeliefReason, Ending, ending};
-use crate::network::{Endpoint, HttpError};
+use crate::network::{Endpoint, HttpError, gather, newest};
 use crate::receipts::{Answer, Receipts, printable};
 use crate::rpc::{self, ReceiptInfo, StatusInfo};
 use crate::trust::PinnedNetwork;
@@ -38,8 +40,11 @@ use crate::trust::PinnedNetwork;
 /// The time between two rounds of questions.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long a round waits for the slowest f sequencers.
-pub const GRACE: Duration = Duration::from_millis(300);
+pub use crate::network::GRACE;
+
+/// How often the newest transcript is asked for while something is said that the one at hand does not
+/// prove.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a trader knows of the bundle that is followed.
 #[derive(Clone, Debug)]
@@ -110,16 +115,20 @@ pub struct Status {
     pub doubts: Vec<Doubt>,
     /// f+1 sequencers beyond the end of its window say that it was not ordered. Not a proof.
     pub window_closed: bool,
+    /// Whether something was said without proof in the last round.
+    unproven: bool,
 }
 
 /// Follows one bundle.
 #[derive(Clone, Debug)]
 pub struct Follower<'a> {
-    network: &'a PinnedNetwork,
+    network: PinnedNetwork,
     endpoints: &'a [Endpoint],
     subject: Subject,
     receipts: Receipts,
     status: Status,
+    /// When the newest transcript was asked for.
+    renewed_at: Option<Instant>,
 }
 
 /// Asks once.
@@ -130,14 +139,15 @@ pub async fn status(network: &PinnedNetwork, endpoints: &[Endpoint], subject: Su
 }
 
 /// Asks until the bundle ended, its window is closed without it, or time is out. `changed` sees
-/// every step forward.
+/// every step forward. Also answers the network that the status is proven by: an epoch may have begun
+/// meanwhile.
 pub async fn wait(
     network: &PinnedNetwork,
     endpoints: &[Endpoint],
     subject: Subject,
     timeout: Duration,
     mut changed: impl FnMut(&Status),
-) -> Status {
+) -> (PinnedNetwork, Status) {
     let mut follower = Follower::new(network, endpoints, subject);
     let mut shown = None;
     let asking = async {
@@ -154,7 +164,7 @@ pub async fn wait(
     };
     // Out of time: what is known then is the answer.
     let _ = tokio::time::timeout(timeout, asking).await;
-    follower.status
+    (follower.network, follower.status)
 }
 
 impl State {
@@ -209,6 +219,7 @@ impl Status {
     }
 
     fn doubt(&mut self, url: &str, why: &str) {
+        self.unproven = true;
         let doubt = Doubt { url: url.to_owned(), why: printable(why) };
         if !self.doubts.contains(&doubt) {
             self.doubts.push(doubt);
@@ -231,8 +242,10 @@ impl<'a> Follower<'a> {
             claims: Vec::new(),
             doubts: Vec::new(),
             window_closed: false,
+            unproven: false,
         };
-        Self { network, endpoints, subject, receipts, status }
+        let network = network.clone();
+        Self { network, endpoints, subject, receipts, status, renewed_at: None }
     }
 
     /// What is known.
@@ -246,6 +259,7 @@ impl<'a> Follower<'a> {
         if self.status.state.is_final() {
             return &self.status;
         }
+        self.status.unproven = false;
         let id = self.subject.id;
         let asked = self.endpoints.iter().map(|endpoint| async move {
             let said = endpoint.call::<StatusInfo>("fairveil_status", params(id)).await;
@@ -272,7 +286,28 @@ impl<'a> Follower<'a> {
             self.prove_admission(&holding).await;
         }
         self.judge_window();
+        if self.status.unproven && !self.status.state.is_final() {
+            self.renew().await;
+        }
         &self.status
+    }
+
+    /// What is not proven may be of an epoch that has begun: takes the newest transcript. Doubts from
+    /// before it count no more; who lies is caught again.
+    async fn renew(&mut self) {
+        let now = Instant::now();
+        if self.renewed_at.is_some_and(|at| now < at + RENEWAL_INTERVAL) {
+            return;
+        }
+        self.renewed_at = Some(now);
+        let network = newest(self.network.clone(), self.endpoints).await;
+        if network.epoch() > self.network.epoch() {
+            self.receipts = Receipts::new(&network, self.subject.id);
+            self.status.needed = self.receipts.needed();
+            self.status.receipts.clear();
+            self.status.doubts.clear();
+            self.network = network;
+        }
     }
 
     /// Endpoints whose claim satisfies `is`, with the claim.
@@ -319,7 +354,7 @@ impl<'a> Follower<'a> {
 
     fn believe(&self, document: &BundleDocument) -> Result<(Position, State), DisbeliefReason> {
         let Subject { id, bundle, .. } = &self.subject;
-        let (position, ending) = ending(self.network, document, id, bundle.as_ref())?;
+        let (position, ending) = ending(&self.network, document, id, bundle.as_ref())?;
         let state = match ending {
             Ending::Released { .. } => State::Released,
             Ending::Failed(failed) => State::Failed(failed),
@@ -407,29 +442,6 @@ impl<'a> Follower<'a> {
         let beyond = beyond.iter().filter(|(_, info)| info.height > expires_at.get()).count();
         let never = self.status.state.rank() < State::Admitted.rank();
         self.status.window_closed = never && beyond >= self.network.needed();
-    }
-}
-
-/// What the futures give, in their order: waits for `enough` of them, and for the others only a
-/// grace time longer.
-async fn gather<F: Future>(
-    futures: impl Iterator<Item = F>,
-    enough: usize,
-) -> Vec<Option<F::Output>> {
-    let numbered =
-        futures.enumerate().map(|(number, future)| async move { (number, future.await) });
-    let mut running: FuturesUnordered<_> = numbered.collect();
-    let mut answers: Vec<_> = (0..running.len()).map(|_| None).collect();
-    let mut count = 0;
-    loop {
-        let next = if count < enough {
-            running.next().await
-        } else {
-            tokio::time::timeout(GRACE, running.next()).await.unwrap_or_default()
-        };
-        let Some((number, answer)) = next else { return answers };
-        answers[number] = Some(answer);
-        count += 1;
     }
 }
 

@@ -10,14 +10,21 @@ pub mod events;
 pub(crate) mod fake;
 pub mod http;
 
+use std::time::Duration;
+
 use fairveil_crypto::Height;
 use fairveil_keygen::Transcript;
+use futures::StreamExt as _;
 use futures::future::join_all;
+use futures::stream::FuturesUnordered;
 
 pub use http::{Endpoint, HttpError, MAX_ANSWER_BYTES};
 
 use crate::rpc::CommitteeInfo;
 use crate::trust::PinnedNetwork;
+
+/// How long a round waits for the slowest f sequencers.
+pub const GRACE: Duration = Duration::from_millis(300);
 
 /// Where the chain stands, as far as its sequencers agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +62,9 @@ pub async fn newest(network: PinnedNetwork, endpoints: &[Endpoint]) -> PinnedNet
         let info: CommitteeInfo = endpoint.call("fairveil_committee", Vec::new()).await.ok()?;
         Some((info.epoch, endpoint))
     });
-    let mut named: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
+    let enough = endpoints.len().saturating_sub(network.faults());
+    let said = gather(asked, enough).await;
+    let mut named: Vec<_> = said.into_iter().flatten().flatten().collect();
     named.sort_by_key(|(epoch, _)| std::cmp::Reverse(*epoch));
     for (_, endpoint) in named.into_iter().filter(|(epoch, _)| *epoch > network.epoch().get()) {
         let Ok(bytes) = endpoint.get("/transcript").await else { continue };
@@ -108,4 +117,27 @@ fn median(values: impl Iterator<Item = u64>) -> u64 {
     let mut values: Vec<u64> = values.collect();
     values.sort_unstable();
     values.len().checked_sub(1).map_or(0, |last| values[last / 2])
+}
+
+/// What the futures give, in their order: waits for `enough` of them, and for the others only a
+/// grace time longer.
+pub(crate) async fn gather<F: Future>(
+    futures: impl Iterator<Item = F>,
+    enough: usize,
+) -> Vec<Option<F::Output>> {
+    let numbered =
+        futures.enumerate().map(|(number, future)| async move { (number, future.await) });
+    let mut running: FuturesUnordered<_> = numbered.collect();
+    let mut answers: Vec<_> = (0..running.len()).map(|_| None).collect();
+    let mut count = 0;
+    loop {
+        let next = if count < enough {
+            running.next().await
+        } else {
+            tokio::time::timeout(GRACE, running.next()).await.unwrap_or_default()
+        };
+        let Some((number, answer)) = next else { return answers };
+        answers[number] = Some(answer);
+        count += 1;
+    }
 }

@@ -43,18 +43,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use fairveil_crypto::certificate::{Emission, result_root};
 use fairveil_crypto::domain::{Hasher, Tag, hash};
 use fairveil_crypto::envelope::Payer;
 use fairveil_crypto::{BundleId, ConsensusPublicKey, Digest, Height, SequencerIndex};
 use fairveil_ordering::{
     self as ordering, MAX_WINDOW_HEIGHTS, Output, VerifiedEvidence, median_time_ms,
 };
-use fairveil_registry::anchor::Anchor;
-use fairveil_registry::change::RegistryChange;
 use fairveil_registry::schedule::Schedule;
 
-use crate::balances::{Balances, Charge};
+use crate::balances::Balances;
 use crate::block::{Block, Body, MAX_EVIDENCE_IDS, MAX_RELEASES, SystemEntry};
 use crate::chain::{Slot, Tip};
 use crate::committee::Members;
@@ -67,6 +64,7 @@ use crate::timing::Load;
 mod anchors;
 mod ending;
 mod fault;
+mod output;
 mod parameters;
 mod placement;
 mod rollups;
@@ -77,6 +75,7 @@ mod tests;
 pub use anchors::{AnchorFault, MAX_AHEAD_MS};
 pub use ending::{EndingFault, EndingOutput, NextEpochError};
 pub use fault::{BlockFault, ExtendError};
+pub use output::BlockOutput;
 use parameters::Checked;
 pub use parameters::{Parameters, ParametersError};
 pub use snapshot::{MAX_SNAPSHOT_BYTES, RestoreError};
@@ -91,29 +90,6 @@ const _: () = assert!(NONCE_HEIGHTS >= 2 * MAX_WINDOW_HEIGHTS);
 
 /// A payer's nonce.
 type Pair = (Payer, u64);
-
-/// What a block did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BlockOutput {
-    /// Cohorts with the placement of each id.
-    pub emission: Emission,
-    /// Digest of the state after the block.
-    pub state_digest: Digest,
-    /// Release roots that the block certifies.
-    pub released: Vec<(Height, Digest)>,
-    /// Ids that every honest sequencer has to hold and to report from now on.
-    pub reached_edge: Vec<BundleId>,
-    /// Sequencers that the block convicts.
-    pub convicted: Vec<SequencerIndex>,
-    /// What the ids that are to be opened paid, in their order.
-    pub charges: Vec<Charge>,
-    /// Changes of the rollups that the block announces.
-    pub announced: Vec<RegistryChange>,
-    /// Blocks of followed rollups that the block names, ascending by chain id.
-    pub anchored: Vec<Anchor>,
-    /// What the block says of the next epoch.
-    pub ending: EndingOutput,
-}
 
 /// The state after a block.
 #[derive(Clone, Debug)]
@@ -504,14 +480,6 @@ impl ChainState {
                 bundles.insert(*id, *facts);
             }
         }
-    }
-}
-
-impl BlockOutput {
-    /// What a header commits to.
-    #[must_use]
-    pub fn result_root(&self) -> Digest {
-        result_root(&self.emission, &self.state_digest)
     }
 }
 

@@ -28,6 +28,7 @@ mod finality;
 mod ledger;
 mod logs;
 mod opening;
+mod resume;
 mod status;
 
 use std::{

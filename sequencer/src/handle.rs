@@ -23,7 +23,6 @@ use fairveil_mempool::{
     limits::{HORIZON_HEIGHTS, LAST_REPORT_HEIGHTS},
 };
 use fairveil_release::{
-    anchor::Anchor,
     certificate::ReleaseCertificate,
     change::ApprovedChange,
     document::{BatchDocument, BundleDocument, DocumentLeg},
@@ -38,7 +37,6 @@ use futures::channel::oneshot;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    adversary::AttackReport,
     ledger_store::accounts,
     record::{BundleState, Event, MAX_EVENT_BYTES, MAX_PLACE_BYTES, Place},
     renewal::Progress,
@@ -48,9 +46,11 @@ use crate::{
 };
 
 mod call;
+mod overview;
 
 pub use call::{Balance, CallError};
 pub(crate) use call::{Call, MAX_CALLS};
+pub use overview::{Check, Overview};
 
 /// Longest stored order certificate, in bytes.
 pub(crate) const MAX_CERTIFICATE_BYTES: usize = 8 << 20;
@@ -58,60 +58,6 @@ pub(crate) const MAX_CERTIFICATE_BYTES: usize = 8 << 20;
 const MAX_EVIDENCE: usize = 1_024;
 /// Final heights that a ready sequencer may not have committed yet.
 const MAX_BEHIND: u64 = 8;
-
-/// One check of readiness.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Check {
-    /// What is checked, one word.
-    pub name: &'static str,
-    /// Whether it passed.
-    pub passed: bool,
-    /// The values behind the verdict.
-    pub why: String,
-}
-
-/// What a sequencer says of itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Overview {
-    /// The epoch.
-    pub epoch: u64,
-    /// The last final height committed here.
-    pub height: u64,
-    /// The newest final height known of, here or not.
-    pub final_height: u64,
-    /// The newest view whose finalization the engine has seen since its start.
-    pub final_view: u64,
-    /// Committed time of that height, in milliseconds since 1970.
-    pub time_ms: u64,
-    /// Mean milliseconds between the last final blocks (at most 64).
-    pub block_interval_ms: u64,
-    /// Height up to which everything is released here.
-    pub released: u64,
-    /// Bundles held and not yet ordered.
-    pub pool_bundles: u64,
-    /// Bytes of them.
-    pub pool_bytes: u64,
-    /// Length of this sequencer's order log.
-    pub log_length: u64,
-    /// Height up to which final blocks certify releases.
-    pub certified: u64,
-    /// Bundles in memory.
-    pub pool_held: u64,
-    /// Bundles that must be reported and are not held.
-    pub pool_duty: u64,
-    /// The last anchored block of every followed rollup that has one, as of that height.
-    pub anchors: Vec<Anchor>,
-    /// Sequencers that final blocks prove to have equivocated, in this epoch.
-    pub convicted: u64,
-    /// While a restored sequencer signs nothing: how long.
-    pub abstention: Option<String>,
-    /// The first height whose order and release are kept.
-    pub oldest: u64,
-    /// What a front-runner tried; none for anybody else.
-    pub attack: Option<AttackReport>,
-    /// Counters by name, for metrics.
-    pub counters: Vec<(&'static str, u64)>,
-}
 
 /// The most releases without a slot that are read for one call: a slot ends long before.
 const MAX_SKIPPED: usize = 4_096;

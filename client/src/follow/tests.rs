@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
+use fairveil_crypto::Epoch;
 use fairveil_crypto::certificate::Placement;
+use fairveil_keygen::Transcript;
 use fairveil_mempool::Place;
 use serde_json::{json, to_value};
 
@@ -8,7 +10,7 @@ use super::*;
 use crate::network::fake::{Says, nobody, serve};
 use crate::network::tip;
 use crate::receipts::tests::info;
-use crate::test_support::{SCENE, WORLD, emitted};
+use crate::test_support::{RENEWED, SCENE, STRANGERS, WORLD, emitted};
 
 const STATUS: &str = "fairveil_status";
 const RECEIPTS: &str = "fairveil_receipts";
@@ -21,6 +23,14 @@ fn says(state: &str, height: u64) -> Says {
 fn ordered(height: u64, position: u64) -> Says {
     let place = json!({ "height": height, "position": position, "cohort": 0 });
     Says::Result(json!({ "id": "0x", "state": "ordered", "place": place, "height": 9 }))
+}
+
+fn committee(epoch: u64, height: u64, network: &str) -> Says {
+    Says::Result(json!({
+        "network_id": network, "epoch": epoch, "key_id": "0x", "committee_key": "0x", "n": 5,
+        "f": 1, "g": 0, "t": 4, "index": 1, "height": height, "time_ms": 1,
+        "block_interval_ms": height, "members": [], "rollups": [],
+    }))
 }
 
 fn order(number: usize) -> Says {
@@ -155,7 +165,7 @@ async fn waiting_ends_with_the_end_the_window_or_the_time() {
     let mut steps = Vec::new();
     let long = Duration::from_secs(60);
     let step = |status: &Status| steps.push(status.state);
-    let ended = wait(&WORLD.network, &[honest], subject(0), long, step).await;
+    let (_, ended) = wait(&WORLD.network, &[honest], subject(0), long, step).await;
     assert!(ended.is_over() && !ended.window_closed);
     assert_eq!(steps, [State::Released]);
 
@@ -163,10 +173,39 @@ async fn waiting_ends_with_the_end_the_window_or_the_time() {
         serve(&[(STATUS, says("unknown", 501))]).await,
         serve(&[(STATUS, says("unknown", 502))]).await,
     ];
-    let closed = wait(&WORLD.network, &beyond, subject(0), long, |_| {}).await;
+    let (_, closed) = wait(&WORLD.network, &beyond, subject(0), long, |_| {}).await;
     assert!(closed.window_closed && !closed.state.is_final());
-    let one = wait(&WORLD.network, &beyond[..1], subject(0), Duration::ZERO, |_| {}).await;
+    let (_, one) = wait(&WORLD.network, &beyond[..1], subject(0), Duration::ZERO, |_| {}).await;
     assert!(!one.is_over(), "one sequencer's word closes no window");
+}
+
+/// Ordered in the first epoch, released in the second.
+#[tokio::test]
+async fn invariant_5_waiting_crosses_the_end_of_an_epoch() {
+    let certificate = RENEWED.release_certificate(SCENE.certificate.releases.clone());
+    let document = to_value(BundleDocument { certificate, ..SCENE.document(0) }).unwrap();
+    let proof = |transcript: Says| {
+        let ours = WORLD.network.network_id().to_string();
+        [
+            (STATUS, says("released", 9)),
+            (RELEASE, Says::Result(document.clone())),
+            ("fairveil_committee", committee(2, 9, &ours)),
+            ("/transcript", transcript),
+        ]
+    };
+    let text =
+        |transcript: &Transcript| Says::Body(String::from_utf8(transcript.to_json()).unwrap());
+    let liar = serve(&proof(text(&STRANGERS.transcript))).await;
+    let second = Duration::from_secs(1);
+    let (network, told) = wait(&WORLD.network, &[liar], subject(0), second, |_| {}).await;
+    assert_eq!((network.epoch(), told.state), (Epoch::new(1), State::Unknown));
+    assert!(told.doubts[0].why.contains("epoch 2"), "{:?}", told.doubts);
+
+    let honest = [serve(&proof(text(&RENEWED.transcript))).await, nobody().await];
+    let long = Duration::from_secs(60);
+    let (network, ended) = wait(&WORLD.network, &honest, subject(0), long, |_| {}).await;
+    assert_eq!((network.epoch(), ended.state), (Epoch::new(2), State::Released));
+    assert!(ended.doubts.is_empty(), "{:?}", ended.doubts);
 }
 
 #[tokio::test]
@@ -182,19 +221,12 @@ async fn a_place_in_another_certified_order_is_no_place() {
 
 #[tokio::test]
 async fn the_tip_is_the_median_of_this_network() {
-    let committee = |height: u64, network: &str| {
-        Says::Result(json!({
-            "network_id": network, "epoch": 1, "key_id": "0x", "committee_key": "0x", "n": 5,
-            "f": 1, "g": 0, "t": 4, "index": 1, "height": height, "time_ms": 1,
-            "block_interval_ms": height, "members": [], "rollups": [],
-        }))
-    };
     let ours = WORLD.network.network_id().to_string();
     let ours = ours.as_str();
     let mut endpoints = Vec::new();
     for (height, network) in [(100, ours), (102, ours), (u64::MAX, ours), (7, "0x00"), (101, ours)]
     {
-        endpoints.push(serve(&[("fairveil_committee", committee(height, network))]).await);
+        endpoints.push(serve(&[("fairveil_committee", committee(1, height, network))]).await);
     }
     let found = tip(&WORLD.network, &endpoints).await.unwrap();
     assert_eq!((found.height, found.block_interval_ms, found.answered), (Height::new(101), 101, 4));

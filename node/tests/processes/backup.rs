@@ -197,7 +197,7 @@ fn an_old_backup_beside_the_running_original_is_found_out() {
     wait_for("the node ends", || (!crate::network::runs(twice.pid)).then_some(()));
     worked(&backup(&dev, &twice.name, &archive, &[]));
     let folder = dev.folder().join(&twice.name);
-    let _original = Restored::start(&dev, &folder, &[]);
+    let mut original = Restored::start(&dev, &folder, &[]);
     wait_for("the original is back", || dev.get(&twice, "/readyz"));
 
     // The rule: the second instance signs nothing, and sees that it is one.
@@ -212,39 +212,62 @@ fn an_old_backup_beside_the_running_original_is_found_out() {
     );
     no_evidence(&dev, &all);
 
-    // Without the rule it equivocates, which is found, proven, and does no damage.
-    let third = desk.path("third");
-    worked(&restore(&archive, &third, &[]));
-    let mut cheats = ELSEWHERE.to_vec();
-    cheats.push("--sign-at-once");
-    let instance = Restored::start(&dev, &third, &cheats);
-    let own = wait_for("the third instance listens", || {
-        let text = fs::read_to_string(third.join("data/endpoints.json")).ok()?;
-        let endpoints: serde_json::Value = serde_json::from_str(&text).ok()?;
-        (endpoints["pid"].as_u64()? == u64::from(instance.process.id()))
-            .then(|| endpoints["http"].as_str().unwrap().to_owned())
-    });
-    let others: Vec<&Sequencer> = all.iter().filter(|one| one.name != twice.name).collect();
-    let evidence = wait_long("evidence", || {
-        // Each of the two instances gets a bundle that the other one does not have.
-        let desks = [Desk::new(), Desk::new()];
-        let submissions = [(&desks[0], &twice.http), (&desks[1], &own)];
-        let submissions = submissions.map(|(desk, http)| submit_to(&dev, desk, http));
-        submissions.into_iter().for_each(|mut one| drop(one.wait()));
-        others.iter().find_map(|one| {
-            let found = dev.get(one, "/evidence")?;
-            let all: Vec<serde_json::Value> = serde_json::from_slice(&found).ok()?;
-            all.first().cloned()
-        })
-    });
-    drop(instance);
+    // Without the rule it equivocates, which is found, proven, and does no damage. One that is too slow
+    // finds out by its journal before it has signed anything: then with a newer backup.
+    let mut found = cheat(&dev, &twice, &archive, &desk.path("third"));
+    for number in 4..9 {
+        if found.is_some() {
+            break;
+        }
+        signal(original.process.id(), "TERM");
+        original.ended("the original ends");
+        let (archive, folder) =
+            (desk.path(&format!("{number}.backup")), desk.path(&number.to_string()));
+        worked(&backup(&dev, &twice.name, &archive, &[]));
+        original = Restored::start(&dev, &dev.folder().join(&twice.name), &[]);
+        wait_for("the original is back", || dev.get(&twice, "/readyz"));
+        found = cheat(&dev, &twice, &archive, &folder);
+    }
     let file = desk.path("evidence.json");
-    fs::write(&file, evidence.to_string()).unwrap();
+    fs::write(&file, found.expect("evidence").to_string()).unwrap();
     let judged = dev.trader(&["verify", file.to_str().unwrap()]);
     let text = String::from_utf8_lossy(&judged.stdout);
     assert!(judged.status.success(), "{text}");
     assert!(text.contains("sequencer 1"), "{text}");
     trade(&dev);
+}
+
+/// Starts a restored instance that ignores its mark beside the original, and has both sign: the evidence
+/// that another sequencer finds; none if the instance's journal stopped it first.
+fn cheat(dev: &Dev, twice: &Sequencer, archive: &Path, into: &Path) -> Option<serde_json::Value> {
+    worked(&restore(archive, into, &[]));
+    let mut cheats = ELSEWHERE.to_vec();
+    cheats.push("--sign-at-once");
+    let mut instance = Restored::start(dev, into, &cheats);
+    let pid = u64::from(instance.process.id());
+    let own = wait_for("the instance listens", || {
+        let text = fs::read_to_string(into.join("data/endpoints.json")).ok()?;
+        let endpoints: serde_json::Value = serde_json::from_str(&text).ok()?;
+        (endpoints["pid"].as_u64()? == pid).then(|| endpoints["http"].as_str().unwrap().to_owned())
+    });
+    let all = dev.sequencers();
+    wait_long("evidence, or an instance that stops", || {
+        // Each of the two instances gets a bundle that the other one does not have.
+        let desks = [Desk::new(), Desk::new()];
+        let submissions = [(&desks[0], &twice.http), (&desks[1], &own)];
+        let submissions = submissions.map(|(desk, http)| submit_to(dev, desk, http));
+        submissions.into_iter().for_each(|mut one| drop(one.wait()));
+        let found = all.iter().filter(|one| one.name != twice.name).find_map(|one| {
+            let found = dev.get(one, "/evidence")?;
+            let all: Vec<serde_json::Value> = serde_json::from_slice(&found).ok()?;
+            all.first().cloned()
+        });
+        if found.is_none() && instance.process.try_wait().unwrap().is_some() {
+            assert!(instance.log().contains("older than the chain"), "{}", instance.log());
+            return Some(None);
+        }
+        found.map(Some)
+    })
 }
 
 /// A submission to one sequencer alone, under way.

@@ -12,8 +12,10 @@ use fairveil_keygen::keystore::{self, EpochKey, Passphrase};
 use serde_json::Value;
 
 use crate::network::{Desk, Dev, fairveil, runs, wait_for};
-use crate::trader::{FIRST, SECOND};
+use crate::trader::{FIRST, SECOND, seal};
 
+/// How long each step of a resharing waits for who is missing.
+const STEP_SECONDS: &str = "10";
 const NAMES: [&str; 5] = ["acme", "bolt", "cato", "delta", "echo"];
 
 /// A network and the operators of its members.
@@ -109,7 +111,7 @@ impl Operators {
             "--boundary",
             &boundary,
             "--step-seconds",
-            "20",
+            STEP_SECONDS,
             "--out",
             out,
         ];
@@ -167,7 +169,8 @@ impl Operators {
     /// Has the running network begin the resharing, and follows it to its end.
     fn reshare(&self, epoch: &Path) {
         let path = |name: &str| epoch.join(name).to_str().unwrap().to_owned();
-        let urls: Vec<_> = self.dev.sequencers().into_iter().map(|one| one.http).collect();
+        let all = self.dev.sequencers().into_iter().filter(|one| runs(one.pid));
+        let urls: Vec<_> = all.map(|one| one.http).collect();
         let (urls, definition, approvals) =
             (urls.join(","), path("definition.toml"), path("approvals"));
         let printed = self.run(&[
@@ -272,16 +275,8 @@ fn load(environment: [(&'static str, String); 3], transcript: &Path, stop: &Atom
         let rest = ["--expires-in", "900h", "--out", &sealed];
         done(&[&["bundle", "seal", "--bundle", &bundle, "--payer", &payer][..], &rest].concat());
         done(&["bundle", "submit", &sealed]);
-        // A command takes the transcript of the epoch in which it begins: one that waits over a
-        // boundary is asked again.
-        let waited = || {
-            let mut command = fairveil();
-            command.args(["bundle", "wait", &sealed]).envs(environment.clone());
-            command.env("FAIRVEIL_TRANSCRIPT", transcript).output().unwrap()
-        };
-        let output = std::iter::repeat_with(waited).take(3).find(|one| one.status.success());
-        let text = output.map(|output| String::from_utf8(output.stdout).unwrap());
-        assert!(text.is_some_and(|text| text.contains("released")), "{sealed}");
+        let waited = done(&["bundle", "wait", &sealed]);
+        assert!(waited.contains("released"), "{sealed}: {waited}");
         load.longest = load.longest.max(last.elapsed());
         last = Instant::now();
         load.released += 1;
@@ -367,6 +362,28 @@ fn committees_change_under_load_and_old_shares_are_gone() {
     });
     println!("{} bundles released, at most {:?} between two", load.released, load.longest);
     assert!(load.released > 10, "{} bundles", load.released);
+}
+
+/// New shares for five, of whom one has no power until the next epoch runs.
+#[test]
+fn a_member_that_was_away_gets_its_share_afterwards() {
+    let mut operators = Operators::new();
+    let away = operators.dev.sequencers().into_iter().find(|one| one.name == "echo").unwrap();
+    let folder = operators.approved(2, &NAMES, &NAMES);
+    operators.dev.kill(&away);
+    operators.reshare(&folder);
+    operators.waits_for_epoch(2, &NAMES[..4]);
+    operators.dev.restart(&away);
+    operators.waits_for_epoch(2, &["echo"]);
+    wait_for("it is ready", || operators.dev.get(&away, "/readyz"));
+    // It has its share of the epoch, and opens with the others: without it three are left of four.
+    let other = operators.dev.sequencers().into_iter().find(|one| one.name == "delta").unwrap();
+    operators.dev.kill(&other);
+    let desk = Desk::new();
+    seal(&operators.dev, &desk, "900h");
+    operators.dev.done(&["bundle", "submit", &desk.text("sealed.json")]);
+    let waited = operators.dev.done(&["bundle", "wait", &desk.text("sealed.json")]);
+    assert!(waited.contains("released"), "{waited}");
 }
 
 struct OnDrop<'a>(&'a AtomicBool);

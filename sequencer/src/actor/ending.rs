@@ -202,11 +202,11 @@ where
 
     /// An operator wants this resharing announced.
     pub(super) fn offered(&mut self, resharing: Resharing) -> Result<(), String> {
-        if !self.config.resharings.accepts(&resharing) {
-            return Err("its definition is not approved for the next epoch".into());
-        }
         if !self.chain.may_announce(&resharing) {
             return Err("this round was announced before, or the epoch is handed over".into());
+        }
+        if !self.config.resharings.accepts(&resharing) {
+            return Err("its definition is not approved for the next epoch".into());
         }
         let value = encoding::encode(&resharing);
         self.outbox.write(Write::put(Table::Meta, OFFERED, value));

@@ -144,7 +144,6 @@ impl<'a> Case<'a> {
         let last = given.plan.succession.last();
         let stayed = honest.iter().filter(|view| last.contains(&view.position));
         let common = stayed.map(View::height).min().unwrap_or(0);
-        let longest = honest.iter().max_by_key(|view| view.blocks.len());
         let mut case = Self {
             given,
             history: History::new(given.plan.rollups.registry.clone(), given.changes.clone()),
@@ -159,15 +158,20 @@ impl<'a> Case<'a> {
             adversary,
             honest: Vec::new(),
         };
-        if let Some(view) = longest {
-            case.learn(view);
-        }
+        // Who joined has no block from before, and may have the newest.
+        let mut views: Vec<&View> = honest.iter().collect();
+        views.sort_by_key(|view| std::cmp::Reverse(view.blocks.len()));
+        views.into_iter().for_each(|view| case.learn(view));
         case.honest = honest;
         case
     }
 
+    /// Takes what no view before had: the others must agree with it.
     fn learn(&mut self, view: &View) {
         for (height, (header, emission)) in &view.blocks {
+            if self.headers.contains_key(height) {
+                continue;
+            }
             self.headers.insert(*height, (header.digest(), header.clone()));
             self.emissions.insert(*height, emission.clone());
             let mut index = 0;
@@ -188,7 +192,8 @@ impl<'a> Case<'a> {
             }
             for leaf in &release.leaves {
                 if !matches!(leaf.outcome, Outcome::Carried { .. }) {
-                    self.outcomes.insert(leaf.id, (*height, leaf.outcome.clone()));
+                    let outcome = (*height, leaf.outcome.clone());
+                    self.outcomes.entry(leaf.id).or_insert(outcome);
                 }
             }
         }

@@ -279,7 +279,7 @@ fn epochs_outages(members: usize, rng: &mut ChaCha20Rng) -> Vec<Outage> {
         }
         _ => {
             let begins = Begins::At(Duration::from_millis(rng.random_range(1_000..3_000)));
-            let lasts = Duration::from_millis(rng.random_range(7_000..9_000));
+            let lasts = Duration::from_millis(rng.random_range(12_000..18_000));
             vec![Outage { member: member(rng), begins, lasts }]
         }
     }

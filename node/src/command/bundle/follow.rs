@@ -45,7 +45,7 @@ pub(super) fn wait(
             eprintln!("{}", line(status));
         }
     };
-    let status = reach::run(follow::wait(&network, &endpoints, subject, timeout, step))?;
+    let (_, status) = reach::run(follow::wait(&network, &endpoints, subject, timeout, step))?;
     show(&status, json);
     Ok(code(&status, Asked::UntilTheEnd))
 }
@@ -59,7 +59,7 @@ pub(super) fn verify(
 ) -> Result<u8, CommandError> {
     let compared = subject.bundle.is_some();
     let (network, endpoints) = reach::reached(args)?;
-    let status =
+    let (network, status) =
         reach::run(follow::wait(&network, &endpoints, subject, CERTIFIED, |_: &Status| {}))?;
     let Some(document) = &status.document else {
         show(&status, json);
