@@ -27,7 +27,7 @@ use fairveil_keygen::definition::{Blocks, Deadlines, Ordering, Rollup};
 use fairveil_keygen::{
     Approval, ApprovedDefinition, BlameEvidence, Ceremony, CeremonyContext, CeremonyEntry,
     DealingSecret, Definition, Input, Member, NetworkPublicKey, Output, Participant, Proposal,
-    Record, Resharing, Role, Transcript,
+    Resharing, Role, Transcript, in_process,
 };
 use fairveil_mempool::receipt::{BrokenReceipt, ConflictingReceipts};
 use fairveil_mempool::{Bundle, Bytes, Leg, Place, Policy, Receipt, ReceiptBody};
@@ -153,26 +153,8 @@ fn ceremony(
 ) -> (Transcript, Vec<KeyShare>) {
     let start = |k: &u8| machine(context, *k, shares);
     let mut machines: Vec<_> = members.iter().map(start).collect();
-    let (mut chain, mut done) = (Vec::<Vec<u8>>::new(), 0);
-    let mut key_shares = Vec::new();
-    while done < chain.len() || chain.is_empty() {
-        let input = match chain.get(done) {
-            None => Input::Wake,
-            Some(entry) => Input::Agreed { height: done as u64, entries: vec![entry.clone()] },
-        };
-        done += usize::from(!chain.is_empty());
-        for machine in &mut machines {
-            for output in machine.handle(Duration::ZERO, input.clone()) {
-                match output {
-                    Output::Post(entry) => chain.push(entry.encode()),
-                    Output::Persist(Record::Membership(member)) => key_shares.push(member.share),
-                    _ => {}
-                }
-            }
-        }
-    }
-    key_shares.sort_by_key(KeyShare::index);
-    (machines[0].transcript().unwrap(), key_shares)
+    let made = in_process::run(&mut machines).unwrap();
+    (made.transcript, made.shares)
 }
 
 fn machine(context: &CeremonyContext, k: u8, shares: &[KeyShare]) -> Ceremony {

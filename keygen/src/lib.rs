@@ -17,11 +17,12 @@
 //! The key generation itself is commonware's `bls12381::dkg::feldman_desmedt`, unchanged. Nobody
 //! ever holds the secret key; t = n - floor((n-1)/3) shares open, t - 1 open nothing.
 //!
-//! Feature `adversaries`, for simulations alone, has what cheating members post.
+//! Feature `simulation`, for tests and simulations alone, has ceremonies in one process, and what
+//! cheating members post.
 //!
 //! This crate touches neither disk, network, clock nor entropy: all of these are arguments.
 
-#[cfg(any(test, feature = "adversaries"))]
+#[cfg(any(test, feature = "simulation"))]
 pub mod adversary;
 pub mod agreed;
 pub mod approval;
@@ -34,6 +35,8 @@ pub mod deposits;
 mod dkg;
 pub mod entry;
 mod hex_bytes;
+#[cfg(feature = "simulation")]
+pub mod in_process;
 pub mod journal;
 pub mod keystore;
 pub mod transcript;

@@ -151,5 +151,5 @@ fn epochs() {
         &counts,
         &["released", "crashes", "heights_of_later_epochs", "joined", "failed_rounds"],
     );
-    happened(&counts, &["carried_ids"]);
+    happened(&counts, &["carried_ids", "blamed", "late_shares", "adversary_moves"]);
 }

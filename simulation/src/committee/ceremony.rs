@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use fairveil_consensus::Resharing;
 use fairveil_crypto::committee::KeyShare;
@@ -19,8 +18,8 @@ use fairveil_crypto::{ConsensusSecret, Epoch, Height};
 use fairveil_keygen::definition::{Blocks, Deadlines, Ordering};
 use fairveil_keygen::{
     Approval, ApprovedDefinition, Blame, Ceremony, CeremonyContext, DealingSecret, Definition,
-    Input, Member, Membership, NetworkPublicKey, Output, Participant, Proposal, Record, Status,
-    Transcript, VerifiedTranscript,
+    Member, Membership, NetworkPublicKey, Participant, Proposal, Status, Transcript,
+    VerifiedTranscript, in_process,
 };
 use fairveil_sequencer::renewal::{Renewal, Resharings};
 use fairveil_sequencer::resharing::{Custody, KeygenResharings, announcement};
@@ -55,39 +54,19 @@ pub(crate) fn found(people: &[ConsensusSecret], members: &[usize]) -> Founding {
         members.iter().map(|person| Approval::new(&definition, &people[*person])).collect();
     let approved = ApprovedDefinition::new(definition, approvals).expect("approved by all");
     let context = CeremonyContext::first(approved, 1).expect("a first ceremony");
-    let mut machines: Vec<(usize, Ceremony)> = Vec::new();
-    for person in members {
+    let machine = |person: &usize| {
         let participant = Participant {
             consensus: copied(&people[*person]),
             dealing: Some(dealing(&people[*person], EPOCH)),
             share: None,
         };
         let nonce = hash(Tag::TestDealer, &[b"nonce", people[*person].public_key().as_bytes()]);
-        let machine = Ceremony::start(context.clone(), participant, nonce.to_bytes());
-        machines.push((*person, machine.expect("a participant")));
-    }
-    let (mut chain, mut shares) = (Vec::new(), BTreeMap::new());
-    let mut inputs = vec![Input::Wake];
-    let mut done = 0;
-    while let Some(input) = inputs.pop() {
-        for (person, machine) in &mut machines {
-            for output in machine.handle(Duration::ZERO, input.clone()) {
-                match output {
-                    Output::Post(entry) => chain.push(entry.encode()),
-                    Output::Persist(Record::Membership(made)) => {
-                        shares.insert(*person, made.share);
-                    }
-                    _ => {}
-                }
-            }
-        }
-        if let Some(entry) = chain.get(done) {
-            inputs.push(Input::Agreed { height: done as u64, entries: vec![Vec::clone(entry)] });
-            done += 1;
-        }
-    }
-    let transcript = machines[0].1.transcript().expect("complete");
-    Founding { transcript: transcript.verify().expect("valid"), shares }
+        Ceremony::start(context.clone(), participant, nonce.to_bytes()).expect("a participant")
+    };
+    let mut machines: Vec<_> = members.iter().map(machine).collect();
+    let made = in_process::run(&mut machines).expect("nobody is missing");
+    let transcript = made.transcript.verify().expect("valid");
+    Founding { transcript, shares: members.iter().copied().zip(made.shares).collect() }
 }
 
 /// The definition of the epoch after `before`, approved by everybody.

@@ -22,7 +22,7 @@ const STEP: Duration = Duration::from_millis(200);
 /// People of a run: of whom five or seven are members.
 pub(crate) const PEOPLE: u16 = 7;
 /// The latest height after which the first committee proposes nothing new.
-const LATEST_BOUNDARY: u64 = 60;
+const LATEST_BOUNDARY: u64 = 40;
 
 /// How the committee changes.
 #[derive(Clone, Debug, Default)]

@@ -34,6 +34,8 @@ pub(crate) struct Keys {
     safes: Vec<Mutex<Safe>>,
     /// What nobody may do and somebody did: two shares or two transcripts of one epoch.
     forks: Mutex<Vec<String>>,
+    /// Shares that people got after their resharing was over.
+    late: Mutex<u64>,
     /// The network.
     pub(crate) network_id: NetworkId,
 }
@@ -93,7 +95,7 @@ impl Keys {
     fn of(people: Vec<ConsensusSecret>, network_id: NetworkId, first: Term) -> Self {
         let safes = people.iter().map(|_| Mutex::default()).collect();
         let terms = Mutex::new(vec![Arc::new(first)]);
-        Self { people, terms, safes, forks: Mutex::default(), network_id }
+        Self { people, terms, safes, forks: Mutex::default(), late: Mutex::default(), network_id }
     }
 
     /// The first term.
@@ -185,6 +187,16 @@ impl Keys {
     /// What nobody may do and somebody did.
     pub(crate) fn forks(&self) -> Vec<String> {
         lock(&self.forks).clone()
+    }
+
+    /// Somebody got its share of an epoch after the resharing was over.
+    pub(crate) fn came_late(&self) {
+        *lock(&self.late) += 1;
+    }
+
+    /// How many did.
+    pub(crate) fn late(&self) -> u64 {
+        *lock(&self.late)
     }
 
     fn fork(&self, what: String) {

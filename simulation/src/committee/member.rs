@@ -323,8 +323,15 @@ impl Person {
         let part = self.setup.part(self.position, before);
         let mut own = context.child("feed");
         let voters = self.voters(epoch);
+        let is_over = keys.term_of(epoch).is_some();
         match feed::follow(&mut own, &self.store, seat, &voters, epoch, &part).await {
-            Ok(_) => Ok(keys.secrets_in(epoch, self.position).is_some()),
+            Ok(_) => {
+                let has_share = keys.secrets_in(epoch, self.position).is_some();
+                if is_over && has_share {
+                    keys.came_late();
+                }
+                Ok(has_share)
+            }
             Err(FeedError::Over { .. }) => Ok(false),
             Err(error) => {
                 Err(Stop { disk: matches!(error, FeedError::Store(_)), why: error.to_string() })

@@ -196,7 +196,7 @@ const ORDERS_UNTIL_MS: u64 = 2_500;
 /// The same in suite `rollups`: some before and some after the rollups have changed.
 const ROLLUPS_UNTIL_MS: u64 = 5_500;
 /// The same in suite `epochs`: before, while and after the committee changes.
-const EPOCHS_UNTIL_MS: u64 = 13_000;
+const EPOCHS_UNTIL_MS: u64 = 18_000;
 /// An outage in suite `epochs` that may outlast a lingering engine.
 const LONG: Duration = Duration::from_secs(1);
 /// Members of the smallest committee of suite `epochs`.
@@ -302,7 +302,7 @@ fn orders(kind: Kind, n: u16, f: u16, rng: &mut ChaCha20Rng) -> Vec<Order> {
     let count = match kind {
         Kind::Splitter => ORDERS / 2,
         Kind::Rollups => ORDERS * 4,
-        Kind::Epochs => ORDERS * 4,
+        Kind::Epochs => ORDERS * 5,
         _ => ORDERS,
     };
     let bursts = matches!(kind, Kind::Adversary(_));

@@ -5,7 +5,6 @@
 //! what an honest member does not: whatever is made of the samples, nobody else may be convicted.
 
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use alloy_consensus::crypto::secp256k1;
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
@@ -23,8 +22,8 @@ use fairveil_crypto::{
 };
 use fairveil_keygen::definition::{Blocks, Deadlines, Ordering, Rollup};
 use fairveil_keygen::{
-    Approval, ApprovedDefinition, Ceremony, CeremonyContext, DealingSecret, Definition, Input,
-    Member, NetworkPublicKey, Output, Participant, Proposal, Record, Transcript,
+    Approval, ApprovedDefinition, Ceremony, CeremonyContext, DealingSecret, Definition, Member,
+    NetworkPublicKey, Participant, Proposal, Transcript, in_process,
 };
 use fairveil_mempool::{Bundle, Bytes, Leg, Place, Policy, Receipt, ReceiptBody};
 use fairveil_release::chain::ReleaseChain;
@@ -127,26 +126,8 @@ fn context() -> CeremonyContext {
 /// What a ceremony with a list in the place of its chain made: entries, transcript, key shares.
 fn ceremony(context: &CeremonyContext) -> (Vec<Vec<u8>>, Transcript, Vec<KeyShare>) {
     let mut machines: Vec<_> = (1..=MEMBERS).map(|k| ceremony_of(context, k)).collect();
-    let (mut chain, mut done) = (Vec::<Vec<u8>>::new(), 0);
-    let mut shares = Vec::new();
-    while done < chain.len() || chain.is_empty() {
-        let input = match chain.get(done) {
-            None => Input::Wake,
-            Some(entry) => Input::Agreed { height: done as u64, entries: vec![entry.clone()] },
-        };
-        done += usize::from(!chain.is_empty());
-        for machine in &mut machines {
-            for output in machine.handle(Duration::ZERO, input.clone()) {
-                match output {
-                    Output::Post(entry) => chain.push(entry.encode()),
-                    Output::Persist(Record::Membership(member)) => shares.push(member.share),
-                    _ => {}
-                }
-            }
-        }
-    }
-    shares.sort_by_key(KeyShare::index);
-    (chain, machines[0].transcript().expect("the ceremony made a key"), shares)
+    let made = in_process::run(&mut machines).expect("the ceremony made a key");
+    (made.entries, made.transcript, made.shares)
 }
 
 impl World {

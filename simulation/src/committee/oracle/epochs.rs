@@ -24,6 +24,7 @@ impl Case<'_> {
                 .push(format!("sequencer {} is blamed for a resharing, and is honest", person + 1));
         }
         self.counts.insert("blamed".into(), named.len() as u64);
+        self.counts.insert("late_shares".into(), self.given.keys.late());
         let keys: BTreeSet<_> =
             self.given.keys.terms().iter().map(|term| term.committee.key_id()).collect();
         if keys.len() != 1 {
