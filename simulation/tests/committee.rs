@@ -151,5 +151,8 @@ fn epochs() {
         &counts,
         &["released", "crashes", "heights_of_later_epochs", "joined", "failed_rounds"],
     );
-    happened(&counts, &["carried_ids", "blamed", "late_shares", "adversary_moves"]);
+    happened(
+        &counts,
+        &["carried_ids", "blamed", "late_shares", "adversary_moves", "failed_leg_failed"],
+    );
 }

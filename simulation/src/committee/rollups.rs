@@ -1,6 +1,6 @@
 //! The rollups of a simulated network, and bundles for them whose fate is known beforehand.
 //!
-//! In suite `rollups` there are 2 to 8 of them with mixed block times and small blocks, and each
+//! In suite `rollups`, and in half of the seeds of suite `epochs`, there are 2 to 8 of them with mixed block times and small blocks, and each
 //! executes. In one seed of eight one of them makes a block every 12 s, so that slots last as long. Every bundle has an account of its own, which the genesis funds on all of them, so what
 //! must become of it follows from what it holds and from nothing else.
 
@@ -46,6 +46,8 @@ pub(crate) const SLOW_INTERVAL_MS: u64 = 12_000;
 const SLOW_EVERY: u64 = 8;
 /// One of so many seeds has a rollup that others feed too.
 const FOLLOWED_EVERY: u64 = 4;
+/// In one of so many seeds of suite `epochs` nothing is executed or paid.
+const EXECUTING_EPOCHS_EVERY: u64 = 2;
 /// Gas of a block: room for three to twelve transactions.
 const BLOCK_GAS: std::ops::Range<u64> = 100_000..400_000;
 const GAS_LIMIT: u64 = 30_000;
@@ -96,7 +98,12 @@ enum Flaw {
 
 impl Rollups {
     pub(crate) fn new(kind: Kind, seed: u64, bundles: usize, members: usize) -> Self {
-        if kind != Kind::Rollups {
+        let executes = match kind {
+            Kind::Rollups => true,
+            Kind::Epochs => !seed.is_multiple_of(EXECUTING_EPOCHS_EVERY),
+            _ => false,
+        };
+        if !executes {
             let rollup = |id| Rollup::recorder(id, &format!("rollup-{id}"));
             let registry = Registry::new(RECORDERS.map(rollup).to_vec()).expect("three rollups");
             let (joins, genesis) = (Vec::new(), BTreeMap::new());
@@ -123,7 +130,8 @@ impl Rollups {
             let times = BlockTimes { genesis_ms: 0, interval_ms: SLOW_INTERVAL_MS };
             rollup.blocks = Some(times);
         }
-        let followed = seed.is_multiple_of(FOLLOWED_EVERY).then_some(FIRST_CHAIN + count - 1);
+        let is_followed = kind == Kind::Rollups && seed.is_multiple_of(FOLLOWED_EVERY);
+        let followed = is_followed.then_some(FIRST_CHAIN + count - 1);
         for rollup in rollups.iter_mut().filter(|rollup| Some(rollup.chain_id) == followed) {
             rollup.state = Some(StateSource::Followed(nodes::RULE));
         }
@@ -143,6 +151,11 @@ impl Rollups {
         let embedded = ids.filter(|id| followed.as_ref().is_none_or(|one| one.chain_id != *id));
         let genesis = embedded.map(|id| (id, genesis.clone())).collect();
         Self { registry, joins, genesis, followed, accounting: Some(accounting) }
+    }
+
+    /// Whether bundles are executed, and paid for.
+    pub(crate) fn execute(&self) -> bool {
+        self.accounting.is_some()
     }
 }
 

@@ -181,9 +181,9 @@ impl Scene {
             let wish = Wish {
                 bundle,
                 purpose,
-                payer: match self.world.plan.kind {
-                    Kind::Rollups => rollups::payer(seed, number),
-                    _ => payer(&mut rng),
+                payer: match self.world.plan.rollups.execute() {
+                    true => rollups::payer(seed, number),
+                    false => payer(&mut rng),
                 },
                 payer_nonce: rng.random_range(0..1_000),
                 window: WINDOW,
@@ -217,7 +217,7 @@ impl Scene {
     /// What the trader of this number wants, and what must become of it.
     fn contents(&self, seed: u64, number: u64, rng: &mut ChaCha20Rng) -> (Bundle, Purpose) {
         let registry = &self.world.plan.rollups.registry;
-        if self.world.plan.kind != Kind::Rollups {
+        if !self.world.plan.rollups.execute() {
             return (ordinary(&registry.chain_ids(), rng), Purpose::Honest);
         }
         let joins = self.world.plan.changes.iter().filter_map(Change::joins);
