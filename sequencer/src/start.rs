@@ -96,6 +96,16 @@ pub enum StartError {
 /// How long the engine of an epoch that has ended goes on, unless the configuration says otherwise.
 pub const LINGER: Duration = Duration::from_secs(60);
 
+/// Counters that alarms watch: shown from the start, so that the first event is an increase.
+const ALARMED: [&str; 6] = [
+    "bad_shares",
+    "equivocations",
+    "failed",
+    "missing_own_shares",
+    "released",
+    "unfunded",
+];
+
 /// A running sequencer.
 pub struct Running<S, R> {
     /// For everybody who wants something of it.
@@ -254,7 +264,7 @@ where
         connected: vec![false; usize::from(config.committee.n())],
         overview: Arc::clone(&handle.overview),
         intervals: VecDeque::new(),
-        counters: BTreeMap::new(),
+        counters: ALARMED.map(|counter| (counter, 0)).into(),
         adversary: adversary(config.behaviour, &mut adversary_context, log_length),
         abstention,
         retention: Retention::open(&store, config.retention_heights)?,

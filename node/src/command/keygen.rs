@@ -67,7 +67,7 @@ pub(crate) fn run(args: &cli::Keygen, json: bool) -> Result<u8, CommandError> {
             definition::approve(definition, digest, &keys, transcript.as_deref(), out, json)
         }
         cli::Keygen::Run { settings, round, sequencers, .. } if !sequencers.is_empty() => {
-            reshare::run(&settings.0, round.unwrap_or(0), sequencers, json)
+            reshare::run(&settings.0, *round, sequencers, json)
         }
         cli::Keygen::Run { config, settings, round, crash_in, .. } => {
             let config = configuration(config.as_deref(), settings)?;

@@ -9,7 +9,7 @@
 //! # Invariants
 //!
 //! 1. Shares of earlier epochs are erased once a final block of the running epoch is committed here,
-//!    never before: until then the boundary may have to be passed again.
+//!    never before: until then the boundary may have to be passed again. Who leaves erases them at once.
 //! 2. The endpoints for traders hold one handle over all epochs.
 //! 3. Who is no member of the next epoch keeps the old engine going for a while, and ends.
 
@@ -73,7 +73,10 @@ impl Node {
         };
         let definition = transcript.definition().clone();
         let key = self.keys.consensus.public_key();
-        let index = definition.index_of(&key).ok_or(NodeError::NotAMember { key })?;
+        let Some(index) = definition.index_of(&key) else {
+            self.erase_shares_before(epoch);
+            return Err(NodeError::NotAMember { key });
+        };
         let keys = self.keystore.read()?;
         let share = self.keystore.membership(&keys, &definition.network_id(), epoch)?;
         let share = share.ok_or(NodeError::NoShare { epoch })?.share;
@@ -147,6 +150,15 @@ impl Node {
         });
     }
 
+    /// Who leaves erases its shares once the old epoch has ended here: all that they could open is
+    /// released and certified, and a quorum has confirmed the next committee's.
+    pub(super) fn erase_shares_before(&self, epoch: Epoch) {
+        match self.keystore.erase_shares_before(epoch) {
+            Ok(shares) => info!(%epoch, shares, "shares of earlier epochs are erased"),
+            Err(error) => error!(%error, "shares of earlier epochs can't be erased"),
+        }
+    }
+
     /// What follows after a sequencer stopped: the seat for the next epoch, or the end.
     pub(super) fn after(&self, reason: StopReason) -> Result<Next, NodeError> {
         let (handover, height) = match reason {
@@ -160,7 +172,7 @@ impl Node {
         info!(epoch = %handover.epoch, height = height.get(), "the next epoch begins");
         let key = self.keys.consensus.public_key();
         if !handover.successor.keys.contains(&key) {
-            return Ok(Next::Leave);
+            return Ok(Next::Leave(handover.epoch));
         }
         Ok(Next::Go(handover.epoch))
     }
@@ -224,7 +236,7 @@ pub(super) enum Next {
     /// It is, and has missed its beginning.
     Sync(Epoch),
     /// It is none.
-    Leave,
+    Leave(Epoch),
 }
 
 /// The rollups with which the network began.

@@ -200,7 +200,8 @@ impl Node {
                     self.prepare(&context, &ground, &mut seat, epoch).await?;
                     self.sync(&context, &ground.store, epoch, &mut seat).await?;
                 }
-                Next::Leave => {
+                Next::Leave(epoch) => {
+                    self.erase_shares_before(epoch);
                     info!(
                         "this sequencer is no member of the next epoch: it stays a while, and ends"
                     );

@@ -98,7 +98,7 @@ fn show_definition(definition: &Definition, path: &Path, json: bool) {
     }
     println!("{}", path.display());
     println!("  digest    {digest}");
-    println!("  to read   {}", short_digest(&digest));
+    println!("  short     {}", short_digest(&digest));
     if let Some(resharing) = definition.resharing() {
         println!(
             "  epoch {}, after height {}: the key of network {} stays",

@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Gives an approved definition to the sequencers and follows the ceremony to its end.
 pub(super) fn run(
     settings: &BTreeMap<String, String>,
-    round: u64,
+    round: Option<u64>,
     sequencers: &[String],
     json: bool,
 ) -> Result<u8, CommandError> {
@@ -42,14 +42,18 @@ pub(super) fn run(
             .ok_or_else(|| CommandError::Usage(format!("--{key} is required beside --sequencer")))
     });
     let (definition, folder, before) = (definition?, folder?, before?);
-    let request = request(&definition, &folder, &before, round)?;
+    let mut request = request(&definition, &folder, &before)?;
     let endpoints = sequencers
         .iter()
         .map(|url| Endpoint::new(url, CALL).map_err(|error| CommandError::Usage(error.to_string())))
         .collect::<Result<Vec<_>, _>>()?;
-    let parameter =
-        serde_json::to_value(&request).map_err(|error| CommandError::Check(error.to_string()))?;
     network::run(async {
+        request.round = match round {
+            Some(round) => round,
+            None => next_round(report(&endpoints).await, request.definition.epoch.get()),
+        };
+        let parameter = serde_json::to_value(&request)
+            .map_err(|error| CommandError::Check(error.to_string()))?;
         let begun = begin(&endpoints, &parameter, json).await?;
         match begun {
             Ok(begun) => follow(&endpoints, &begun, json).await,
@@ -63,7 +67,6 @@ fn request(
     definition: &Path,
     folder: &Path,
     before: &Path,
-    round: u64,
 ) -> Result<ReshareRequest, CommandError> {
     let predecessor = transcript::verified(before, None)?;
     let read = read_definition(definition)?;
@@ -73,8 +76,16 @@ fn request(
     Ok(ReshareRequest {
         definition: approved.definition().proposal().clone(),
         approvals: approved.approvals().to_vec(),
-        round,
+        round: 0,
     })
+}
+
+/// The round after the last one that failed, for the resharing that makes this epoch.
+fn next_round(newest: Option<Report>, epoch: u64) -> u64 {
+    let failed = newest.filter(|report| {
+        report.epoch == epoch && matches!(report.state, State::Failed | State::Expired)
+    });
+    failed.map_or(0, |report| report.round + 1)
 }
 
 /// Gives it to all; what one of them answered, or the exit code if none took it.

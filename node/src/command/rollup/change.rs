@@ -155,7 +155,7 @@ fn show(change: &RegistryChange) {
     println!("change {} of network {}", change.number, change.network_id);
     println!("  from height {}: {}", change.at, describe(&change.action));
     println!("  digest    {digest}");
-    println!("  to read   {}", short_digest(&digest));
+    println!("  short     {}", short_digest(&digest));
 }
 
 fn describe(action: &Action) -> String {
