@@ -373,11 +373,7 @@ impl Agreed {
         let closed = self.votes.len() >= self.quorum();
         match self.phase {
             Phase::Complete | Phase::Failed => false,
-            Phase::Confirming => {
-                let needed = usize::from(self.context.player_quorum());
-                self.missing().is_empty() || closed && self.confirmations.len() >= needed
-            }
-            Phase::Dealing | Phase::Acknowledging | Phase::Logging => {
+            Phase::Dealing | Phase::Acknowledging | Phase::Logging | Phase::Confirming => {
                 closed || self.missing().is_empty()
             }
         }
@@ -389,7 +385,7 @@ impl Agreed {
             Phase::Dealing => self.with_dealings(Phase::Acknowledging),
             Phase::Acknowledging => self.with_dealings(Phase::Logging),
             Phase::Logging => self.after_logging(),
-            Phase::Confirming => Ok(Phase::Complete),
+            Phase::Confirming => self.after_confirming(),
             ended @ (Phase::Complete | Phase::Failed) => Ok(ended),
         };
         self.phase = next.unwrap_or_else(|reason| {
@@ -405,6 +401,14 @@ impl Agreed {
             return Err(FailureReason::Dealings { found, needed });
         }
         Ok(next)
+    }
+
+    fn after_confirming(&self) -> Result<Phase, FailureReason> {
+        let (found, needed) = (self.confirmations.len(), self.context.player_quorum().into());
+        if found < needed {
+            return Err(FailureReason::Confirmations { found, needed });
+        }
+        Ok(Phase::Complete)
     }
 
     fn after_logging(&mut self) -> Result<Phase, FailureReason> {

@@ -173,6 +173,14 @@ pub enum FailureReason {
         /// The limit of the definition.
         limit: u16,
     },
+    /// Too few confirmations.
+    #[error("{found} confirmations, {needed} are needed")]
+    Confirmations {
+        /// Confirmations found.
+        found: usize,
+        /// The quorum of the players.
+        needed: usize,
+    },
     /// The key or a share is the point at infinity.
     #[error("the key is degenerate")]
     Degenerate,

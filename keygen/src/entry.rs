@@ -30,7 +30,9 @@ mod complaint;
 use fairveil_crypto::domain::{self, Hasher, Tag};
 use fairveil_crypto::encoding::{self, DecodeError};
 use fairveil_crypto::point::PointBytes;
-use fairveil_crypto::{ConsensusSecret, Digest, SequencerIndex, Signature, SignatureError};
+use fairveil_crypto::{
+    ConsensusPublicKey, ConsensusSecret, Digest, SequencerIndex, Signature, SignatureError,
+};
 use serde::{Deserialize, Serialize};
 
 pub use complaint::{Complaint, ComplaintFault, Verdict};
@@ -210,6 +212,20 @@ impl CeremonyEntry {
         let entry: Self = encoding::decode(bytes, MAX_ENTRY_BYTES)?;
         entry.check(context)?;
         Ok(entry)
+    }
+
+    /// The consensus key of the member that an entry is of.
+    #[must_use]
+    pub fn author(&self, context: &CeremonyContext) -> Option<ConsensusPublicKey> {
+        let (role, index) = match self {
+            CeremonyEntry::Dealing(posted) => (Role::Dealer, posted.public.dealer),
+            CeremonyEntry::Acknowledgement(one) => (Role::Player, one.player),
+            CeremonyEntry::DealerLog(log) => (Role::Dealer, log.dealer),
+            CeremonyEntry::Close(close) => (Role::Dealer, close.member),
+            CeremonyEntry::Confirmation(one) => (Role::Player, one.member),
+            CeremonyEntry::Complaint(complaint) => (Role::Player, complaint.accuser),
+        };
+        context.member(role, index).map(|member| member.consensus)
     }
 
     fn check(&self, context: &CeremonyContext) -> Result<(), EntryError> {

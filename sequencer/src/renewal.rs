@@ -15,7 +15,7 @@
 
 use std::time::Duration;
 
-use fairveil_consensus::{Resharing, Successor};
+use fairveil_consensus::{Resharing, Successor, committee::PublicKey};
 use fairveil_crypto::{Digest, Height};
 
 /// What a machine is told.
@@ -70,8 +70,8 @@ pub trait Renewal: Send {
     /// When to call with [`Input::Wake`] at the latest.
     fn wake_at(&self) -> Option<Duration>;
 
-    /// Whether these bytes are an entry of the ceremony that their author signed, wherever it stands.
-    fn is_authentic(&self, entry: &[u8]) -> bool;
+    /// Whether these bytes are an entry of the ceremony, of this member's.
+    fn is_of(&self, author: &PublicKey, entry: &[u8]) -> bool;
 
     /// How far it is.
     fn progress(&self, now: Duration) -> Progress;

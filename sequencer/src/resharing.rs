@@ -14,7 +14,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use fairveil_consensus::{Resharing, Successor, epoch::MAX_DEFINITION_BYTES};
+use fairveil_consensus::{
+    Resharing, Successor,
+    committee::{PublicKey, public_key},
+    epoch::MAX_DEFINITION_BYTES,
+};
 use fairveil_crypto::encoding;
 use fairveil_keygen::{
     Approval, ApprovalError, ApprovedDefinition, Blame, Ceremony, CeremonyContext, CeremonyEntry,
@@ -268,8 +272,10 @@ impl Renewal for KeygenRenewal {
         self.machine.wake_at()
     }
 
-    fn is_authentic(&self, entry: &[u8]) -> bool {
-        CeremonyEntry::decode(entry, &self.context).is_ok()
+    fn is_of(&self, author: &PublicKey, entry: &[u8]) -> bool {
+        let entry = CeremonyEntry::decode(entry, &self.context).ok();
+        let of = entry.and_then(|entry| entry.author(&self.context));
+        of.and_then(|key| public_key(&key)).as_ref() == Some(author)
     }
 
     fn progress(&self, now: Duration) -> Progress {

@@ -93,18 +93,15 @@ pub enum StartError {
     NoAdversaries(Behaviour),
 }
 
-/// How long the engine of an epoch that has ended goes on, unless the configuration says otherwise.
+/// How often a lingering engine looks whether the next epoch has a final block.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long the engine of an epoch that has ended goes on once the next one has a final block, unless the
+/// configuration says otherwise.
 pub const LINGER: Duration = Duration::from_secs(60);
 
 /// Counters that alarms watch: shown from the start, so that the first event is an increase.
-const ALARMED: [&str; 6] = [
-    "bad_shares",
-    "equivocations",
-    "failed",
-    "missing_own_shares",
-    "released",
-    "unfunded",
-];
+const ALARMED: [&str; 6] =
+    ["bad_shares", "equivocations", "failed", "missing_own_shares", "released", "unfunded"];
 
 /// A running sequencer.
 pub struct Running<S, R> {
@@ -185,6 +182,12 @@ where
         releases.anchored(height, &[anchor]);
     }
     let shared = shared(&config, &store, &chain, &releases, facts)?;
+    // Nobody votes for another round while one is open.
+    if let Some(open) = chain.open_resharing().filter(|_| chain.handover().is_none()) {
+        let ceremony = open.resharing.ceremony;
+        shared
+            .change(|contents| contents.renewing.under_way = Some((ceremony, Default::default())));
+    }
     let consensus_config = consensus::Config {
         namespace: consensus::namespace(&config.network_id),
         epoch: config.committee.epoch(),
@@ -293,12 +296,19 @@ where
             bundles: (bundles.0, bundles_in),
             shares: (shares.0, shares_in),
         };
-        let seat = Some(Seat { channels, desk: Some(Desk { handle, calls, events }) });
+        let desk = Desk { handle: handle.clone(), calls, events };
+        let seat = Some(Seat { channels, desk: Some(desk) });
         match reason {
-            reason @ StopReason::EpochEnded(..) => {
+            StopReason::EpochEnded(handover, end) => {
+                let next = handover.epoch.get();
+                let reason = StopReason::EpochEnded(handover, end);
                 // Whoever waits for it may have gone.
                 let _ = sender.send(Stopped { reason, seat });
-                linger(&context, running, lasts).await;
+                let has_block = || {
+                    let overview = handle.overview();
+                    overview.epoch >= next && overview.height > end.get()
+                };
+                linger(&context, running, lasts, has_block).await;
             }
             reason => {
                 let reason = ended(running, reason).await;
@@ -324,14 +334,21 @@ async fn ended<H: Host, T: Strategy>(
     }
 }
 
-/// Keeps the engine of an epoch that has ended going for those who have not seen the end. What it
-/// delivers comes after the end and is nothing.
+/// Keeps the engine of an epoch that has ended going for those who have not seen the end: so long after
+/// the next epoch has a final block here, for which a quorum has seen it. What it delivers comes after
+/// the end and is nothing.
 async fn linger<H: Host, T: Strategy>(
     clock: &impl Clock,
     mut running: consensus::Running<OrderChain<H, T>>,
     lasts: Duration,
+    has_next_block: impl Fn() -> bool,
 ) {
-    let mut until = Box::pin(clock.sleep(lasts));
+    let mut until = Box::pin(async {
+        while !has_next_block() {
+            clock.sleep(LOOK).await;
+        }
+        clock.sleep(lasts).await;
+    });
     loop {
         tokio::select! {
             biased;

@@ -5,8 +5,9 @@
 //! ask all voters ── F + 1 equal roots ──> manifest, part by part ──> chunks, several at a time ──> whole
 //! ```
 //!
-//! The voters are the members of the epoch before, of whom at most F lie: a root that F + 1 of them name
-//! was named by an honest one, who wrote it when that epoch had ended. Manifest and chunks may then
+//! The voters are the members of the epoch before, and those of the epoch itself, of either of whom at
+//! most F lie: a root that F + 1 of one committee name was named by an honest one, who wrote it when the
+//! epoch before had ended, or has it from others in this way. Manifest and chunks may then
 //! come from anybody.
 //!
 //! One state machine without clock, disk or network; [`run`] drives it over a sequencer's channels.
@@ -39,6 +40,7 @@ use tracing::{info, warn};
 use crate::{
     actor::now_ms,
     boundary::{self, BoundaryError, MAX_CHUNKS, MAX_MANIFEST_BYTES, Manifest, chunk_digest},
+    feed::Voters,
     seat::Seat,
     store::Store,
 };
@@ -93,9 +95,9 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Sync {
     epoch: Epoch,
+    /// Those of all groups.
     voters: Vec<PublicKey>,
-    /// F + 1.
-    needed: usize,
+    groups: Vec<Voters>,
     answers: BTreeMap<PublicKey, BoundaryRoot>,
     /// How many voters, the first ones, named the root that is taken.
     holders: usize,
@@ -129,14 +131,20 @@ struct Asked {
 }
 
 impl Sync {
-    /// For the beginning of `epoch`: the voters are the members of the epoch before, of whom at most
-    /// `faulty` lie.
+    /// For the beginning of `epoch`. One group are the members of the epoch before; those of this epoch
+    /// are another, of whom honest ones have the beginning from there.
     #[must_use]
-    pub fn new(epoch: Epoch, voters: Vec<PublicKey>, faulty: u16) -> Self {
+    pub fn new(epoch: Epoch, groups: Vec<Voters>) -> Self {
+        let mut voters: Vec<PublicKey> = Vec::new();
+        for key in groups.iter().flat_map(|group| &group.keys) {
+            if !voters.contains(key) {
+                voters.push(key.clone());
+            }
+        }
         Self {
             epoch,
             voters,
-            needed: usize::from(faulty) + 1,
+            groups,
             answers: BTreeMap::new(),
             holders: 0,
             ask_at_ms: 0,
@@ -193,8 +201,12 @@ impl Sync {
             return Vec::new();
         }
         self.answers.insert(from, root);
-        let equal = self.answers.values().filter(|other| **other == root).count();
-        if equal < self.needed {
+        let says = |key: &&PublicKey| self.answers.get(*key) == Some(&root);
+        let proven = self
+            .groups
+            .iter()
+            .any(|group| group.keys.iter().filter(says).count() > usize::from(group.faulty));
+        if !proven {
             return Vec::new();
         }
         if root.epoch > self.epoch {
@@ -202,7 +214,7 @@ impl Sync {
             return vec![Output::Over(root)];
         }
         // Those who named it have it: the others are asked after them.
-        self.holders = equal;
+        self.holders = self.voters.iter().filter(says).count();
         self.voters.sort_by_key(|voter| self.answers.get(voter) != Some(&root));
         let asked = Asked { peer: 0, until_ms: now_ms.saturating_add(ASK_AGAIN_MS) };
         self.stage = Stage::Manifest { named: root, bytes: Vec::new(), next: 0, asked };

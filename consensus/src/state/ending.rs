@@ -50,6 +50,14 @@ pub enum EndingFault {
     /// The ceremony was announced before.
     #[error("ceremony {0} was announced before")]
     Announced(Digest),
+    /// Not the round after the last one.
+    #[error("round {actual} is announced, the next one is {expected}")]
+    Round {
+        /// The announced one.
+        actual: u64,
+        /// The next one.
+        expected: u64,
+    },
     /// Too many resharings.
     #[error("{MAX_RESHARINGS} resharings were announced in this epoch")]
     TooMany,
@@ -168,6 +176,11 @@ impl Ending {
         hash(Tag::ChainEpoch, &[&resharing, &entries, &earlier, &handover])
     }
 
+    /// The round after the one that was announced last.
+    fn next_round(&self) -> u64 {
+        self.resharing.as_ref().map_or(0, |open| open.resharing.round.saturating_add(1))
+    }
+
     fn announce(&mut self, resharing: &Resharing, height: Height) -> Result<(), EndingFault> {
         if self.handover.is_some() {
             return Err(EndingFault::HandedOver);
@@ -176,6 +189,12 @@ impl Ending {
         let open = self.resharing.as_ref().map(|open| open.resharing.ceremony);
         if open == Some(ceremony) || self.earlier.contains(&ceremony) {
             return Err(EndingFault::Announced(ceremony));
+        }
+        if resharing.round != self.next_round() {
+            return Err(EndingFault::Round {
+                actual: resharing.round,
+                expected: self.next_round(),
+            });
         }
         if self.earlier.len() >= MAX_RESHARINGS {
             return Err(EndingFault::TooMany);
@@ -258,6 +277,12 @@ impl ChainState {
     #[must_use]
     pub fn may_announce(&self, resharing: &Resharing) -> bool {
         !self.has_ended() && self.ending.clone().announce(resharing, self.tip.height.next()).is_ok()
+    }
+
+    /// The round that may be announced next.
+    #[must_use]
+    pub fn next_round(&self) -> u64 {
+        self.ending.next_round()
     }
 
     /// The handover to this successor that the next block may carry.

@@ -108,6 +108,13 @@ impl Member {
             CeremonyEntry::Dealing(posted) => {
                 agreed.take_dealing(posted.public.clone())?;
                 let dealer = posted.public.dealer;
+                if Some(dealer) == self.seats.dealer
+                    && self.posted.as_ref().is_some_and(|own| own.public != posted.public)
+                {
+                    // An earlier life of this member dealt, and its journal is lost: the rest of its
+                    // part would contradict that.
+                    (self.posted, self.dealer, self.log) = (None, None, None);
+                }
                 let error = self.receive(agreed, &posted);
                 outputs.extend(error.map(|error| Output::NotAcknowledged { dealer, error }));
                 Ok(())

@@ -11,7 +11,7 @@ use std::{
 };
 
 use fairveil_client::file::File;
-use fairveil_crypto::{ConsensusPublicKey, ConsensusSecret, Epoch};
+use fairveil_crypto::{ConsensusPublicKey, ConsensusSecret, Digest, Epoch};
 use fairveil_keygen::{
     Blame, BlameEvidence, CeremonyContext, Membership, Participant, Status, Transcript,
 };
@@ -165,12 +165,27 @@ pub(super) fn transcript_of(data: &Path, epoch: Epoch) -> Result<Transcript, Nod
     read(&current)
 }
 
-/// Whether there is a transcript of this epoch.
-pub(super) fn has_transcript_of(data: &Path, epoch: Epoch) -> bool {
+/// Removes a transcript that is not the one that the chain names: of a round that came to nothing.
+pub(super) fn forget_next(data: &Path) -> Result<(), NodeError> {
+    let path = data.join(NEXT_TRANSCRIPT);
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(NodeError::File { what: "transcript", path, source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether there is a transcript of this epoch, and with this digest.
+pub(super) fn has_transcript(data: &Path, epoch: Epoch, digest: Option<&Digest>) -> bool {
     [TRANSCRIPT, NEXT_TRANSCRIPT].iter().any(|name| {
         let path = data.join(name);
         let read = || Transcript::from_json(&files::read("transcript", &path).ok()?).ok();
-        path.exists() && read().is_some_and(|transcript| transcript.definition.epoch == epoch)
+        let fits = |transcript: Transcript| {
+            let is_it = digest.is_none_or(|digest| transcript.digest == *digest);
+            transcript.definition.epoch == epoch && is_it
+        };
+        path.exists() && read().is_some_and(fits)
     })
 }
 

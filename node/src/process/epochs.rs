@@ -16,7 +16,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use commonware_runtime::{Spawner as _, Supervisor as _, tokio as runtime};
-use fairveil_crypto::{Epoch, SequencerIndex};
+use fairveil_crypto::{Digest, Epoch, SequencerIndex};
 use fairveil_keygen::{Definition, VerifiedTranscript, definition::Mode};
 use fairveil_ordering as ordering;
 use fairveil_release::registry::Registry;
@@ -66,7 +66,9 @@ impl Node {
         first: Option<&VerifiedTranscript>,
     ) -> Result<Tenure, NodeError> {
         let position = boundary::position(&ground.store).map_err(|error| self.damaged(&error))?;
-        let epoch = position.map_or(self.approved.definition().epoch(), |(epoch, _)| epoch);
+        let begins =
+            first.map_or(self.approved.definition().epoch(), |first| first.definition().epoch());
+        let epoch = position.map_or(begins, |(epoch, _)| epoch);
         let transcript = match first.filter(|first| first.committee().epoch() == epoch) {
             Some(first) => first.clone(),
             None => self.verified(&custody::transcript_of(&self.data, epoch)?)?,
@@ -129,6 +131,8 @@ impl Node {
         let (handle, keystore) = (handle.clone(), Arc::clone(&self.keystore));
         let (peers, definition) = (Arc::clone(&ground.peers), transcript.definition().clone());
         let epoch = definition.epoch();
+        let before = epoch.previous().and_then(|before| transcript.epoch(before));
+        let left = before.map(|before| before.definition().clone());
         let own = definition.index_of(&self.keys.consensus.public_key());
         let dealing = own.and_then(|own| definition.member(own)).map(|member| member.dealing);
         context.child("settle").shared(true).spawn(move |_| async move {
@@ -144,7 +148,8 @@ impl Node {
                 error!(%error, "the dealing key of the ceremony can't be erased");
             }
             tokio::time::sleep(LINGER).await;
-            if let Err(error) = peers.track(&definition, None) {
+            let Some(left) = left else { return };
+            if let Err(error) = peers.forget(&definition, &left) {
                 error!(%error, "members that left are still peers");
             }
         });
@@ -174,7 +179,7 @@ impl Node {
         if !handover.successor.keys.contains(&key) {
             return Ok(Next::Leave(handover.epoch));
         }
-        Ok(Next::Go(handover.epoch))
+        Ok(Next::Go(handover.epoch, handover.successor.transcript))
     }
 
     fn sequencer_config(
@@ -231,8 +236,8 @@ impl Node {
 /// What a node does when an epoch has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// It is a member of the next one.
-    Go(Epoch),
+    /// It is a member of the next one, which begins with this transcript.
+    Go(Epoch, Digest),
     /// It is, and has missed its beginning.
     Sync(Epoch),
     /// It is none.

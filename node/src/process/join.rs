@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use commonware_runtime::{Supervisor as _, tokio as runtime};
 use fairveil_consensus::committee::public_key;
-use fairveil_crypto::Epoch;
+use fairveil_crypto::{Digest, Epoch};
 use fairveil_keygen::{Definition, VerifiedTranscript};
 use fairveil_runtime::NodeSeat;
 use fairveil_sequencer::{Store, feed::Voters, resharing::KeygenResharings, sync::Sync};
@@ -69,10 +69,42 @@ impl Node {
         ground: &Ground,
         seat: &mut NodeSeat,
         epoch: Epoch,
+        digest: Option<&Digest>,
     ) -> Result<(), NodeError> {
+        if digest.is_some_and(|digest| !custody::has_transcript(&self.data, epoch, Some(digest))) {
+            custody::forget_next(&self.data)?;
+        }
         let before = ground.term.borrow().verified.clone();
         let custody = self.custody(&ground.peers, &ground.observer, &ground.reports);
         self.take_part(context, &ground.store, seat, custody, &before, epoch).await
+    }
+
+    /// Goes on in an epoch that began without this node.
+    pub(super) async fn catch_up(
+        &self,
+        context: &runtime::Context,
+        ground: &Ground,
+        seat: &mut NodeSeat,
+        epoch: Epoch,
+    ) -> Result<(), NodeError> {
+        self.prepare(context, ground, seat, epoch, None).await?;
+        self.sync(context, &ground.store, epoch, seat).await
+    }
+
+    /// Whether this node comes in from outside with the epoch of its definition: it was no member in
+    /// the one before, or its database stands before that.
+    pub(super) fn comes_in(&self, stands: Option<Epoch>) -> bool {
+        let Some(before) = self.predecessor.as_ref().map(VerifiedTranscript::definition) else {
+            return false;
+        };
+        let first = before.resharing().is_none();
+        let was_member = before.index_of(&self.keys.consensus.public_key()).is_some();
+        match stands {
+            None => {
+                !(was_member && first && custody::has_transcript(&self.data, before.epoch(), None))
+            }
+            Some(epoch) => epoch < before.epoch() || epoch == before.epoch() && !was_member,
+        }
     }
 
     /// Gets this node's share and the transcript of an epoch from its resharing, now or afterwards,
@@ -89,7 +121,7 @@ impl Node {
         let failed = |why: String| NodeError::Start { what: "resharing", why };
         let keys = self.keystore.read()?;
         let share = self.keystore.membership(&keys, &before.network_id(), epoch)?;
-        if share.is_some() && custody::has_transcript_of(&self.data, epoch) {
+        if share.is_some() && custody::has_transcript(&self.data, epoch, None) {
             return Ok(());
         }
         let known = before.definition().epoch();
@@ -101,7 +133,7 @@ impl Node {
         }
         info!(%epoch, "waiting for the resharing that makes this sequencer a member");
         let resharings = KeygenResharings::new(before.clone(), Arc::new(custody));
-        let (voters, mut context) = (voters(before.definition()), context.child("feed"));
+        let (voters, mut context) = (self.others(before.definition()), context.child("feed"));
         fairveil_runtime::follow(&mut context, store, seat, &voters, epoch, &resharings)
             .await
             .map_err(|error| failed(error.to_string()))?;
@@ -122,15 +154,18 @@ impl Node {
             let why = format!("nobody has been there before epoch {epoch}");
             return Err(NodeError::Start { what: "state sync", why });
         };
-        let Voters { keys, faulty } = voters(before.definition());
-        fairveil_runtime::sync(context, store, seat, Sync::new(epoch, keys, faulty))
+        let groups = [before.definition(), transcript.definition()];
+        let groups = groups.map(|definition| self.others(definition)).to_vec();
+        fairveil_runtime::sync(context, store, seat, Sync::new(epoch, groups))
             .await
             .map_err(|error| NodeError::Start { what: "state sync", why: error.to_string() })
     }
-}
 
-/// The members of an epoch, and how many of them may lie.
-fn voters(definition: &Definition) -> Voters {
-    let keys = definition.consensus_keys().iter().filter_map(public_key).collect();
-    Voters { keys, faulty: definition.consensus_faults() }
+    /// The other members of an epoch, and how many of them may lie.
+    fn others(&self, definition: &Definition) -> Voters {
+        let own = self.keys.consensus.public_key();
+        let keys = definition.consensus_keys().into_iter().filter(|key| *key != own);
+        let keys = keys.filter_map(|key| public_key(&key)).collect();
+        Voters { keys, faulty: definition.consensus_faults() }
+    }
 }

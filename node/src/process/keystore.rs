@@ -19,6 +19,7 @@ use std::{
     io::Write as _,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use fairveil_crypto::{Epoch, NetworkId};
@@ -35,6 +36,7 @@ pub(crate) struct KeystoreFile {
     path: PathBuf,
     passphrase: Passphrase,
     cost: ScryptCost,
+    writing: Mutex<()>,
 }
 
 impl KeystoreFile {
@@ -46,7 +48,7 @@ impl KeystoreFile {
         let bytes = secret("keystore", path)?;
         let light = String::from_utf8_lossy(&bytes).contains("\"n\": 4096");
         let cost = if light { ScryptCost::Light } else { ScryptCost::Standard };
-        let file = Self { path: path.to_path_buf(), passphrase, cost };
+        let file = Self { path: path.to_path_buf(), passphrase, cost, writing: Mutex::default() };
         let keys = file.opened(&bytes)?;
         Ok((file, keys))
     }
@@ -64,7 +66,7 @@ impl KeystoreFile {
             let path = path.to_path_buf();
             return Err(NodeError::Unusable { what: "keystore", path, why: why.into() });
         }
-        let file = Self { path: path.to_path_buf(), passphrase, cost };
+        let file = Self { path: path.to_path_buf(), passphrase, cost, writing: Mutex::default() };
         file.add_dealing(&mut keys, dealing)?;
         Ok(file)
     }
@@ -88,12 +90,24 @@ impl KeystoreFile {
 
     /// Keeps a key share.
     pub(crate) fn keep(&self, membership: &Membership) -> Result<(), NodeError> {
+        let _writing = self.writing();
         let mut keys = self.read()?;
-        let label = Label::Share {
-            network_id: membership.network_id,
-            epoch: membership.epoch,
-            index: membership.share.index(),
+        let (network_id, epoch) = (membership.network_id, membership.epoch);
+        let kept = self.membership(&keys, &network_id, epoch).ok().flatten();
+        let same = |one: &Membership| {
+            let (kept, given) = (&one.share, &membership.share);
+            kept.index() == given.index() && kept.expose_encoding() == given.expose_encoding()
         };
+        if kept.as_ref().is_some_and(same) {
+            return Ok(());
+        }
+        // One of a round that came to nothing is gone before its epoch key is: a share without its key
+        // would be no share.
+        if let Ok(stale) = keys.share_label(&network_id, epoch) {
+            keys.forget(&stale);
+            self.write(&keys)?;
+        }
+        let label = Label::Share { network_id, epoch, index: membership.share.index() };
         let key = self.fresh_epoch_key(&label)?;
         keys.add_membership(membership, &key).map_err(|error| self.unusable(&error))?;
         self.write(&keys)
@@ -138,6 +152,7 @@ impl KeystoreFile {
     }
 
     fn erase(&self, which: impl Fn(&Label) -> bool) -> Result<usize, NodeError> {
+        let _writing = self.writing();
         let mut keys = self.read()?;
         let labels: Vec<Label> = keys.labels().filter(which).collect();
         for label in &labels {
@@ -153,6 +168,11 @@ impl KeystoreFile {
             self.write(&keys)?;
         }
         Ok(labels.len())
+    }
+
+    /// One change at a time: each reads the whole file and writes it again.
+    fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn opened(&self, bytes: &[u8]) -> Result<SequencerKeys, NodeError> {

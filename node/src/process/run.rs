@@ -133,23 +133,27 @@ impl Node {
         let store = self.store(&definition)?;
         let position = boundary::position(&store).map_err(|error| self.damaged(&error))?;
         let (first, report) = match position {
+            _ if self.comes_in(position.map(|(epoch, _)| epoch)) => {
+                self.join(&context, &store, &peers, &observer, &mut seat).await?
+            }
             Some((epoch, _)) => {
                 let transcript = self.verified(&custody::transcript_of(&self.data, epoch)?)?;
                 let report = custody::running(&transcript, member.name.clone());
                 (transcript, report)
             }
-            None if self.predecessor.is_some() => {
-                self.join(&context, &store, &peers, &observer, &mut seat).await?
-            }
-            None => {
-                let options = CeremonyOptions::default();
-                let made = self.key_share(&context, &store, &engine, &observer, options).await?;
-                (self.verified(&made.transcript)?, made.report)
-            }
+            None => match &self.predecessor {
+                Some(before) => (before.clone(), custody::running(before, member.name.clone())),
+                None => {
+                    let options = CeremonyOptions::default();
+                    let made =
+                        self.key_share(&context, &store, &engine, &observer, options).await?;
+                    (self.verified(&made.transcript)?, made.report)
+                }
+            },
         };
         let text = String::from_utf8_lossy(&first.transcript().to_json()).into_owned();
         let term = Arc::new(http::Term {
-            definition: definition.clone(),
+            definition: first.definition().clone(),
             verified: first.clone(),
             transcript: text,
         });
@@ -169,7 +173,7 @@ impl Node {
         let missed =
             position.map(|(epoch, _)| epoch).filter(|epoch| *epoch > first.definition().epoch());
         if let Some(epoch) = missed {
-            self.prepare(&context, &ground, &mut seat, epoch).await?;
+            self.prepare(&context, &ground, &mut seat, epoch, None).await?;
         }
         let mut tenure = self.begin(&context, &ground, seat, Some(&first)).await?;
         let handle = tenure.sequencer.handle.clone();
@@ -195,10 +199,20 @@ impl Node {
             let why = "the sequencer's channels are gone".into();
             seat = stopped.seat.ok_or(NodeError::Start { what: "sequencer", why })?;
             match self.after(stopped.reason)? {
-                Next::Go(epoch) => self.prepare(&context, &ground, &mut seat, epoch).await?,
+                Next::Go(epoch, transcript) => {
+                    let prepared =
+                        self.prepare(&context, &ground, &mut seat, epoch, Some(&transcript));
+                    tokio::select! {
+                        prepared = prepared => prepared?,
+                        () = &mut signal => break Ok(()),
+                    }
+                }
                 Next::Sync(epoch) => {
-                    self.prepare(&context, &ground, &mut seat, epoch).await?;
-                    self.sync(&context, &ground.store, epoch, &mut seat).await?;
+                    let synced = self.catch_up(&context, &ground, &mut seat, epoch);
+                    tokio::select! {
+                        synced = synced => synced?,
+                        () = &mut signal => break Ok(()),
+                    }
                 }
                 Next::Leave(epoch) => {
                     self.erase_shares_before(epoch);

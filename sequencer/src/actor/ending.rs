@@ -145,7 +145,7 @@ where
             for (key, _) in self.store.range(Table::Entries, &[], usize::MAX)? {
                 self.outbox.write(Write::remove(Table::Entries, key));
             }
-            self.begin_feed(resharing);
+            self.begin_feed(height, resharing);
             self.take_part(resharing)?;
         }
         if !output.entries.is_empty() {
@@ -203,7 +203,13 @@ where
     /// An operator wants this resharing announced.
     pub(super) fn offered(&mut self, resharing: Resharing) -> Result<(), String> {
         if !self.chain.may_announce(&resharing) {
-            return Err("this round was announced before, or the epoch is handed over".into());
+            return Err(match self.chain.handover() {
+                Some(_) => "the epoch is handed over".into(),
+                None => {
+                    let (actual, next) = (resharing.round, self.chain.next_round());
+                    format!("round {actual} can't be announced, the next one is {next}")
+                }
+            });
         }
         if !self.config.resharings.accepts(&resharing) {
             return Err("its definition is not approved for the next epoch".into());
@@ -338,7 +344,10 @@ where
     ) -> Result<(), StopReason> {
         let answer = match message {
             BoundaryMessage::Root(named) => {
-                self.missed.named(peer, named);
+                // F + 1 members of this epoch say it, or nobody.
+                if self.keys.contains(peer) {
+                    self.missed.named(peer, named);
+                }
                 return Ok(());
             }
             BoundaryMessage::Ask

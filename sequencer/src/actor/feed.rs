@@ -1,16 +1,17 @@
 //! The entries of the newest resharing, for those who join with the next epoch, and for members that
 //! missed it: they are kept until the next one is announced.
 //!
-//! 1. A guest has a bounded number of entries agreed in one ceremony, each authentic and its own
-//!    concern: nobody's room on the chain is used up by strangers.
+//! 1. Only who joins has entries agreed by others, each of them its own and no more than
+//!    `MAX_GUEST_ENTRIES` in one ceremony: nobody's room on the chain is used up by others. Members
+//!    propose their own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::Sender;
 use commonware_runtime::{Clock, Metrics, Spawner};
-use fairveil_consensus::Resharing;
-use fairveil_crypto::{Epoch, encoding};
+use fairveil_consensus::{Resharing, entries::entry_digest};
+use fairveil_crypto::{Digest, Epoch, Height, encoding};
 use fairveil_release::{
     feed::{FeedAnnouncement, FeedEntries, FeedMessage, MAX_ENTRIES, MAX_ENTRIES_BYTES},
     message::OpeningMessage,
@@ -21,6 +22,7 @@ use super::{Actor, Lane, StopReason};
 use crate::{
     handle::decoded,
     outbox::Effect,
+    record::height_key,
     store::{Table, Write},
 };
 
@@ -28,7 +30,7 @@ use crate::{
 pub(crate) const NEWEST: &[u8] = b"resharing-newest";
 /// Entries that one guest may have agreed in one ceremony: acknowledgements of up to 128 dealings,
 /// complaints, a confirmation.
-const MAX_GUEST_ENTRIES: u32 = 300;
+const MAX_GUEST_ENTRIES: usize = 300;
 /// Guests that are counted: more peers than two committees have.
 const MAX_GUESTS: usize = 256;
 /// Longest stored block of entries.
@@ -37,16 +39,17 @@ const MAX_STORED_BYTES: usize = 2 << 20;
 /// The newest resharing and its agreed entries.
 #[derive(Default)]
 pub(crate) struct Feed {
-    /// With the epoch that it makes.
-    newest: Option<(Epoch, Resharing)>,
+    /// With the epoch that it makes, and the height of its announcement.
+    newest: Option<(Epoch, Height, Resharing)>,
     entries: Vec<Vec<u8>>,
-    guests: BTreeMap<PublicKey, u32>,
+    /// What guests posted.
+    guests: BTreeMap<PublicKey, BTreeSet<Digest>>,
 }
 
 impl Feed {
     /// At most so many entries and bytes from this number on.
     fn part(&self, from: u32) -> FeedMessage {
-        let Some((epoch, newest)) = &self.newest else { return FeedMessage::None };
+        let Some((epoch, _, newest)) = &self.newest else { return FeedMessage::None };
         let mut bytes = 0;
         let rest = self.entries.iter().skip(from as usize).take(MAX_ENTRIES);
         let fitting = rest.take_while(|entry| {
@@ -60,19 +63,18 @@ impl Feed {
     }
 
     fn announcement(&self) -> FeedMessage {
-        let Some((_, newest)) = self.newest.clone() else { return FeedMessage::None };
+        let Some((_, _, newest)) = self.newest.clone() else { return FeedMessage::None };
         let Resharing { ceremony, round, boundary, definition } = newest;
         FeedMessage::Announced(FeedAnnouncement { ceremony, round, boundary, definition })
     }
 
-    /// Whether a guest may have one more entry agreed.
-    fn admits(&mut self, guest: &PublicKey) -> bool {
+    /// Whether a guest may have this entry agreed, and has not asked for it before.
+    fn admits(&mut self, guest: &PublicKey, entry: &[u8]) -> bool {
         if self.guests.len() >= MAX_GUESTS && !self.guests.contains_key(guest) {
             return false;
         }
-        let count = self.guests.entry(guest.clone()).or_default();
-        *count += 1;
-        *count <= MAX_GUEST_ENTRIES
+        let posted = self.guests.entry(guest.clone()).or_default();
+        posted.len() < MAX_GUEST_ENTRIES && posted.insert(entry_digest(entry))
     }
 }
 
@@ -84,8 +86,11 @@ where
     /// After a start: what the database has of the newest resharing, also of the epoch before.
     pub(crate) fn resume_feed(&mut self) -> Result<(), StopReason> {
         let Some(bytes) = self.store.get(Table::Meta, NEWEST)? else { return Ok(()) };
-        self.feed.newest = Some(decoded(Table::Meta, &bytes, MAX_STORED_BYTES)?);
-        for (_, value) in self.store.range(Table::Entries, &[], usize::MAX)? {
+        let newest: (Epoch, Height, Resharing) = decoded(Table::Meta, &bytes, MAX_STORED_BYTES)?;
+        // What stands there from before is of an earlier round.
+        let from = height_key(newest.1.next());
+        self.feed.newest = Some(newest);
+        for (_, value) in self.store.range(Table::Entries, &from, usize::MAX)? {
             let entries: Vec<Vec<u8>> = decoded(Table::Entries, &value, MAX_STORED_BYTES)?;
             self.feed.entries.extend(entries);
         }
@@ -93,8 +98,8 @@ where
     }
 
     /// A resharing is announced: its feed begins.
-    pub(super) fn begin_feed(&mut self, resharing: &Resharing) {
-        let newest = (self.config.committee.epoch().next(), resharing.clone());
+    pub(super) fn begin_feed(&mut self, height: Height, resharing: &Resharing) {
+        let newest = (self.config.committee.epoch().next(), height, resharing.clone());
         self.outbox.write(Write::put(Table::Meta, NEWEST, encoding::encode(&newest)));
         self.feed = Feed { newest: Some(newest), ..Feed::default() };
     }
@@ -119,13 +124,14 @@ where
             FeedMessage::AskAnnounced => self.feed.announcement(),
             FeedMessage::Post { ceremony, entry } => {
                 let newest = self.feed.newest.as_ref();
-                let open = newest.is_some_and(|(_, newest)| newest.ceremony == ceremony);
+                let open = newest.is_some_and(|(_, _, newest)| newest.ceremony == ceremony);
                 let known = self.feed.entries.contains(&entry);
                 let now = self.renewal_time();
-                let authentic = self.renewal.as_ref().is_some_and(|machine| {
-                    machine.progress(now).ceremony == ceremony && machine.is_authentic(&entry)
+                let is_guest = !self.keys.contains(peer);
+                let own = self.renewal.as_ref().is_some_and(|machine| {
+                    machine.progress(now).ceremony == ceremony && machine.is_of(peer, &entry)
                 });
-                if open && !known && authentic && self.feed.admits(peer) {
+                if is_guest && open && !known && own && self.feed.admits(peer, &entry) {
                     self.outbox.then(Effect::Post(entry));
                 }
                 return Ok(());

@@ -36,8 +36,12 @@ fn net(liars: impl IntoIterator<Item = (usize, Lie)>) -> Net {
         bytes: chunks.iter().map(|chunk| chunk.len() as u64).sum(),
         chunks: chunks.iter().map(|chunk| chunk_digest(chunk)).collect(),
     };
-    let sync = Sync::new(EPOCH, voters.clone(), 1);
+    let sync = Sync::new(EPOCH, group(&voters, 1));
     Net { voters, manifest, chunks, sync, now_ms: 1, liars: liars.into_iter().collect() }
+}
+
+fn group(keys: &[PublicKey], faulty: u16) -> Vec<Voters> {
+    vec![Voters { keys: keys.to_vec(), faulty }]
 }
 
 impl Net {
@@ -142,14 +146,31 @@ fn a_root_takes_more_than_the_liars_invariant_1() {
     assert_eq!(one.play(30_000), None);
 }
 
+/// Of the epoch before one member is left, who may lie; three of the epoch itself have come in.
+#[test]
+fn members_of_the_epoch_itself_have_its_beginning_too() {
+    let mut net = net([(0, Lie::Silent), (1, Lie::WrongRoot)]);
+    let of = |members: &[usize], faulty| {
+        let keys = members.iter().map(|member| net.voters[*member].clone()).collect();
+        Voters { keys, faulty }
+    };
+    let apart = Sync::new(EPOCH, vec![of(&[0, 2], 1), of(&[1, 3], 1)]);
+    let together = Sync::new(EPOCH, vec![of(&[0, 2], 1), of(&[1, 2, 3], 1)]);
+    net.sync = apart;
+    assert_eq!(net.play(30_000), None, "one honest member of each committee proves nothing");
+    net.sync = together;
+    let output = net.play(1_000);
+    assert!(net.is_whole(output.as_ref()));
+}
+
 #[test]
 fn another_epoch_and_strangers_are_not_heard() {
     let mut net = net([]);
-    net.sync = Sync::new(EPOCH.next(), net.voters.clone(), 1);
+    net.sync = Sync::new(EPOCH.next(), group(&net.voters, 1));
     assert_eq!(net.play(10_000), None);
-    net.sync = Sync::new(Epoch::new(1), net.voters.clone(), 1);
+    net.sync = Sync::new(Epoch::new(1), group(&net.voters, 1));
     assert_eq!(net.play(10_000), Some(Output::Over(net.manifest.name())));
-    net.sync = Sync::new(EPOCH, net.voters.clone(), 0);
+    net.sync = Sync::new(EPOCH, group(&net.voters, 0));
     let from = PrivateKey::from_seed(77).public_key();
     let message = BoundaryMessage::Root(net.manifest.name());
     assert_eq!(net.sync.handle(1, Input::Message { from, message }), []);

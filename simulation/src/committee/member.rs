@@ -287,8 +287,8 @@ impl Person {
         if !self.take_part(context, seat, epoch).await? {
             return Ok(Some(epoch.next()));
         }
-        let Voters { keys, faulty } = self.voters(epoch);
-        match sync::run(context, &self.store, seat, Sync::new(epoch, keys, faulty)).await {
+        let groups = vec![self.voters(epoch), self.voters(epoch.next())];
+        match sync::run(context, &self.store, seat, Sync::new(epoch, groups)).await {
             Ok(()) => Ok(None),
             Err(SyncError::Over { now, .. }) => Ok(Some(now.epoch)),
             Err(error) => {
@@ -339,7 +339,7 @@ impl Person {
         }
     }
 
-    /// The members of the epoch before this one, and how many of them may lie.
+    /// The other members of the epoch before this one, and how many of them may lie.
     fn voters(&self, epoch: Epoch) -> Voters {
         let succession = &self.setup.plan.succession;
         let before = epoch.previous().and_then(|before| succession.members(before));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fairveil_consensus::committee::PublicKey;
 use fairveil_crypto::{ConsensusSecret, SequencerIndex};
 use fairveil_keygen::adversary::{
     BadDealing, FalseComplaint, complain_falsely, deal_badly, sign_dealing,
@@ -129,8 +130,8 @@ impl Renewal for Liar {
         self.machine.wake_at()
     }
 
-    fn is_authentic(&self, entry: &[u8]) -> bool {
-        self.machine.is_authentic(entry)
+    fn is_of(&self, author: &PublicKey, entry: &[u8]) -> bool {
+        self.machine.is_of(author, entry)
     }
 
     fn progress(&self, now: Duration) -> Progress {
