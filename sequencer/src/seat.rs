@@ -29,6 +29,11 @@ impl<S, R> Seat<S, R> {
     pub fn new(channels: PeerChannels<S, R>) -> Self {
         Self { channels, desk: None }
     }
+
+    /// The last term is over: whoever asks is refused at once, and waits for nothing.
+    pub fn close_desk(&mut self) {
+        self.desk = None;
+    }
 }
 
 /// The sequencer's side of its handles.

@@ -216,6 +216,7 @@ impl Node {
                 }
                 Next::Leave(epoch) => {
                     self.erase_shares_before(epoch);
+                    seat.close_desk();
                     info!(
                         "this sequencer is no member of the next epoch: it stays a while, and ends"
                     );

@@ -77,8 +77,14 @@ fn invariant_1_one_resharing_is_open_and_no_round_comes_twice() {
     assert!(!bench.state.may_announce(&resharing(ROUND, 0)));
     bench.advance(bench.with([entry(1)]));
     let second = Digest::from_bytes([32; 32]);
-    assert!(bench.state.may_announce(&resharing(second, 0)));
-    bench.advance(bench.with([announced(second)]));
+    let next = Resharing { round: 1, ..resharing(second, 0) };
+    for round in [0, 2, u64::MAX] {
+        let wrong = Resharing { round, ..next.clone() };
+        let fault = EndingFault::Round { actual: round, expected: 1 };
+        assert_eq!(bench.ending_fault([SystemEntry::Resharing(wrong)]), fault);
+    }
+    assert!(bench.state.may_announce(&next));
+    bench.advance(bench.with([SystemEntry::Resharing(next)]));
     assert_eq!(bench.state.open_resharing().unwrap().agreed.count(), 0, "entries begin anew");
     assert_eq!(bench.ending_fault([announced(ROUND)]), EndingFault::Announced(ROUND));
     assert!(bench.state.handover_to(successor()).is_none(), "of the first round");
