@@ -267,6 +267,57 @@ fn a_resharing_that_expires_leaves_everything_and_the_next_round_works() {
     assert_eq!(next.verified.committee().key_id(), made.verified.committee().key_id());
 }
 
+/// Who joins and is gone before it confirms, in such numbers that the next committee would have no
+/// quorum.
+#[test]
+fn too_few_confirmations_fail_the_round_and_the_next_one_works() {
+    let made = first(5);
+    let ids = [0, 1, 2, 3, 4, 5, 6];
+    let mute = Conduct::rewriting(|_, entry| {
+        (!matches!(entry, CeremonyEntry::Confirmation(_))).then_some(entry)
+    });
+    let mut run = Run::resharing(&made, &ids, 1, 5);
+    for member in [4, 5, 6] {
+        run = run.with(member, mute.clone());
+    }
+    let run = run.finish();
+    for member in ids {
+        let ceremony = &run.machine(member).ceremony;
+        let status = ceremony.status(run.now);
+        assert_eq!((status.phase, status.word), (Phase::Failed, "expired"));
+        assert!(ceremony.transcript().is_none());
+    }
+    let failure = run.machine(0).outputs.iter().find_map(|output| match output {
+        Output::Failed(failure) => Some(failure.reason.clone()),
+        _ => None,
+    });
+    assert_eq!(failure, Some(FailureReason::Confirmations { found: 4, needed: 5 }));
+    let context = Members::after(&made.verified, &ids).resharing(&made.verified, 1, 2);
+    let next = Run::with_shares(context, &made.shares, 6, false).finish().made();
+    assert_eq!(next.verified.committee().key_id(), made.verified.committee().key_id());
+}
+
+/// A dealer whose journal is lost after its dealing was agreed: what a new nonce makes would contradict
+/// it, so it deals no further, and nobody can blame it.
+#[test]
+fn invariant_1_a_dealer_that_lost_its_journal_contradicts_itself_in_nothing() {
+    let made = first(5);
+    let run = Run::resharing(&made, &[0, 1, 2, 3, 4], 1, 5).finish();
+    let keys = || participant(&run.context, 2, made.shares.get(&2));
+    let mut again = Ceremony::start(run.context.clone(), keys(), [99; 32]).unwrap();
+    let own = run.dealer(2);
+    for (height, entry) in run.log.iter().enumerate() {
+        let agreed = Input::Agreed { height: height as u64, entries: vec![entry.clone()] };
+        for output in again.handle(Duration::ZERO, agreed) {
+            assert!(
+                !matches!(&output, Output::Post(CeremonyEntry::DealerLog(log)) if log.dealer == own),
+                "a log of another polynomial"
+            );
+        }
+    }
+    assert!(again.transcript().is_some());
+}
+
 #[test]
 fn a_context_is_made_for_what_was_approved() {
     let made = first(5);
