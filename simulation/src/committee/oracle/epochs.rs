@@ -88,7 +88,9 @@ impl Case<'_> {
         let had = |id: &&BundleId| before.is_some_and(|log| log.contains(id));
         let expected: Vec<&BundleId> = unproposed.iter().filter(had).collect();
         let begins: Vec<&BundleId> = log.iter().take_while(|id| unproposed.contains(id)).collect();
-        let places = begins.iter().map(|id| unproposed.iter().position(|other| other == *id));
+        // What it had not then comes as it arrives.
+        let carried = begins.iter().filter(|id| expected.contains(id));
+        let places = carried.map(|id| unproposed.iter().position(|other| other == *id));
         let in_order = places.collect::<Vec<_>>().is_sorted();
         if !in_order || !expected.iter().all(|id| begins.contains(id)) {
             let who = view.position + 1;
