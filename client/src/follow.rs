@@ -13,7 +13,7 @@
 //! 1. States only move forward, and the last three are final.
 //! 2. What a sequencer says and can't prove changes no state; it is kept as a doubt with its name.
 //! 3. A released bundle has exactly the legs that were sealed, where the trader shows them.
-//! 4. The slowest f sequencers delay a round by [`GRACE`] at most, and no proof of another one.
+//! 4. The slowest f sequencers delay a round by [`GRACE`](crate::network::GRACE) at most, and no proof of another one.
 //! 5. An epoch that begins meanwhile is believed once its transcript continues what is pinned.
 //! 6. Time is the runtime's; nothing here reads a clock but for waiting.
 
@@ -39,8 +39,6 @@ use crate::trust::PinnedNetwork;
 
 /// The time between two rounds of questions.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(200);
-
-pub use crate::network::GRACE;
 
 /// How often the newest transcript is asked for while something is said that the one at hand does not
 /// prove.

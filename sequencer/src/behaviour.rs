@@ -30,18 +30,6 @@ pub enum Behaviour {
 }
 
 impl Behaviour {
-    /// All adversaries.
-    pub const ADVERSARIES: [Self; 8] = [
-        Self::Equivocator,
-        Self::Reverser,
-        Self::Phantom,
-        Self::BadSharer,
-        Self::ShareWithholder,
-        Self::Censor,
-        Self::FrontRunner,
-        Self::FalseWitness,
-    ];
-
     /// Whether the order of new entries is turned around before they are logged.
     pub(crate) fn reverses(self) -> bool {
         matches!(self, Self::Reverser | Self::FrontRunner)

@@ -30,8 +30,8 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::{
-    NodeError, ceremony::report::Report, custody, metrics, peers::Peers, restored, run::Node,
-    settings, views::NodeViews,
+    NodeError, ceremony::report::Report, custody, keystore::KeystoreFile, metrics, peers::Peers,
+    restored, run::Node, settings, views::NodeViews,
 };
 use crate::http::Term;
 
@@ -139,11 +139,7 @@ impl Node {
             while handle.overview().height <= began {
                 tokio::time::sleep(LOOK).await;
             }
-            let erased = keystore.erase_shares_before(epoch);
-            match erased {
-                Ok(shares) => info!(%epoch, shares, "shares of earlier epochs are erased"),
-                Err(error) => error!(%error, "shares of earlier epochs can't be erased"),
-            }
+            erase_shares_before(&keystore, epoch);
             if let Some(Err(error)) = dealing.map(|dealing| keystore.erase_dealing(&dealing)) {
                 error!(%error, "the dealing key of the ceremony can't be erased");
             }
@@ -158,10 +154,7 @@ impl Node {
     /// Who leaves erases its shares once the old epoch has ended here: all that they could open is
     /// released and certified, and a quorum has confirmed the next committee's.
     pub(super) fn erase_shares_before(&self, epoch: Epoch) {
-        match self.keystore.erase_shares_before(epoch) {
-            Ok(shares) => info!(%epoch, shares, "shares of earlier epochs are erased"),
-            Err(error) => error!(%error, "shares of earlier epochs can't be erased"),
-        }
+        erase_shares_before(&self.keystore, epoch);
     }
 
     /// What follows after a sequencer stopped: the seat for the next epoch, or the end.
@@ -242,6 +235,13 @@ pub(super) enum Next {
     Sync(Epoch),
     /// It is none.
     Leave(Epoch),
+}
+
+fn erase_shares_before(keystore: &KeystoreFile, epoch: Epoch) {
+    match keystore.erase_shares_before(epoch) {
+        Ok(shares) => info!(%epoch, shares, "shares of earlier epochs are erased"),
+        Err(error) => error!(%error, "shares of earlier epochs can't be erased"),
+    }
 }
 
 /// The rollups with which the network began.

@@ -62,7 +62,8 @@ impl Node {
         Ok((transcript, report))
     }
 
-    /// The same for a node that runs: in the next epoch, with what it has of this one.
+    /// The same for a node that runs: in the next epoch, with what it has of this one. `digest` is that
+    /// of the next transcript, if the chain has named it here.
     pub(super) async fn prepare(
         &self,
         context: &runtime::Context,
@@ -71,8 +72,11 @@ impl Node {
         epoch: Epoch,
         digest: Option<&Digest>,
     ) -> Result<(), NodeError> {
-        if digest.is_some_and(|digest| !custody::has_transcript(&self.data, epoch, Some(digest))) {
-            custody::forget_next(&self.data)?;
+        match digest {
+            // The share was kept before it.
+            Some(_) if custody::has_transcript(&self.data, epoch, digest) => return Ok(()),
+            Some(_) => custody::forget_next(&self.data)?,
+            None => {}
         }
         let before = ground.term.borrow().verified.clone();
         let custody = self.custody(&ground.peers, &ground.observer, &ground.reports);
