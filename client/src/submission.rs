@@ -4,7 +4,7 @@
 //!
 //! 1. All sequencers get the same bytes, at the same time: a repeated submission changes nothing.
 //! 2. The report is complete when every sequencer answered or its time is out; a slow one delays
-//!    it no longer than its timeout.
+//!    it no longer than its timeout, twice if an epoch begins meanwhile.
 //! 3. Nothing is believed but receipts that verify ([`crate::receipts`]).
 
 use fairveil_crypto::BundleId;
@@ -15,7 +15,7 @@ use futures::future::join_all;
 use serde_json::Value;
 
 use crate::file::{File, ReceiptsFile};
-use crate::network::{Endpoint, HttpError};
+use crate::network::{Endpoint, HttpError, newest};
 use crate::receipts::{Answer, Answered, Receipts, Verdict, printable};
 use crate::rpc::{ReceiptInfo, Rejected, code};
 use crate::trust::PinnedNetwork;
@@ -34,13 +34,22 @@ pub struct Answers {
     answers: Vec<(String, Result<ReceiptInfo, HttpError>)>,
 }
 
-/// Submits to all sequencers and verifies what they answer.
+/// Submits to all sequencers and verifies what they answer. If an epoch begins meanwhile, receipts may
+/// be of either, or of one that `network` does not prove: then once more, judged by its transcript.
 pub async fn submit(
     network: &PinnedNetwork,
     endpoints: &[Endpoint],
     sealed: &SealedBundle,
 ) -> SubmissionReport {
-    send(network, endpoints, sealed).await.verify(network)
+    let report = send(network, endpoints, sealed).await.verify(network);
+    if report.is_admitted() {
+        return report;
+    }
+    let renewed = newest(network.clone(), endpoints).await;
+    if renewed.epoch() == network.epoch() {
+        return report;
+    }
+    send(&renewed, endpoints, sealed).await.verify(&renewed)
 }
 
 /// Submits to all sequencers; what they answer is to be verified.

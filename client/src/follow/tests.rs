@@ -7,7 +7,7 @@ use fairveil_mempool::Place;
 use serde_json::{json, to_value};
 
 use super::*;
-use crate::network::fake::{Says, nobody, serve};
+use crate::network::fake::{Says, committee, nobody, serve};
 use crate::network::tip;
 use crate::receipts::tests::info;
 use crate::test_support::{RENEWED, SCENE, STRANGERS, WORLD, emitted};
@@ -23,14 +23,6 @@ fn says(state: &str, height: u64) -> Says {
 fn ordered(height: u64, position: u64) -> Says {
     let place = json!({ "height": height, "position": position, "cohort": 0 });
     Says::Result(json!({ "id": "0x", "state": "ordered", "place": place, "height": 9 }))
-}
-
-fn committee(epoch: u64, height: u64, network: &str) -> Says {
-    Says::Result(json!({
-        "network_id": network, "epoch": epoch, "key_id": "0x", "committee_key": "0x", "n": 5,
-        "f": 1, "g": 0, "t": 4, "index": 1, "height": height, "time_ms": 1,
-        "block_interval_ms": height, "members": [], "rollups": [],
-    }))
 }
 
 fn order(number: usize) -> Says {

@@ -1,12 +1,13 @@
 #![allow(clippy::unwrap_used)]
 
+use fairveil_keygen::Transcript;
 use fairveil_mempool::Place;
 use serde_json::to_value;
 
 use super::*;
-use crate::network::fake::{Says, nobody, rejects, serve};
+use crate::network::fake::{Says, committee, nobody, rejects, serve};
 use crate::receipts::tests::info;
-use crate::test_support::{SCENE, WORLD};
+use crate::test_support::{RENEWED, SCENE, STRANGERS, WORLD};
 
 const SUBMIT: &str = "fairveil_submit";
 
@@ -47,6 +48,37 @@ async fn two_receipts_of_five_answers_admit_and_every_answer_is_told() {
     assert_eq!(kinds, ["receipt", "pool_full", "silent", "refused", "receipt", "silent"]);
     let judged = crate::verify::judge(&WORLD.network, report.file().to_json().as_bytes());
     assert!(judged.unwrap().to_string().contains("2 receipts"));
+}
+
+#[tokio::test]
+async fn an_epoch_that_begins_meanwhile_costs_no_receipt() {
+    let of_next = |sequencer| {
+        let receipt = RENEWED.receipt(sequencer, SCENE.id(0), Place::Position(1));
+        Says::Result(to_value(info(&receipt)).unwrap())
+    };
+    let says = |sequencer, transcript: &Transcript| {
+        let ours = WORLD.network.network_id().to_string();
+        let text = String::from_utf8(transcript.to_json()).unwrap();
+        [
+            (SUBMIT, of_next(sequencer)),
+            ("fairveil_committee", committee(2, 9, &ours)),
+            ("/transcript", Says::Body(text)),
+        ]
+    };
+    let honest = [
+        serve(&says(1, &RENEWED.transcript)).await,
+        serve(&says(2, &RENEWED.transcript)).await,
+        nobody().await,
+    ];
+    let report = submit(&WORLD.network, &honest, &SCENE.sealed[0]).await;
+    assert_eq!((report.verdict(), report.receipts().len()), (Verdict::Admitted, 2));
+    // What continues nothing that is pinned is no transcript of this network.
+    let foreign = [
+        serve(&says(1, &STRANGERS.transcript)).await,
+        serve(&says(2, &STRANGERS.transcript)).await,
+    ];
+    let report = submit(&WORLD.network, &foreign, &SCENE.sealed[0]).await;
+    assert_eq!(report.verdict(), Verdict::Distrusted);
 }
 
 #[tokio::test]
