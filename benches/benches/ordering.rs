@@ -7,12 +7,12 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkGroup, BenchmarkId, Throughput};
 use fairveil_benches::plan::{Case, ORDERING, Ordering};
+use fairveil_consensus::block::MAX_EVIDENCE_IDS;
 use fairveil_crypto::certificate::Emitted;
 use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex};
 use fairveil_ordering::naive::{self, Cap, NaiveOrder, bundle_id};
 use fairveil_ordering::{
-    Appended, CAP_CANDIDATES, CAP_SOLID, Committee, FairOrder, MAX_IDS_PER_BLOCK, Mode, Output,
-    Phase, Step,
+    Appended, CAP_CANDIDATES, CAP_SOLID, Committee, FairOrder, Mode, Output, Phase, Step,
 };
 
 use crate::support::{ProcessorTime, criterion};
@@ -23,6 +23,8 @@ const G: u16 = 0;
 /// An id reaches the sequencers within so many later ids.
 const JITTER: usize = 64;
 const SEED: u64 = 22;
+/// Entries of each log that make few ids solid.
+const FEW: usize = 4;
 
 /// Per sequencer, from 1: small numbers of ids, in the order of its log.
 type Logs = BTreeMap<u16, Vec<u32>>;
@@ -40,13 +42,18 @@ fn main() {
                     let orders = orders(&logs((case.n, 5, 0), case.count));
                     run(&mut group, id, || naive::pair_weights(case.count, &orders));
                 }
+                Ordering::MapPairWeights => {
+                    let orders = orders(&logs((case.n, 5, 0), case.count));
+                    run(&mut group, id, || naive::map_checksum(case.count, &orders));
+                }
                 Ordering::Block => block(&mut group, id, case),
                 Ordering::NaiveBlock => {
                     let fragments =
                         logs((case.n, F, G), case.count).into_iter().collect::<Vec<_>>();
                     run(&mut group, id, || naive_order(case.n, &fragments));
                 }
-                Ordering::FullBlock => full_block(&mut group, id, case),
+                Ordering::FullBlock => full_block(&mut group, id, case, usize::MAX),
+                Ordering::FewSolid => full_block(&mut group, id, case, FEW),
             }
         }
         group.finish();
@@ -61,7 +68,7 @@ fn run<O>(group: &mut BenchmarkGroup<'_, ProcessorTime>, id: BenchmarkId, run: i
 fn pair_weights(group: &mut BenchmarkGroup<'_, ProcessorTime>, id: BenchmarkId, case: &Case) {
     let orders = orders(&logs((case.n, 5, 0), case.count));
     let weights = naive::pair_weights(case.count, &orders);
-    assert_eq!(naive::kernel_checksum(case.count, &orders), checksum(&weights));
+    assert_eq!(naive::kernel_checksum(case.count, &orders), naive::checksum(&weights));
     drop(weights);
     run(group, id, || naive::kernel_checksum(case.count, &orders));
 }
@@ -89,21 +96,26 @@ fn naive_order(n: u16, fragments: &[(u16, Vec<u32>)]) -> Vec<Vec<(usize, BTreeSe
     naive.output
 }
 
-/// So many logs hold every id that one more makes it solid; a block then brings as many entries
-/// of the others as it may.
-fn full_block(group: &mut BenchmarkGroup<'_, ProcessorTime>, id: BenchmarkId, case: &Case) {
+/// So many logs hold every id that one more makes it solid; a block then brings so many entries of each
+/// of the others, or as many as it may.
+fn full_block(
+    group: &mut BenchmarkGroup<'_, ProcessorTime>,
+    id: BenchmarkId,
+    case: &Case,
+    most: usize,
+) {
     let (f, g) = (5, 0);
     let committee = committee(case.n, f, g);
     let logs = logs((case.n, f, g), case.count);
     let almost = committee.thresholds().solid - 1;
     let early: Logs = logs.clone().into_iter().take(almost.into()).collect();
     let mut late: Logs = logs.into_iter().skip(almost.into()).collect();
-    let each = MAX_IDS_PER_BLOCK / late.len();
+    let each = most.min(MAX_EVIDENCE_IDS / late.len());
     late.values_mut().for_each(|ids| ids.truncate(each));
     let mut order = FairOrder::new(committee, Mode::Strict, Height::ZERO);
     append(&mut order, &early);
     let block = Block::new(&order, &late);
-    assert_full_block(&block.apply(&order), each);
+    assert_full_block(&block.apply(&order), each.min(case.count));
     run(group, id, || block.apply(&order));
 }
 
@@ -120,14 +132,6 @@ fn committee(n: u16, f: u16, g: u16) -> Committee {
     Committee::new(n, f, g).expect("enough sequencers")
 }
 
-/// As [`naive::kernel_checksum`].
-fn checksum(weights: &[Vec<u32>]) -> u64 {
-    let row = |row: &Vec<u32>| -> u64 {
-        row.iter().enumerate().map(|(b, weight)| b as u64 * u64::from(*weight)).sum()
-    };
-    weights.iter().map(row).sum()
-}
-
 fn ids_of(cohort: &[Emitted]) -> BTreeSet<BundleId> {
     cohort.iter().map(|emitted| emitted.id).collect()
 }
@@ -137,7 +141,8 @@ fn assert_full_block(output: &Output, late: usize) {
     let emitted: Vec<BundleId> = output.emission.ids().map(|emitted| emitted.id).collect();
     let once: BTreeSet<BundleId> = emitted.iter().copied().collect();
     assert_eq!(once.len(), emitted.len());
-    let solid = 0..(late - 2 * JITTER) as u32;
+    assert!(!once.is_empty());
+    let solid = 0..late.saturating_sub(2 * JITTER) as u32;
     assert!(solid.into_iter().all(|id| once.contains(&bundle_id(SEED, id))));
 }
 
@@ -166,11 +171,8 @@ impl Block {
     }
 
     fn apply_to(&self, order: &mut FairOrder) -> Output {
-        let appended: Vec<Appended<'_>> = self
-            .appended
-            .iter()
-            .map(|(sequencer, ids)| Appended { sequencer: *sequencer, ids })
-            .collect();
+        let appended: Vec<Appended<'_>> =
+            self.appended.iter().map(|(sequencer, ids)| Appended::new(*sequencer, ids)).collect();
         let step = Step {
             height: self.height,
             seed: Digest::from_bytes([23; 32]),
@@ -185,7 +187,7 @@ impl Block {
 
 /// Appends in blocks as large as they may be.
 fn append(order: &mut FairOrder, logs: &Logs) {
-    let each = MAX_IDS_PER_BLOCK / logs.len();
+    let each = MAX_EVIDENCE_IDS / logs.len();
     let longest = logs.values().map(Vec::len).max().unwrap_or(0);
     for from in (0..longest).step_by(each) {
         let part = |ids: &Vec<u32>| ids.iter().copied().skip(from).take(each).collect();

@@ -11,8 +11,11 @@
 //! | [`environment`] | where a report was measured |
 //! | [`fairveil`] | a committee of ours with sealed bundles, and what one of its members does |
 //! | [`baseline`] | the same by `threshold_crypto` |
+//! | [`order`] | the fair order: a block in every mode beside the naive kernel, and what the modes make of one trace |
 //! | [`clock`] | processor time and wall time |
+//! | [`memory`] | the most memory held during a piece of work |
 //! | [`speed`] | how fast the machine multiplies in G1 |
+//! | [`mev`] | what a searcher extracts, in plaintext and sealed, under a leader and in the fair order |
 //! | [`plan`] | what the criterion benches in `benches/` measure, and their names |
 //!
 //! `fairveil bench` is the way to run a sweep; it owns the files and the terminal.
@@ -33,6 +36,9 @@ pub mod compare;
 pub mod environment;
 pub mod fairveil;
 pub mod measure;
+pub mod memory;
+pub mod mev;
+pub mod order;
 pub mod plan;
 pub mod report;
 pub mod run;

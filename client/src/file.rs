@@ -11,6 +11,8 @@
 //! | `evidence` | a proof of a sequencer's fault | `evidence` |
 //! | `fraud` | a proof that a batch is false | those of [`FraudProof`] |
 //! | `blame` | a proof of a fault in a key ceremony | those of [`BlameEvidence`] |
+//! | `trace` | receipts and order of a run | those of [`TraceFile`] |
+//! | `censorship` | a proof that a bundle was omitted | those of [`CensorshipFile`] |
 //!
 //! What a sequencer serves has no `kind`: an order certificate and a bundle or batch document are
 //! recognised by their fields, a transcript and a blame too. A list of batch documents is what `GET /batches`
@@ -44,7 +46,9 @@ use serde_json::Value;
 
 pub use json::MAX_VALUES;
 
+use crate::censorship::CensorshipFile;
 use crate::receipts::printable;
+use crate::trace::TraceFile;
 use json::{Difference, shortened};
 
 /// The longest file that is read, in bytes.
@@ -87,6 +91,10 @@ pub enum File {
     Fraud(Box<FraudProof>),
     /// A proof of a fault in a key ceremony.
     Blame(Box<BlameEvidence>),
+    /// Receipts and the order of a run.
+    Trace(Box<TraceFile>),
+    /// A proof that a bundle was omitted.
+    Censorship(Box<CensorshipFile>),
 }
 
 /// A bundle in the clear.
@@ -267,6 +275,8 @@ impl File {
             "transcript" => Self::Transcript(fields(kind, &value)?),
             "fraud" => Self::Fraud(fields(kind, &value)?),
             "blame" => Self::Blame(fields(kind, &value)?),
+            "trace" => Self::Trace(fields(kind, &value)?),
+            "censorship" => Self::Censorship(fields(kind, &value)?),
             _ => {
                 let EvidenceFields { evidence } = fields(kind, &value)?;
                 let bytes = hex_bytes(&evidence).ok_or(FileError::EvidenceHex)?;
@@ -297,6 +307,8 @@ impl File {
             Self::Evidence(_) => "evidence",
             Self::Fraud(_) => "fraud",
             Self::Blame(_) => "blame",
+            Self::Trace(_) => "trace",
+            Self::Censorship(_) => "censorship",
         }
     }
 
@@ -334,6 +346,8 @@ impl File {
             Self::Transcript(transcript) => serde_json::to_value(transcript),
             Self::Fraud(proof) => serde_json::to_value(proof),
             Self::Blame(evidence) => serde_json::to_value(evidence),
+            Self::Trace(trace) => serde_json::to_value(trace),
+            Self::Censorship(proof) => serde_json::to_value(proof),
             Self::Evidence(evidence) => {
                 let evidence = alloy_primitives::hex::encode_prefixed(evidence.encode());
                 serde_json::to_value(EvidenceFields { evidence })
@@ -432,7 +446,7 @@ fn fields<'a, T: Deserialize<'a>>(kind: &'static str, value: &'a Value) -> Resul
 }
 
 /// The kinds of files that are objects.
-const KINDS: [&str; 10] = [
+const KINDS: [&str; 12] = [
     "unsealed",
     "sealed",
     "receipts",
@@ -443,6 +457,8 @@ const KINDS: [&str; 10] = [
     "evidence",
     "fraud",
     "blame",
+    "trace",
+    "censorship",
 ];
 
 /// The kind of a file, which is taken out of it.

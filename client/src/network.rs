@@ -31,7 +31,7 @@ pub const GRACE: Duration = Duration::from_millis(300);
 pub struct Tip {
     /// The median of the last final heights.
     pub height: Height,
-    /// The median of the mean block intervals, in milliseconds.
+    /// The median of the sequencers' mean block intervals, in milliseconds.
     pub block_interval_ms: u64,
     /// Sequencers that answered for this network.
     pub answered: usize,

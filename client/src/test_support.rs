@@ -257,7 +257,18 @@ impl World {
 
     /// A sealed bundle; the payer nonce also seeds its randomness.
     pub(crate) fn seal(&self, payer_nonce: u64, bundle: &Bundle) -> SealedBundle {
-        let terms = Terms { valid_from: Height::new(1), expires_at: Height::new(500), payer_nonce };
+        self.seal_within((1, 500), payer_nonce, bundle)
+    }
+
+    /// The same with this window.
+    pub(crate) fn seal_within(
+        &self,
+        (from, to): (u64, u64),
+        payer_nonce: u64,
+        bundle: &Bundle,
+    ) -> SealedBundle {
+        let (valid_from, expires_at) = (Height::new(from), Height::new(to));
+        let terms = Terms { valid_from, expires_at, payer_nonce };
         let mut uniform = [7; SealRandomness::UNIFORM_BYTES];
         uniform[..8].copy_from_slice(&payer_nonce.to_be_bytes());
         let randomness = SealRandomness::from_uniform(&uniform).unwrap();
@@ -266,12 +277,23 @@ impl World {
     }
 
     pub(crate) fn receipt(&self, sequencer: u16, id: BundleId, place: Place) -> Receipt {
+        self.receipt_at(3, sequencer, id, place)
+    }
+
+    /// The same at this height.
+    pub(crate) fn receipt_at(
+        &self,
+        height: u64,
+        sequencer: u16,
+        id: BundleId,
+        place: Place,
+    ) -> Receipt {
         let body = ReceiptBody {
             network_id: self.network.network_id(),
             epoch: self.network.epoch(),
             id,
             place,
-            height: Height::new(3),
+            height: Height::new(height),
             time_ms: 1_000,
         };
         self.sign(sequencer, body)
@@ -335,6 +357,45 @@ impl World {
         block.result_root = result_root(&emission, &state);
         let child = self.header(height + 1, block.digest());
         self.dealt.certify(vec![child, block], emission, state)
+    }
+
+    /// Certificates of heights from `first` on, one chain that stands on `parent`, each of which
+    /// emits these cohorts. The epoch begins with height `start`.
+    pub(crate) fn chain(
+        &self,
+        (start, first): (u64, u64),
+        mut parent: BlockDigest,
+        heights: &[Vec<Vec<BundleId>>],
+    ) -> Vec<OrderCertificate> {
+        let certified = (first..).zip(heights).map(|(height, cohorts)| {
+            let state_digest = hash(Tag::ChainState, &[&height.to_be_bytes()]);
+            let open =
+                |ids: &Vec<BundleId>| ids.iter().map(|id| emitted(*id, Placement::Open)).collect();
+            let cohorts = cohorts.iter().map(open).collect();
+            let emission = Emission { height: Height::new(height), cohorts };
+            let mut block = self.header(height, parent);
+            block.epoch_start = Height::new(start);
+            block.result_root = result_root(&emission, &state_digest);
+            parent = block.digest();
+            self.dealt.certify(vec![block], emission, state_digest)
+        });
+        certified.collect()
+    }
+
+    /// Blocks of a committee on this one, after the end of its epoch.
+    pub(crate) fn tail(&self, end: &OrderCertificate, heights: u64) -> Vec<OrderCertificate> {
+        let last = end.headers.last().unwrap();
+        let mut parent = last.digest();
+        let certified = (1..=heights).map(|above| {
+            let height = last.height.saturating_add(above);
+            let emission = Emission { height, cohorts: Vec::new() };
+            let mut block = self.header(height.get(), parent);
+            block.epoch_start = last.epoch_start;
+            block.result_root = result_root(&emission, &end.state_digest);
+            parent = block.digest();
+            self.dealt.certify(vec![block], emission, end.state_digest)
+        });
+        certified.collect()
     }
 
     pub(crate) fn release_certificate(&self, releases: Vec<ListedRelease>) -> ReleaseCertificate {

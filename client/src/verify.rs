@@ -28,11 +28,14 @@ use fairveil_release::registry::{Registry, RegistryError};
 use fairveil_release::release::BatchError;
 use fairveil_release::tree::Position;
 
+use crate::censorship::{self, CensorshipRefusal, Omission};
 use crate::document::{DisbeliefReason, Ending, ending};
+use crate::fairness::{Comparison, Findings, TooManyIds};
 use crate::file::{File, FileError, ReceiptsFile, SealedFile, SealedFileError};
 use crate::receipts::{Answer, ReceiptFault, Receipts, printable};
 use crate::registry::registry;
 use crate::rollup::{Claim, claimed};
+use crate::trace::{Trace, TraceError, TraceFault};
 use crate::trust::PinnedNetwork;
 
 /// What a file proves.
@@ -116,6 +119,21 @@ pub enum Judgement {
     },
     /// A false batch.
     Fraud(FraudVerdict),
+    /// Receipts and order of a run.
+    Trace {
+        /// Receipts that count.
+        receipts: usize,
+        /// Certified heights.
+        heights: usize,
+        /// Ids that they emit.
+        ids: usize,
+        /// Pairs that f+1 or more members of one epoch contradict, by what they show.
+        findings: Findings,
+        /// Members that contradicted themselves.
+        convicted: Vec<SequencerIndex>,
+    },
+    /// A bundle that was omitted.
+    Omission(Box<Omission>),
     /// A fault in a key ceremony.
     Blame {
         /// Whose consensus key.
@@ -244,6 +262,23 @@ pub enum Refusal {
     /// The definition's rollups make no registry.
     #[error("the network's rollups: {0}")]
     Registry(#[from] RegistryError),
+    /// Something in the trace does not verify.
+    #[error("the trace: {first} ({count} faults in all)")]
+    TraceFaults {
+        /// How many.
+        count: usize,
+        /// The first of them.
+        first: TraceFault,
+    },
+    /// The trace is not judged.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// Too many ids at once.
+    #[error(transparent)]
+    TooManyIds(#[from] TooManyIds),
+    /// The omission is not proven.
+    #[error(transparent)]
+    Censorship(#[from] CensorshipRefusal),
     /// A bundle in the clear claims nothing.
     #[error("a bundle in the clear proves nothing: give the sealed bundle or its release")]
     Unsealed,
@@ -276,6 +311,10 @@ pub fn judge_file(network: &PinnedNetwork, file: &File) -> Result<Judgement, Ref
         File::Evidence(evidence) => judge_evidence(network, evidence),
         File::Fraud(proof) => judge_fraud(network, proof),
         File::Blame(evidence) => judge_blame(network, evidence),
+        File::Trace(_) => judge_trace(network, file),
+        File::Censorship(proof) => {
+            Ok(Judgement::Omission(Box::new(censorship::judge(network, proof)?)))
+        }
     }
 }
 
@@ -399,6 +438,22 @@ fn judge_evidence(network: &PinnedNetwork, evidence: &Evidence) -> Result<Judgem
 fn judge_fraud(network: &PinnedNetwork, proof: &FraudProof) -> Result<Judgement, Refusal> {
     let registry = registry(network.definition())?;
     Ok(Judgement::Fraud(proof.judge(&network.network_id(), network, &registry)?))
+}
+
+/// Everything in it verifies; what that shows of the order is in the judgement.
+fn judge_trace(network: &PinnedNetwork, file: &File) -> Result<Judgement, Refusal> {
+    let mut trace = Trace::new(network);
+    let mut faults = trace.add(file)?;
+    let mut order = trace.order();
+    faults.append(&mut order.faults);
+    let count = faults.len();
+    if let Some(first) = faults.into_iter().next() {
+        return Err(Refusal::TraceFaults { count, first });
+    }
+    let findings = Comparison::new(&trace, &order)?.contradictions(&mut |_| {});
+    let convicted = trace.conflicts().map(|conflict| conflict.first.sequencer).collect();
+    let (receipts, heights) = (trace.receipts(), trace.heights().len());
+    Ok(Judgement::Trace { receipts, heights, ids: order.ids.len(), findings, convicted })
 }
 
 /// The ceremony is one of the pinned network; its key may never have come to be.

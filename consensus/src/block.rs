@@ -7,6 +7,7 @@
 //! block digest = header.digest()
 //! body digest  = hash(BLOCK-BODY, evidence digest, releases digest, system digest)
 //!     evidence digest = hash(BLOCK-EVIDENCE, encode(evidence))       releases and system alike
+//! evidence     = packed against the state after the parent: fairveil_ordering::PackedEvidence
 //! stored and sent as: length of the block, 4 bytes big-endian ‖ block
 //! ```
 //!
@@ -32,7 +33,7 @@ use fairveil_crypto::certificate::body::body_digest;
 use fairveil_crypto::domain::{Tag, hash};
 use fairveil_crypto::encoding::{self, DecodeError};
 use fairveil_crypto::{BlockDigest, Height as BlockHeight};
-use fairveil_ordering::{Equivocation, Evidence, MAX_IDS_PER_BLOCK};
+use fairveil_ordering::{Equivocation, Evidence, MAX_IDS_PER_BLOCK, PackedEvidence};
 use fairveil_registry::anchor::Anchor;
 use fairveil_registry::change::{ApprovedChange, MAX_CHANGE_BYTES};
 use fairveil_registry::registry::MAX_ROLLUPS;
@@ -93,14 +94,17 @@ pub enum SystemEntry {
 
 /// Everything of a block but its header.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Body {
+pub struct Body<E = PackedEvidence> {
     /// Log heads with the ids since the committed lengths.
-    pub evidence: Evidence,
+    pub evidence: E,
     /// Release roots of earlier heights.
     pub releases: Vec<(BlockHeight, fairveil_crypto::Digest)>,
     /// Everything else.
     pub system: Vec<SystemEntry>,
 }
+
+/// A body whose evidence is not packed yet: what a leader puts together.
+pub type Draft = Body<Evidence>;
 
 /// Why a header and a body are no block.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -167,8 +171,7 @@ impl Body {
     /// Ids in the evidence, over all logs.
     #[must_use]
     pub fn evidence_ids(&self) -> usize {
-        let fragments = self.evidence.fragments.iter();
-        fragments.map(|fragment| fragment.ids.len()).sum::<usize>() + self.evidence.list.len()
+        self.evidence.ids()
     }
 
     fn check(&self) -> Result<(), BlockError> {

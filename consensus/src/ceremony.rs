@@ -16,7 +16,7 @@ use std::sync::Arc;
 use commonware_utils::sync::{Mutex, Notify};
 use fairveil_crypto::domain::{Tag, hash};
 use fairveil_crypto::{ConsensusPublicKey, Digest, Epoch, Height, NetworkId, SequencerIndex};
-use fairveil_ordering::Evidence;
+use fairveil_ordering::PackedEvidence;
 
 use crate::block::{Block, BlockError, Body, MAX_BLOCK_BYTES, SystemEntry};
 use crate::chain::{Chain, Executed, Slot, Tip};
@@ -124,7 +124,7 @@ impl CeremonyChain {
             return Err(HeaderFault::Time { actual: header.time_ms, expected }.into());
         }
         let Body { evidence, releases, system } = block.body();
-        if *evidence != Evidence::default() || !releases.is_empty() {
+        if *evidence != PackedEvidence::default() || !releases.is_empty() {
             return Err(CeremonyFault::Foreign);
         }
         let entries = system

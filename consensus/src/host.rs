@@ -65,6 +65,9 @@ pub struct Wanted {
     pub height: Height,
     /// Where the logs stand, by sequencer from index 1: fragments begin here.
     pub committed: Vec<Tip>,
+    /// Which logs hold so many ids below T that they are not extended: heads must stand at the
+    /// committed length.
+    pub full: Vec<bool>,
     /// How many fresh heads it takes.
     pub quorum: u16,
     /// Whether fragments may have ids.
@@ -98,9 +101,12 @@ pub trait Host: Clone + Send + Sync + 'static {
     /// the due height is known, or a resharing has to be announced, to go on or to be handed over.
     fn work(&self, wanted: &Wanted) -> impl Future<Output = ()> + Send;
 
+    /// A block was executed that may become final: what the next one would be built from. The
+    /// sequencer keeps fresh heads of its own log within reach of that.
+    fn executed(&self, next: &Wanted);
+
     /// Evidence for a block: fresh heads of at least the quorum, as soon as it has them, with all
-    /// ids since the committed lengths that the limit admits. Fragments that this sequencer knows
-    /// to be inadmissible (a log that is full) are left out.
+    /// ids since the committed lengths that the limit admits.
     fn evidence(&self, wanted: &Wanted) -> impl Future<Output = Evidence> + Send;
 
     /// What is known of these bundles, in the same order, once all are held as full, intrinsically

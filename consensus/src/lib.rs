@@ -79,7 +79,7 @@ pub mod timing;
 
 pub use fairveil_crypto::certificate::simplex::namespace;
 
-pub use crate::block::{Block, Body, SystemEntry};
+pub use crate::block::{Block, Body, Draft, SystemEntry};
 pub use crate::ceremony::{CeremonyChain, CeremonyState};
 pub use crate::chain::{Chain, Executed, Slot, Tip};
 pub use crate::committee::Members;

@@ -22,8 +22,8 @@ use fairveil_crypto::{BundleId, ConsensusPublicKey, SequencerIndex};
 use tracing::{debug, warn};
 
 use crate::block::{
-    Block, Body, MAX_CEREMONY_ENTRY_BYTES, MAX_EQUIVOCATIONS, MAX_REGISTRY_CHANGES, MAX_RELEASES,
-    SystemEntry,
+    Block, Body, Draft, MAX_CEREMONY_ENTRY_BYTES, MAX_EQUIVOCATIONS, MAX_REGISTRY_CHANGES,
+    MAX_RELEASES, SystemEntry,
 };
 use crate::chain::{Chain, Executed, Slot, Tip};
 use crate::delivery::Finalized;
@@ -60,9 +60,9 @@ impl<H: Host, T: Strategy> OrderChain<H, T> {
         ids.into_iter().zip(facts).collect()
     }
 
-    async fn body(&self, leader: &ConsensusPublicKey, parent: &ChainState) -> Body {
+    async fn draft(&self, leader: &ConsensusPublicKey, parent: &ChainState) -> Draft {
         if parent.has_ended() {
-            return Body::default();
+            return Draft::default();
         }
         let wanted = parent.wanted();
         let evidence = self.host.evidence(&wanted).await;
@@ -83,7 +83,7 @@ impl<H: Host, T: Strategy> OrderChain<H, T> {
         let anchors = parent.anchorable(self.host.anchors(wanted.height));
         system.extend(anchors.into_iter().map(SystemEntry::Anchor));
         system.extend(self.ending(leader, parent));
-        Body { evidence, releases, system }
+        Draft { evidence, releases, system }
     }
 
     /// What a block says of the next epoch: a handover, a resharing, or entries of the open one.
@@ -106,15 +106,16 @@ impl<H: Host, T: Strategy> OrderChain<H, T> {
     }
 
     /// The body without fragments that would make the block invalid, and the bundles it needs.
-    fn admissible(parent: &ChainState, mut body: Body) -> Option<(Body, Vec<BundleId>)> {
+    fn admissible(parent: &ChainState, mut draft: Draft) -> Option<(Body, Vec<BundleId>)> {
         loop {
-            let fault = match parent.needed(&body) {
-                Ok(needed) => return Some((body, needed)),
+            let judged = parent.pack(&draft).and_then(|body| Ok((parent.needed(&body)?, body)));
+            let fault = match judged {
+                Ok((needed, body)) => return Some((body, needed)),
                 Err(fault) => fault,
             };
             warn!(%fault, "evidence for a proposal is invalid");
             let culprit = fault.blamed()?;
-            let fragments = &mut body.evidence.fragments;
+            let fragments = &mut draft.evidence.fragments;
             let before = fragments.len();
             fragments.retain(|fragment| fragment.head.sequencer != culprit);
             if fragments.len() == before {
@@ -124,8 +125,8 @@ impl<H: Host, T: Strategy> OrderChain<H, T> {
     }
 
     /// Rough cost of applying a block, for the strategy.
-    fn cost(body: &Body) -> usize {
-        body.evidence_ids() + body.evidence.fragments.len()
+    fn cost(parent: &ChainState, body: &Body) -> usize {
+        body.evidence_ids() + usize::from(parent.parameters().committee.n())
     }
 }
 
@@ -152,13 +153,14 @@ impl<H: Host, T: Strategy> Chain for OrderChain<H, T> {
     }
 
     async fn build(&self, slot: Slot, parent: &ChainState) -> Option<Executed<Self>> {
-        let body = self.body(&slot.leader, parent).await;
-        let (body, needed) = Self::admissible(parent, body)?;
+        let draft = self.draft(&slot.leader, parent).await;
+        let (body, needed) = Self::admissible(parent, draft)?;
         let facts = self.facts(needed).await;
-        let (parent, cost) = (parent.clone(), Self::cost(&body));
+        let (parent, cost) = (parent.clone(), Self::cost(parent, &body));
         let extended = self.strategy.spawn(cost, move |_| extended(&parent, slot, body, &facts));
         match extended.await {
             Ok((block, state, output)) => {
+                self.host.executed(&state.wanted());
                 if !output.anchored.is_empty() {
                     self.host.proposes_anchors(block.header().height);
                 }
@@ -177,14 +179,16 @@ impl<H: Host, T: Strategy> Chain for OrderChain<H, T> {
         block: &Block,
     ) -> Result<Executed<Self>, BlockFault> {
         let facts = self.facts(parent.needed(block.body())?).await;
+        let cost = Self::cost(parent, block.body());
         let (parent, block) = (parent.clone(), block.clone());
-        let cost = Self::cost(block.body());
-        self.strategy
-            .spawn(cost, move |_| {
-                let (state, output) = parent.apply(&block, &facts)?;
-                Ok(Executed { block, state, output: Arc::new(output) })
-            })
-            .await
+        let applied = self.strategy.spawn(cost, move |_| {
+            let (state, output) = parent.apply(&block, &facts)?;
+            Ok(Executed { block, state, output: Arc::new(output) })
+        });
+        let executed: Result<Executed<Self>, BlockFault> = applied.await;
+        let executed = executed?;
+        self.host.executed(&executed.state.wanted());
+        Ok(executed)
     }
 
     async fn approve(&self, _: &ChainState, block: &Block) -> Result<(), BlockFault> {

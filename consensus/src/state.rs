@@ -52,7 +52,7 @@ use fairveil_ordering::{
 use fairveil_registry::schedule::Schedule;
 
 use crate::balances::Balances;
-use crate::block::{Block, Body, MAX_EVIDENCE_IDS, MAX_RELEASES, SystemEntry};
+use crate::block::{Block, Body, Draft, MAX_EVIDENCE_IDS, MAX_RELEASES, SystemEntry};
 use crate::chain::{Slot, Tip};
 use crate::committee::Members;
 use crate::equivocation::EquivocationError;
@@ -229,12 +229,12 @@ impl ChainState {
     #[must_use]
     pub fn wanted(&self) -> Wanted {
         let committee = self.parameters.given.committee;
-        let committed = SequencerIndex::all(committee.n())
-            .filter_map(|sequencer| self.ordering.committed(sequencer))
-            .collect();
+        let order = self.ordering.order();
+        let all = || SequencerIndex::all(committee.n());
         Wanted {
             height: self.tip.height.next(),
-            committed,
+            committed: all().filter_map(|index| self.ordering.committed(index)).collect(),
+            full: all().map(|index| order.is_full(index)).collect(),
             quorum: committee.quorum(),
             intake: self.intake(),
             max_ids: MAX_EVIDENCE_IDS,
@@ -323,6 +323,17 @@ impl ChainState {
         Ok((block, state, output))
     }
 
+    /// The body that this draft becomes in the next block.
+    ///
+    /// # Errors
+    ///
+    /// If its evidence does not continue the logs.
+    pub fn pack(&self, draft: &Draft) -> Result<Body, BlockFault> {
+        let Draft { evidence, releases, system } = draft;
+        let evidence = self.ordering.pack(evidence)?;
+        Ok(Body { evidence, releases: releases.clone(), system: system.clone() })
+    }
+
     /// The bundles of which the facts are needed to apply a block with this body.
     ///
     /// # Errors
@@ -369,8 +380,7 @@ impl ChainState {
     }
 
     fn verified(&self, body: &Body) -> Result<VerifiedEvidence, BlockFault> {
-        let Parameters { id, keys, .. } = &self.parameters.given;
-        Ok(body.evidence.clone().verify(&id.network_id, id.epoch, keys)?)
+        Ok(self.ordering.verify(&body.evidence, &self.parameters.given.keys)?)
     }
 
     fn effect(
@@ -408,6 +418,7 @@ impl ChainState {
         state.admit(&output, facts);
         let (emission, charges) = state.place(height, &output);
         let output = BlockOutput {
+            evidence,
             emission,
             state_digest: state.digest(),
             released: body.releases.clone(),

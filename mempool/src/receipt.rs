@@ -21,7 +21,8 @@ mod evidence;
 
 use std::collections::BTreeMap;
 
-use fairveil_crypto::domain::Tag;
+use fairveil_crypto::domain::{Tag, hash};
+use fairveil_crypto::signature::invalid_signatures;
 use fairveil_crypto::{
     BundleId, ConsensusPublicKey, ConsensusSecret, Epoch, Height, NetworkId, SequencerIndex,
     Signature, SignatureError,
@@ -132,6 +133,22 @@ impl Receipt {
         epoch: Epoch,
         keys: &[ConsensusPublicKey],
     ) -> Result<(), ReceiptError> {
+        let key = self.member_key(network_id, epoch, keys)?;
+        self.verify(key).map_err(|_| self.unsigned())
+    }
+
+    /// The key that must have signed it, if it is one of this network by a member of the committee
+    /// whose consensus keys these are. The signature is not verified.
+    ///
+    /// # Errors
+    ///
+    /// [`ReceiptError`], the first that applies.
+    pub fn member_key<'a>(
+        &self,
+        network_id: &NetworkId,
+        epoch: Epoch,
+        keys: &'a [ConsensusPublicKey],
+    ) -> Result<&'a ConsensusPublicKey, ReceiptError> {
         if self.body.network_id != *network_id {
             let (actual, expected) = (self.body.network_id, *network_id);
             return Err(ReceiptError::Network { actual, expected });
@@ -139,12 +156,27 @@ impl Receipt {
         if self.body.epoch != epoch {
             return Err(ReceiptError::Epoch { actual: self.body.epoch, expected: epoch });
         }
-        let key = member(keys, self.sequencer)
-            .ok_or(ReceiptError::Member { actual: self.sequencer, members: keys.len() })?;
-        let ReceiptBody { place, height, time_ms, .. } = self.body;
-        let sequencer = self.sequencer;
-        self.verify(key).map_err(|_| ReceiptError::Signature { sequencer, place, height, time_ms })
+        member(keys, self.sequencer)
+            .ok_or(ReceiptError::Member { actual: self.sequencer, members: keys.len() })
     }
+
+    /// That its signature does not hold.
+    #[must_use]
+    pub const fn unsigned(&self) -> ReceiptError {
+        let ReceiptBody { place, height, time_ms, .. } = self.body;
+        ReceiptError::Signature { sequencer: self.sequencer, place, height, time_ms }
+    }
+}
+
+/// The positions, ascending, of the receipts whose signature does not hold under the key beside
+/// them. All are checked at once; only if that fails, each alone.
+#[must_use]
+pub fn unsigned_receipts(entries: &[(ConsensusPublicKey, Receipt)]) -> Vec<usize> {
+    let signed: Vec<_> = entries.iter().map(|(key, receipt)| (*key, receipt.signature)).collect();
+    let message = |at: usize| {
+        entries[at].1.body.with_items(|items| hash(Tag::Receipt, items).to_bytes().to_vec())
+    };
+    invalid_signatures(&signed, &message)
 }
 
 /// Why a receipt does not count.

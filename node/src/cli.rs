@@ -3,6 +3,7 @@
 
 #[cfg(feature = "bench")]
 mod bench;
+mod byzantine;
 mod dry_run;
 mod follow;
 mod keygen;
@@ -12,23 +13,25 @@ mod rollup;
 mod settings;
 #[cfg(feature = "simulate")]
 mod simulate;
+mod verify;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use fairveil_sequencer::Behaviour;
 
 #[cfg(feature = "bench")]
-pub(crate) use self::bench::{Bench, BenchGrid, EndToEnd};
+pub(crate) use self::bench::{Bench, BenchGrid, EndToEnd, Meter};
+pub(crate) use self::byzantine::{ByzantineKind, Kinds};
 pub(crate) use self::dry_run::DryRun;
 pub(crate) use self::follow::{CheckBatcher, Follow};
-pub(crate) use self::keygen::{CeremonyStep, Keygen, Succession};
+pub(crate) use self::keygen::{CeremonyStep, Keygen, OrderMode, Succession};
 pub(crate) use self::operator::{Backup, Check, Restore};
 pub(crate) use self::outputs::{Engine as EngineOutput, Frames, Source};
 pub(crate) use self::rollup::{Proposal, Propose, Rollup};
 pub(crate) use self::settings::SettingFlags;
 #[cfg(feature = "simulate")]
-pub(crate) use self::simulate::Simulate;
+pub(crate) use self::simulate::{CommitteeArgs, Simulate};
+pub(crate) use self::verify::{Pinned, Verify, VerifyCommand};
 
 /// Exit codes, the same for every command.
 pub(crate) mod exit {
@@ -81,7 +84,7 @@ pub(crate) enum Top {
     /// Builds, seals, submits, follows and verifies bundles.
     #[command(subcommand)]
     Bundle(Bundle),
-    /// Judges receipts, certificates, releases, transcripts and evidence, offline.
+    /// Judges receipts, certificates, releases, transcripts, evidence, proofs and traces, offline.
     Verify(Verify),
     /// The rollups of a network: what they hold, and how the committee changes them.
     #[command(subcommand)]
@@ -155,55 +158,18 @@ pub(crate) struct Dev {
     /// payer of a key.
     #[arg(long = "deposit", value_name = "PAYER:AMOUNT")]
     pub(crate) deposits: Vec<String>,
+    /// How the order is made.
+    #[arg(long, value_enum, default_value = "strict", value_name = "MODE")]
+    pub(crate) order: OrderMode,
     /// Percent of a released bundle's fee that its rollups get, with --fee-per-byte.
     #[arg(long, default_value_t = 50, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub(crate) rollup_share: u8,
-    /// Makes the last sequencer Byzantine.
-    #[arg(long, value_name = "KIND")]
+    /// Makes the last sequencer Byzantine; `condorcet:BUNDLES` for another number of own bundles than 10.
+    #[arg(long, value_name = "KIND", value_parser = Kinds)]
     pub(crate) byzantine: Option<ByzantineKind>,
     /// Folder of the network; a new temporary one unless given.
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
-}
-
-/// Named adversaries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ByzantineKind {
-    /// Signs two different heads of its order log.
-    Equivocator,
-    /// Reports bundles in the reverse of the order in which it received them.
-    Reverser,
-    /// Reports ids of bundles that nobody holds.
-    Phantom,
-    /// Signs wrong decryption shares.
-    BadSharer,
-    /// Never sends its decryption shares.
-    ShareWithholder,
-    /// Never reports or carries evidence of others' bundles.
-    Censor,
-    /// Reverses its log, favours its own bundles, and asks for shares before finality.
-    FrontRunner,
-}
-
-impl ByzantineKind {
-    /// The kind as it stands on a command line.
-    pub(crate) fn name(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
-    }
-}
-
-impl From<ByzantineKind> for Behaviour {
-    fn from(kind: ByzantineKind) -> Self {
-        match kind {
-            ByzantineKind::Equivocator => Self::Equivocator,
-            ByzantineKind::Reverser => Self::Reverser,
-            ByzantineKind::Phantom => Self::Phantom,
-            ByzantineKind::BadSharer => Self::BadSharer,
-            ByzantineKind::ShareWithholder => Self::ShareWithholder,
-            ByzantineKind::Censor => Self::Censor,
-            ByzantineKind::FrontRunner => Self::FrontRunner,
-        }
-    }
 }
 
 /// `fairveil node`.
@@ -215,7 +181,7 @@ pub(crate) struct Node {
     #[command(flatten)]
     pub(crate) settings: SettingFlags,
     /// Behaves as a named adversary. For tests: never on a network that matters.
-    #[arg(long, hide = true, value_name = "KIND")]
+    #[arg(long, hide = true, value_name = "KIND", value_parser = Kinds)]
     pub(crate) byzantine: Option<ByzantineKind>,
     /// Signs although the data folder was restored from a backup. For tests: it equivocates.
     #[arg(long, hide = true)]
@@ -344,6 +310,31 @@ pub(crate) enum Bundle {
         #[arg(long, default_value_t = 120)]
         timeout_seconds: u64,
     },
+    /// Records the certified order of some heights, and receipts, for `fairveil verify fairness` and
+    /// `verify censorship`.
+    Trace {
+        #[command(flatten)]
+        network: Network,
+        /// The first height; unless given, the first one at which --sealed may be ordered, or that of the
+        /// earliest receipt.
+        #[arg(long, value_name = "HEIGHT", value_parser = clap::value_parser!(u64).range(1..))]
+        from: Option<u64>,
+        /// The last height; the newest unless given.
+        #[arg(long, value_name = "HEIGHT", value_parser = clap::value_parser!(u64).range(1..))]
+        to: Option<u64>,
+        /// A sealed bundle, whose heights are wanted for `fairveil verify censorship`.
+        #[arg(long, value_name = "FILE")]
+        sealed: Option<PathBuf>,
+        /// Receipts to take along, as `bundle submit` keeps them; may be repeated.
+        #[arg(long, value_name = "FILE", num_args = 1..)]
+        receipts: Vec<PathBuf>,
+        /// Asks every sequencer for its receipt of every bundle in the order, too.
+        #[arg(long)]
+        ask: bool,
+        /// Where to write the trace.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// Fetches a bundle's release, verifies all of it, and keeps it.
     Verify {
         #[command(flatten)]
@@ -366,20 +357,6 @@ pub(crate) enum PolicyKind {
     Include,
     /// Every leg succeeds in simulation, or none is released.
     Execute,
-}
-
-/// `fairveil verify`.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Verify {
-    /// The ceremony's transcript.
-    #[arg(long, env = "FAIRVEIL_TRANSCRIPT", value_name = "FILE")]
-    pub(crate) transcript: PathBuf,
-    /// The network id that the transcript must have.
-    #[arg(long, env = "FAIRVEIL_NETWORK")]
-    pub(crate) network: String,
-    /// Receipts, order certificates, releases, batches, evidence, blame or fraud proofs; kinds are recognised.
-    #[arg(required = true)]
-    pub(crate) files: Vec<PathBuf>,
 }
 
 #[cfg(test)]

@@ -53,15 +53,18 @@ fn section(page: &mut String, parent: &str, command: &Command) {
     let children: Vec<_> =
         command.get_subcommands().filter(|child| child.get_name() != "help").collect();
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-    if !children.is_empty() {
-        for child in children {
-            section(page, &name, child);
-        }
-        return;
-    }
-    // Writing to a String can't fail.
-    let _ = write!(page, "\n## {name}\n\n{}\n", sentence(&about));
     let arguments: Vec<_> = command.get_arguments().filter(|argument| is_shown(argument)).collect();
+    if children.is_empty() || !arguments.is_empty() {
+        // Writing to a String can't fail.
+        let _ = write!(page, "\n## {name}\n\n{}\n", sentence(&about));
+        table(page, &arguments);
+    }
+    for child in children {
+        section(page, &name, child);
+    }
+}
+
+fn table(page: &mut String, arguments: &[&Arg]) {
     if arguments.is_empty() {
         return;
     }

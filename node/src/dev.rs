@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use comfy_table::{Table, presets::NOTHING};
 
 use fairveil_client::Endpoint;
+use fairveil_crypto::SequencerIndex;
 use fairveil_keygen::definition::{Rollup, RollupState};
 use fairveil_release::states::parse_genesis;
 
@@ -36,8 +37,13 @@ pub(crate) fn dev(args: &cli::Dev, json: bool) -> Result<(), LocalError> {
     let dir = folder.path().to_path_buf();
     let rollups = rollups(&args.rollups)?;
     let charges = charges(args)?;
-    let mut network =
-        LocalNetwork::create_charging(&dir, args.sequencers, &rollups.named, charges.as_ref())?;
+    let mut network = LocalNetwork::create_with(
+        &dir,
+        args.sequencers,
+        &rollups.named,
+        charges.as_ref(),
+        args.order.into(),
+    )?;
     let anvils = development_chains(args, &dir, &rollups)?;
     if !rollups.views.is_empty() {
         let views = rollups.views.iter().map(|(chain_id, url)| format!("{chain_id}={url}"));
@@ -125,8 +131,18 @@ fn charges(args: &cli::Dev) -> Result<Option<Charges>, LocalError> {
     match (args.fee_per_byte, &args.deposits[..]) {
         (0, []) => Ok(None),
         (0, _) => Err(LocalError::Other("--deposit needs --fee-per-byte".into())),
-        (fee, deposits) => Charges::development(fee, args.rollup_share, deposits).map(Some),
+        (fee, deposits) => {
+            let adversary = args.byzantine.map_or_else(Vec::new, |_| adversary_deposits(args));
+            let deposits: Vec<_> = deposits.iter().cloned().chain(adversary).collect();
+            Charges::development(fee, args.rollup_share, &deposits).map(Some)
+        }
     }
+}
+
+/// What an adversary pays for its own bundles with, at whatever index its keys will put it.
+fn adversary_deposits(args: &cli::Dev) -> Vec<String> {
+    let payers = SequencerIndex::all(args.sequencers).filter_map(fairveil_sequencer::attacker);
+    payers.map(|secret| format!("{}:{DEVELOPMENT_WEI}", secret.payer())).collect()
 }
 
 fn print(network: &LocalNetwork, endpoints: &[crate::process::Endpoints]) {

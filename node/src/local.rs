@@ -118,15 +118,16 @@ impl LocalNetwork {
         sequencers: u16,
         rollups: &[Named],
     ) -> Result<Self, LocalError> {
-        Self::create_charging(dir, sequencers, rollups, None)
+        Self::create_with(dir, sequencers, rollups, None, Mode::Strict)
     }
 
-    /// The same, where bundles are charged if `charges` says so.
-    pub(crate) fn create_charging(
+    /// The same, where bundles are charged if `charges` says so, with this mode of the order.
+    pub(crate) fn create_with(
         dir: &Path,
         sequencers: u16,
         rollups: &[Named],
         charges: Option<&Charges>,
+        mode: Mode,
     ) -> Result<Self, LocalError> {
         std::fs::create_dir_all(dir).map_err(io(dir.display().to_string()))?;
         let passphrase =
@@ -142,7 +143,9 @@ impl LocalNetwork {
             members.push(identity(name, &folder, &passphrase, addresses)?);
         }
         let accounting = charges.map(Charges::accounting);
-        let proposal = Proposal { accounting, ..proposal(sequencers, members, rollups) };
+        let ordering = Ordering { mode, ..Ordering::default() };
+        let proposal = proposal(sequencers, members, rollups);
+        let proposal = Proposal { accounting, ordering, ..proposal };
         let definition = Definition::new(proposal)?;
         let genesis = dir.join(GENESIS);
         std::fs::create_dir_all(&genesis).map_err(io(GENESIS))?;
@@ -217,7 +220,7 @@ impl LocalNetwork {
             .stdout(Stdio::null())
             .stderr(log);
         if let Some(kind) = sequencer.byzantine {
-            command.arg("--byzantine").arg(kind.name());
+            command.arg("--byzantine").arg(kind.to_string());
         }
         let _ = std::fs::remove_file(sequencer.endpoints_file());
         sequencer.child = Some(command.spawn().map_err(io(sequencer.name.clone()))?);
@@ -396,7 +399,7 @@ fn proposal(n: u16, members: Vec<Member>, rollups: &[Named]) -> Proposal {
         f: (n - 1) / 4,
         g: 0,
         revealed_limit: 0,
-        ordering: Ordering { mode: Mode::Strict, ..Ordering::default() },
+        ordering: Ordering::default(),
         blocks: Blocks::default(),
         deadlines: Deadlines::default(),
         accounting: None,

@@ -63,9 +63,7 @@ fn run(cli: Cli) -> u8 {
         #[cfg(feature = "simulate")]
         Top::Simulate(Simulate::Ordering { input }) => command::simulate::ordering(&input),
         #[cfg(feature = "simulate")]
-        Top::Simulate(Simulate::Committee { suite, seed, seeds, batches }) => {
-            command::simulate::committee(suite.as_deref(), seed, seeds, batches.as_deref(), json)
-        }
+        Top::Simulate(Simulate::Committee(args)) => command::simulate::committee(&args, json),
         Top::Reference => {
             print!("{}", cli_reference::reference());
             cli::exit::OK

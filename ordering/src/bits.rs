@@ -135,6 +135,20 @@ pub(crate) fn tail_mask(size: usize) -> u64 {
     }
 }
 
+/// Whether a row has a member in a set.
+pub(crate) fn meets(row: &[u64], set: &Bits) -> bool {
+    row.iter().zip(set.words()).any(|(row, set)| row & set != 0)
+}
+
+/// The largest member of a row that is in a set.
+pub(crate) fn last_common(row: &[u64], set: &Bits) -> Option<usize> {
+    let words = row.iter().zip(set.words()).enumerate().rev();
+    words
+        .map(|(at, (row, set))| (at, row & set))
+        .find(|(_, both)| *both != 0)
+        .map(|(at, both)| at * 64 + 63 - both.leading_zeros() as usize)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

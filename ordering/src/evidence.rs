@@ -14,7 +14,7 @@ use fairveil_crypto::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::log::LogHead;
+use crate::{log::LogHead, packed::PackError};
 
 /// Ids in the evidence of one block: as many as a block of 1 MiB can carry.
 pub const MAX_IDS_PER_BLOCK: usize = (1 << 20) / 32;
@@ -26,9 +26,12 @@ pub struct Fragment {
     pub head: LogHead,
     /// Entries from the committed length up to `head.length`.
     pub ids: Vec<BundleId>,
+    /// In mode `median` when each was received, in milliseconds since 1970; else empty.
+    pub times_ms: Vec<u64>,
 }
 
-/// The evidence that a leader puts into a block.
+/// The evidence that a leader gathers for a block, which carries it as a
+/// [`PackedEvidence`](crate::PackedEvidence).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// At most one per sequencer, in ascending order of sequencers.
@@ -37,8 +40,8 @@ pub struct Evidence {
     pub list: Vec<BundleId>,
 }
 
-/// Evidence whose form and signatures are verified. Cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Evidence whose form and signatures are verified. Cheap to clone; the default is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VerifiedEvidence(Arc<Evidence>);
 
 /// Why evidence is refused whatever the state.
@@ -76,6 +79,9 @@ pub enum EvidenceError {
         /// [`MAX_IDS_PER_BLOCK`].
         limit: usize,
     },
+    /// The bytes of a block are no evidence.
+    #[error(transparent)]
+    Packed(#[from] PackError),
     /// A head that its sequencer has not signed.
     #[error("the head of sequencer {sequencer} is not signed by it")]
     Signature {

@@ -9,7 +9,7 @@ use fairveil_crypto::Digest;
 
 use crate::{
     bits::{Bits, BitsOf, Matrix, tail_mask},
-    kernel::{Columns, LANES, Weights, lanes},
+    kernel::{Columns, LANES, Panel, Weights},
     rules::Cut,
 };
 
@@ -41,12 +41,39 @@ pub(crate) struct Decider {
     ranks: Vec<u32>,
 }
 
-/// What one row of weights says about 64 pairs.
+/// What the votes say about a vertex and the lanes of a panel.
+#[derive(Clone, Copy, Default)]
 struct Word {
+    /// The vertex beats the lane.
     beats: u64,
-    succ: u64,
-    pred: u64,
-    decided: u64,
+    /// T votes for the vertex before the lane.
+    forward: u64,
+    /// T votes for the lane before the vertex.
+    backward: u64,
+}
+
+impl Word {
+    fn decided(&self) -> u64 {
+        self.forward | self.backward
+    }
+}
+
+/// What 64 vertices say about the lanes of a panel, a word each.
+type Block = [Word; LANES];
+
+/// Bit i of word j as bit j of word i: halves are swapped, then halves of halves.
+fn transposed(mut words: [u64; LANES]) -> [u64; LANES] {
+    let (mut width, mut mask) = (LANES / 2, u64::MAX >> (LANES / 2));
+    while width > 0 {
+        for at in (0..LANES).filter(|at| at & width == 0) {
+            let swapped = (words[at] >> width ^ words[at + width]) & mask;
+            words[at] ^= swapped << width;
+            words[at + width] ^= swapped;
+        }
+        width /= 2;
+        mask ^= mask << width;
+    }
+    words
 }
 
 impl Graph {
@@ -55,19 +82,39 @@ impl Graph {
         Self { size, succ: matrix(), pred: matrix(), beats: matrix(), undecided: matrix() }
     }
 
-    /// All pairs, decided where the votes suffice.
+    /// All pairs, decided where the votes suffice. Of two vertices in different words one is asked;
+    /// what the other would say is its mirror image.
     pub(crate) fn new(size: usize, decider: &Decider) -> Self {
         let mut graph = Self::empty(size);
-        for vertex in 0..size {
-            graph.fill_row(vertex, decider);
+        let mut panel = decider.columns.panel();
+        let words = size.div_ceil(LANES);
+        for word in 0..words {
+            let lanes: Vec<usize> = (word * LANES..size.min((word + 1) * LANES)).collect();
+            panel.fill(&lanes);
+            for row in word..words {
+                if row > word && graph.fill_at_once(row, word, decider) {
+                    continue;
+                }
+                let block = graph.block(row, &lanes, &panel, decider);
+                for (vertex, said) in (row * LANES..size).zip(&block) {
+                    graph.put(vertex, word, *said);
+                }
+                if row > word {
+                    graph.mirror(&lanes, row, &block);
+                }
+            }
         }
         graph
     }
 
-    /// The graph, and the vertices that reach one of `goals`. Only rows of those are computed:
-    /// vertices to be cut cost one comparison with each kept one.
+    /// The graph, and the vertices that reach one of `goals`. Only rows of those are computed, 64 at
+    /// a time, as long as that is less than all: vertices to be cut cost one comparison with each kept
+    /// one.
     pub(crate) fn reaching(size: usize, goals: &Bits, decider: &Decider, cut: Cut) -> (Self, Bits) {
-        let mut graph = Self::empty(size);
+        // By mirror images all rows cost half of their comparisons.
+        let mut panels = size.div_ceil(LANES) / 2;
+        let mut whole = goals.count() > size / 2;
+        let mut graph = if whole { Self::new(size, decider) } else { Self::empty(size) };
         let mut kept = match cut {
             Cut::Strict => goals.clone(),
             #[cfg(test)]
@@ -76,27 +123,41 @@ impl Graph {
             Cut::Nothing => Bits::full(size),
         };
         let mut queue: Vec<usize> = kept.iter().collect();
-        while let Some(vertex) = queue.pop() {
-            graph.fill_row(vertex, decider);
-            for word in 0..kept.words().len() {
-                let before = match cut {
-                    Cut::Strict => graph.pred.row(vertex)[word],
-                    #[cfg(test)]
-                    Cut::Tournament => {
-                        let beaten = graph.beats.row(vertex)[word];
-                        let open = graph.undecided.row(vertex)[word];
-                        graph.valid(vertex, word) & !beaten & !open
+        while !queue.is_empty() {
+            let next = queue.split_off(queue.len().saturating_sub(LANES));
+            if !whole && panels == 0 {
+                (graph, whole) = (Self::new(size, decider), true);
+            }
+            if !whole {
+                graph.fill_rows(&next, decider);
+                panels -= 1;
+            }
+            for vertex in next {
+                for word in 0..kept.words().len() {
+                    let before = graph.before(vertex, word, cut);
+                    for bit in BitsOf(before & !kept.words()[word]) {
+                        kept.insert(word * LANES + bit);
+                        queue.push(word * LANES + bit);
                     }
-                    #[cfg(test)]
-                    Cut::Nothing => 0,
-                };
-                for bit in BitsOf(before & !kept.words()[word]) {
-                    kept.insert(word * LANES + bit);
-                    queue.push(word * LANES + bit);
                 }
             }
         }
         (graph, kept)
+    }
+
+    /// Vertices of a word that are kept with this one.
+    fn before(&self, vertex: usize, word: usize, cut: Cut) -> u64 {
+        match cut {
+            Cut::Strict => self.pred.row(vertex)[word],
+            #[cfg(test)]
+            Cut::Tournament => {
+                let beaten = self.beats.row(vertex)[word];
+                let open = self.undecided.row(vertex)[word];
+                self.valid(vertex, word) & !beaten & !open
+            }
+            #[cfg(test)]
+            Cut::Nothing => 0,
+        }
     }
 
     pub(crate) fn size(&self) -> usize {
@@ -135,18 +196,22 @@ impl Graph {
 
     /// Decides the undecided pairs of the vertices in `ripe` by the votes of this block.
     pub(crate) fn decide(&mut self, ripe: &Bits, decider: &Decider) {
-        for vertex in ripe.iter() {
-            for word in 0..self.size.div_ceil(LANES) {
-                let open = self.undecided.row(vertex)[word];
-                if open == 0 {
-                    continue;
-                }
-                let said = decider.word(vertex, word, &decider.columns.weights(vertex, word));
-                for bit in BitsOf(open & said.decided) {
-                    let other = word * LANES + bit;
-                    let strict = (said.succ | said.pred) >> bit & 1 == 1;
+        let ripe: Vec<usize> = ripe.iter().collect();
+        let mut panel = decider.columns.panel();
+        for lanes in ripe.chunks(LANES) {
+            panel.fill(lanes);
+            let mut open = Bits::empty(self.size);
+            lanes.iter().for_each(|lane| open.union(self.undecided.row(*lane)));
+            for vertex in open.iter() {
+                let said = decider.word(vertex, lanes, &panel.against(vertex));
+                for lane in BitsOf(said.decided() & tail_mask(lanes.len())) {
+                    let other = lanes[lane];
+                    if !self.undecided.contains(vertex, other) {
+                        continue;
+                    }
+                    let strict = (said.forward ^ said.backward) >> lane & 1 == 1;
                     let strength = if strict { Strength::Strict } else { Strength::Contested };
-                    let won = said.beats >> bit & 1 == 1;
+                    let won = said.beats >> lane & 1 == 1;
                     let (over, under) = if won { (vertex, other) } else { (other, vertex) };
                     self.insert(over, under, strength);
                 }
@@ -218,14 +283,74 @@ impl Graph {
         words.flat_map(|word| word.to_le_bytes()).collect()
     }
 
-    fn fill_row(&mut self, vertex: usize, decider: &Decider) {
+    /// Rows of these vertices, at most 64.
+    fn fill_rows(&mut self, vertices: &[usize], decider: &Decider) {
+        let mut panel = decider.columns.panel();
+        panel.fill(vertices);
         for word in 0..self.size.div_ceil(LANES) {
-            let valid = self.valid(vertex, word);
-            let said = decider.word(vertex, word, &decider.columns.weights(vertex, word));
-            self.beats.row_mut(vertex)[word] = said.beats & valid;
-            self.succ.row_mut(vertex)[word] = said.succ & valid;
-            self.pred.row_mut(vertex)[word] = said.pred & valid;
-            self.undecided.row_mut(vertex)[word] = valid & !said.decided;
+            let block = self.block(word, vertices, &panel, decider);
+            self.mirror(vertices, word, &block);
+        }
+    }
+
+    /// What the vertices of a word say about the lanes of a panel.
+    fn block(&self, word: usize, lanes: &[usize], panel: &Panel<'_>, decider: &Decider) -> Block {
+        let mut block = [Word::default(); LANES];
+        for (vertex, said) in (word * LANES..self.size).zip(&mut block) {
+            *said = decider.word(vertex, lanes, &panel.against(vertex));
+        }
+        block
+    }
+
+    /// The row of a vertex in a word: what it says of the vertices there.
+    fn put(&mut self, vertex: usize, word: usize, said: Word) {
+        let valid = self.valid(vertex, word);
+        self.beats.row_mut(vertex)[word] = said.beats & valid;
+        self.succ.row_mut(vertex)[word] = said.forward & !said.backward & valid;
+        self.pred.row_mut(vertex)[word] = said.backward & !said.forward & valid;
+        self.undecided.row_mut(vertex)[word] = valid & !said.decided();
+    }
+
+    /// All vertices of one word against all of another, in a graph where nothing stands there yet;
+    /// false if they have to be asked one by one.
+    fn fill_at_once(&mut self, row: usize, word: usize, decider: &Decider) -> bool {
+        let Some((forward, backward)) = decider.columns.between(row, word) else { return false };
+        let edge = decider.edge;
+        let (row_first, row_wins) = match (forward >= edge, backward >= edge) {
+            (true, true) if forward == backward => return false,
+            (true, true) => (false, forward > backward),
+            (ahead, _) => (ahead, ahead),
+        };
+        let strict = (forward >= edge) != (backward >= edge);
+        let undecided = forward.max(backward) < edge;
+        for (from, to, wins) in [(row, word, row_wins), (word, row, !row_wins)] {
+            let all = if (to + 1) * LANES > self.size { tail_mask(self.size) } else { u64::MAX };
+            for vertex in from * LANES..self.size.min((from + 1) * LANES) {
+                if undecided {
+                    self.undecided.row_mut(vertex)[to] = all;
+                    continue;
+                }
+                if wins {
+                    self.beats.row_mut(vertex)[to] = all;
+                }
+                match (strict, (from == row) == row_first) {
+                    (false, _) => {}
+                    (true, true) => self.succ.row_mut(vertex)[to] = all,
+                    (true, false) => self.pred.row_mut(vertex)[to] = all,
+                }
+            }
+        }
+        true
+    }
+
+    /// The rows of the lanes against the vertices of a word, from what these say.
+    fn mirror(&mut self, lanes: &[usize], word: usize, block: &Block) {
+        let turned = |bits: fn(&Word) -> u64| transposed(block.each_ref().map(bits));
+        let beaten = turned(|said| said.decided() & !said.beats);
+        let (behind, ahead) = (turned(|said| said.forward), turned(|said| said.backward));
+        for (lane, vertex) in lanes.iter().enumerate() {
+            let (forward, backward) = (ahead[lane], behind[lane]);
+            self.put(*vertex, word, Word { beats: beaten[lane], forward, backward });
         }
     }
 
@@ -260,29 +385,22 @@ impl Decider {
         Self { columns: Columns::new(keys.len(), orders), edge, ranks }
     }
 
-    fn word(&self, vertex: usize, word: usize, weights: &Weights) -> Word {
-        let edge = self.edge as i16;
-        let forward = lanes(weights, |forward, _| forward >= edge);
-        let backward = lanes(weights, |_, backward| backward >= edge);
+    /// What these weights of a vertex and a panel say; bits of no lane, and of the vertex itself, mean
+    /// nothing.
+    fn word(&self, vertex: usize, lanes: &[usize], weights: &Weights) -> Word {
+        let [forward, backward] = weights.at_least(self.edge);
         let contested = forward & backward;
         let mut beats = forward & !backward;
         if contested != 0 {
-            beats |= contested & lanes(weights, |forward, backward| forward > backward);
-            let equal = lanes(weights, |forward, backward| forward == backward);
-            for bit in BitsOf(contested & equal) {
-                let other = word * LANES + bit;
-                // Padding lanes have no rank; their bits are masked by the caller.
-                if self.ranks.get(other).is_some_and(|rank| self.ranks[vertex] < *rank) {
-                    beats |= 1 << bit;
-                }
+            let (more, equal) = weights.compared();
+            beats |= contested & more;
+            for lane in BitsOf(contested & equal) {
+                let behind =
+                    lanes.get(lane).is_some_and(|lane| self.ranks[vertex] < self.ranks[*lane]);
+                beats |= u64::from(behind) << lane;
             }
         }
-        Word {
-            beats,
-            succ: forward & !backward,
-            pred: backward & !forward,
-            decided: forward | backward,
-        }
+        Word { beats, forward, backward }
     }
 }
 
@@ -307,70 +425,5 @@ impl PairBits {
     }
 }
 
-/// Strongly connected components of the strict graph on `among`, in no particular order.
-///
-/// Kosaraju's algorithm on bit rows: Θ(k²/64), whatever the number of edges.
-pub(crate) fn components(graph: &Graph, among: &Bits) -> Vec<Vec<usize>> {
-    let mut finished = Vec::with_capacity(among.count());
-    let mut unvisited = among.clone();
-    for root in among.iter() {
-        if unvisited.contains(root) {
-            unvisited.remove(root);
-            finish_from(graph, root, &mut unvisited, &mut finished);
-        }
-    }
-    let mut left = among.clone();
-    let mut found = Vec::new();
-    for root in finished.into_iter().rev() {
-        if !left.contains(root) {
-            continue;
-        }
-        left.remove(root);
-        let mut component = vec![root];
-        let mut next = 0;
-        while next < component.len() {
-            let mut before = Bits::empty(graph.size());
-            before.union(graph.pred(component[next]));
-            before.intersect(left.words());
-            component.extend(before.iter());
-            left.subtract(before.words());
-            next += 1;
-        }
-        found.push(component);
-    }
-    found
-}
-
-/// Depth-first search over strict edges; vertices are pushed when all behind them is finished.
-fn finish_from(graph: &Graph, root: usize, unvisited: &mut Bits, finished: &mut Vec<usize>) {
-    let mut path = vec![(root, 0)];
-    while let Some((vertex, word)) = path.last_mut() {
-        let row = graph.succ(*vertex);
-        while *word < row.len() && row[*word] & unvisited.words()[*word] == 0 {
-            *word += 1;
-        }
-        if *word == row.len() {
-            finished.push(*vertex);
-            path.pop();
-            continue;
-        }
-        let open = row[*word] & unvisited.words()[*word];
-        let child = *word * LANES + open.trailing_zeros() as usize;
-        unvisited.remove(child);
-        path.push((child, 0));
-    }
-}
-
-/// Whether a row has a member in a set.
-pub(crate) fn meets(row: &[u64], set: &Bits) -> bool {
-    row.iter().zip(set.words()).any(|(row, set)| row & set != 0)
-}
-
-/// The largest member of a row that is in a set.
-pub(crate) fn last_common(row: &[u64], set: &Bits) -> Option<usize> {
-    let words = row.iter().zip(set.words()).enumerate().rev();
-    words
-        .map(|(at, (row, set))| (at, row & set))
-        .find(|(_, both)| *both != 0)
-        .map(|(at, both)| at * LANES + 63 - both.leading_zeros() as usize)
-}
+#[cfg(test)]
+mod tests;

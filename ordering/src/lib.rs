@@ -9,12 +9,13 @@
 //! |---|---|
 //! | `committee` | n, f, g and the thresholds T and S |
 //! | `log` | the chain of a log, signed heads, a sequencer's own log |
-//! | `evidence` | what a block carries, and the proof of equivocation |
+//! | `evidence` | what a leader gathers, and the proof of equivocation |
+//! | `packed` | the same as a block carries it |
 //! | `state` | committed heads, validation, APPLY on signed evidence, epochs |
 //! | `order`, `step` | APPLY on plain log entries, its input and output |
 //! | `proposal` | PROPOSE, UPDATE, safe prefixes |
 //! | `graph`, `kernel`, `bits` | pairs of ids, their weights, as bit rows |
-//! | `linearize` | cohorts and the order inside them |
+//! | `components`, `linearize` | cohorts and the order inside them |
 //! | `tree`, `record` | what is known of each id, with a Merkle digest |
 //! | `snapshot` | the state as canonical bytes |
 //! | `rules` | every constant, and what the tests mutate |
@@ -36,6 +37,7 @@
 
 mod bits;
 mod committee;
+mod components;
 mod evidence;
 mod graph;
 mod kernel;
@@ -44,6 +46,7 @@ mod log;
 #[cfg(any(test, feature = "naive"))]
 pub mod naive;
 mod order;
+mod packed;
 mod proposal;
 mod record;
 mod rules;
@@ -61,6 +64,7 @@ pub use evidence::{
 };
 pub use log::{AlreadyLogged, LogHead, LogName, OrderLog, Tip};
 pub use order::FairOrder;
+pub use packed::{PackError, PackedEvidence};
 pub use record::Validity;
 pub use rules::{
     CAP_CANDIDATES, CAP_SOLID, FORGET_HEIGHTS, FRESH_HEIGHTS, GRACE_HEIGHTS, MAX_BELOW_EDGE,

@@ -1,12 +1,18 @@
 //! LINEARIZE: from decided pairs to a list of cohorts.
 //!
-//! 1. Cohorts = the strongly connected components of the strict graph on the given vertices.
+//! 1. Cohorts = the strongly connected components of the strict graph on the given vertices, in
+//!    mode `themis` those of the tournament.
 //! 2. Cohorts leave by Kahn's algorithm; of those that nothing stands before, the one with the
 //!    smallest (median, key) leaves first: smallest median of its members, then smallest key.
 //! 3. Neighbours in a cohort follow the tournament: merge sort, begun in the order of
 //!    (median, key), yields a Hamiltonian path.
-//! 4. A cohort of three or more that has solid ids ends on one. If the path does not, the
-//!    Hamiltonian cycle is rotated to end on the solid id that stood last in the path.
+//! 4. A cohort of three or more that has solid ids ends on one; in mode `themis` only the last one
+//!    of a complete proposal does. If the path does not, the Hamiltonian cycle is rotated to end on
+//!    the solid id that stood last in the path.
+//!
+//! The components of a tournament stand in one order: a set of i vertices comes before all others
+//! exactly if it has as many wins as can be, i(i-1)/2 + i(k-i) of k (Landau's theorem). So vertices
+//! sorted by wins are cut wherever the sum of wins is that number.
 //!
 //! Camion's theorem gives the cycle: all pairs of a cohort are decided and strict edges agree
 //! with the tournament, so the tournament on a cohort is strongly connected.
@@ -16,8 +22,9 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 use fairveil_crypto::Digest;
 
 use crate::{
-    bits::Bits,
-    graph::{Graph, components, last_common, meets},
+    bits::{Bits, last_common, meets},
+    components::components,
+    graph::Graph,
     rules::Members,
 };
 
@@ -30,6 +37,19 @@ pub(crate) struct Priorities<'a> {
     /// Vertices on which a cohort may end.
     pub(crate) solid: &'a Bits,
     pub(crate) members: Members,
+    pub(crate) cohorts: Cohorts,
+}
+
+/// What the cohorts are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cohorts {
+    /// Components of the strict graph.
+    Strict,
+    /// Components of the tournament, of a part of a proposal.
+    Tournament,
+    /// Components of the tournament, of all that is left of a proposal: the last one ends on a
+    /// solid id.
+    LastOfTournament,
 }
 
 impl Priorities<'_> {
@@ -44,12 +64,48 @@ pub(crate) fn linearize(
     among: &Bits,
     priorities: &Priorities<'_>,
 ) -> Vec<Vec<usize>> {
-    let mut cohorts = components(graph, among);
-    let order = sorted(graph, among, &cohorts, priorities);
-    order
-        .into_iter()
-        .map(|at| inner_order(graph, std::mem::take(&mut cohorts[at]), priorities))
-        .collect()
+    match priorities.cohorts {
+        Cohorts::Strict => {
+            let mut cohorts = components(graph, among);
+            let order = sorted(graph, among, &cohorts, priorities);
+            let cohort = |at| inner_order(graph, std::mem::take(&mut cohorts[at]), priorities);
+            order.into_iter().map(cohort).collect()
+        }
+        Cohorts::Tournament => {
+            let cohorts = tournament_components(graph, among).into_iter();
+            cohorts.map(|cohort| path(graph, cohort, priorities)).collect()
+        }
+        Cohorts::LastOfTournament => {
+            let mut cohorts = tournament_components(graph, among);
+            let last = cohorts.pop();
+            let mut order: Vec<Vec<usize>> =
+                cohorts.into_iter().map(|cohort| path(graph, cohort, priorities)).collect();
+            order.extend(last.map(|cohort| inner_order(graph, cohort, priorities)));
+            order
+        }
+    }
+}
+
+/// The components of the tournament on `among`, of which all pairs are decided, in their order.
+fn tournament_components(graph: &Graph, among: &Bits) -> Vec<Vec<usize>> {
+    let wins = |vertex: usize| {
+        let beaten = graph.beats(vertex).iter().zip(among.words());
+        beaten.map(|(beats, among)| (beats & among).count_ones() as usize).sum::<usize>()
+    };
+    let mut vertices: Vec<(usize, usize)> =
+        among.iter().map(|vertex| (wins(vertex), vertex)).collect();
+    vertices.sort_unstable_by_key(|(wins, vertex)| (Reverse(*wins), *vertex));
+    let size = vertices.len();
+    let (mut components, mut open, mut sum) = (Vec::new(), Vec::new(), 0);
+    for (before, (wins, vertex)) in vertices.into_iter().enumerate() {
+        open.push(vertex);
+        sum += wins;
+        let first = before + 1;
+        if sum == first * before / 2 + first * (size - first) {
+            components.push(std::mem::take(&mut open));
+        }
+    }
+    components
 }
 
 /// Kahn's algorithm over the condensation. A waiting cohort watches one vertex before it, the
@@ -111,15 +167,19 @@ fn inner_order(graph: &Graph, cohort: Vec<usize>, priorities: &Priorities<'_>) -
     if cohort.len() < 3 {
         return cohort;
     }
-    let mut path = cohort;
-    path.sort_unstable_by_key(|vertex| priorities.of(*vertex));
-    let path = merge_sorted(graph, path);
+    let path = path(graph, cohort, priorities);
     let solid_last = path.last().is_some_and(|last| priorities.solid.contains(*last));
     let end = path.iter().rev().find(|vertex| priorities.solid.contains(**vertex)).copied();
     match end {
         Some(end) if !solid_last => ending_on(end, cycle(graph, &path)),
         _ => path,
     }
+}
+
+/// A Hamiltonian path of a cohort, begun in the order of (median, key).
+fn path(graph: &Graph, mut cohort: Vec<usize>, priorities: &Priorities<'_>) -> Vec<usize> {
+    cohort.sort_unstable_by_key(|vertex| priorities.of(*vertex));
+    merge_sorted(graph, cohort)
 }
 
 /// A Hamiltonian path of the tournament: merge sort, which needs no transitivity, because each
@@ -223,6 +283,7 @@ mod tests {
                 keys: &keys,
                 solid: &solid,
                 members: Members::Path,
+                cohorts: Cohorts::Strict,
             };
             let cohorts = linearize(&graph, &Bits::full(size), &priorities);
             let flat: Vec<usize> = cohorts.concat();
@@ -250,8 +311,13 @@ mod tests {
         let graph = Graph::from_pairs(3, &[0, 0]).unwrap();
         let keys = [3, 2, 1].map(|byte| Digest::from_bytes([byte; 32]));
         let solid = Bits::empty(3);
-        let priorities =
-            Priorities { medians: &[5, 7, 5], keys: &keys, solid: &solid, members: Members::Path };
+        let priorities = Priorities {
+            medians: &[5, 7, 5],
+            keys: &keys,
+            solid: &solid,
+            members: Members::Path,
+            cohorts: Cohorts::Strict,
+        };
         let cohorts = linearize(&graph, &Bits::full(3), &priorities);
         assert_eq!(cohorts, [[2], [0], [1]]);
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! head_0     = hash(OrderLogStart, network_id, epoch, sequencer)
-//! head_{k+1} = hash(OrderLogLink, head_k, id)
+//! head_{k+1} = hash(OrderLogLink, head_k, id)               in mode median ..., id, time_ms)
 //! signature over hash(OrderLogHead, network_id, epoch, sequencer, length, head, height_seen,
 //!                     time_ms)
 //! ```
@@ -94,7 +94,25 @@ impl Tip {
     /// The chain after all these entries.
     #[must_use]
     pub fn after_all(&self, ids: &[BundleId]) -> Self {
-        ids.iter().fold(*self, |tip, id| tip.after(id))
+        self.after_entries(ids, &[])
+    }
+
+    /// The chain one entry further that was received at this time, in milliseconds since 1970.
+    #[must_use]
+    pub fn after_timed(&self, id: &BundleId, time_ms: u64) -> Self {
+        let items = [&self.head.as_bytes()[..], id.as_bytes(), &time_ms.to_be_bytes()];
+        Self { length: self.length.saturating_add(1), head: hash(Tag::OrderLogLink, &items) }
+    }
+
+    /// The chain after all these entries, with their receive times in mode `median` and without in
+    /// all others.
+    #[must_use]
+    pub fn after_entries(&self, ids: &[BundleId], times_ms: &[u64]) -> Self {
+        let entries = ids.iter().enumerate();
+        entries.fold(*self, |tip, (at, id)| match times_ms.get(at) {
+            Some(time_ms) => tip.after_timed(id, *time_ms),
+            None => tip.after(id),
+        })
     }
 }
 

@@ -17,11 +17,15 @@
 //!    votes as if it did not. So is an unproposed id whose window has closed.
 //! 7. A clone shares everything with its original; a block costs what it touches.
 //!
-//! Mode `leader` is the control: a block emits exactly the ids of its list, each in a cohort of
+//! Mode `themis` differs in LINEARIZE alone ([`crate::linearize`]), mode `median` replaces UPDATE,
+//! PROPOSE and DRAIN ([`median`]). Mode `leader` is the control: a block emits exactly the ids of its list, each in a cohort of
 //! its own, whatever the logs say. It promises nothing but that an id is emitted at most once.
 
 mod checks;
+mod median;
 mod queries;
+
+pub(crate) use checks::repeated;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -38,8 +42,8 @@ use fairveil_crypto::{
 use crate::{
     bits::Bits,
     committee::{Committee, Thresholds},
-    linearize::{Priorities, linearize},
-    proposal::{Entry, Proposal, Rest, keys},
+    linearize::{Cohorts, Priorities, linearize},
+    proposal::{Entry, Proposal, Rest},
     record::{Live, LogSet, Outcome, Settled, Validity},
     rules::{Closed, Drain, Edge, Expired, GRACE_HEIGHTS, Last, MAX_WINDOW_HEIGHTS, Rules},
     step::{Mode, OrderError, Output, Phase, Step},
@@ -54,6 +58,8 @@ pub struct FairOrder {
     pub(crate) rules: Rules,
     pub(crate) height: Height,
     pub(crate) lengths: Vec<u64>,
+    /// By log the latest time that its heads said; empty but in mode `median`.
+    pub(crate) clocks: Vec<u64>,
     pub(crate) live: Tree<Live>,
     pub(crate) settled: Tree<Settled>,
     pub(crate) pending: VecDeque<Proposal>,
@@ -89,6 +95,7 @@ impl FairOrder {
             rules,
             height,
             lengths: vec![0; n],
+            clocks: if mode == Mode::Median { vec![0; n] } else { Vec::new() },
             live: Tree::new(),
             settled: Tree::new(),
             pending: VecDeque::new(),
@@ -104,7 +111,8 @@ impl FairOrder {
         self.height = step.height;
         let reached_edge = self.append(step);
         let cohorts = match self.mode {
-            Mode::Strict => self.order(step),
+            Mode::Strict | Mode::Themis => self.order(step),
+            Mode::Median => self.by_median(step),
             Mode::Leader => self.emit_list(step),
         };
         self.forget(step.height);
@@ -124,7 +132,9 @@ impl FairOrder {
 
     /// Digest of everything that the continuation depends on.
     pub fn digest(&self) -> Digest {
-        let head = encode(&(self.committee, self.mode, self.height, &self.lengths, self.proposals));
+        let mut head =
+            encode(&(self.committee, self.mode, self.height, &self.lengths, self.proposals));
+        self.clocks.iter().for_each(|clock_ms| head.extend(clock_ms.to_be_bytes()));
         let pending: Vec<u8> =
             self.pending.iter().flat_map(|proposal| proposal.digest().to_bytes()).collect();
         let (live, settled) = (self.live.digest(), self.settled.digest());
@@ -154,8 +164,9 @@ impl FairOrder {
         let mut reached = BTreeSet::new();
         let mut arrived = Vec::new();
         for log in step.appended {
-            for id in log.ids {
-                let position = self.lengths[log.sequencer.position()];
+            for (at, id) in log.ids.iter().enumerate() {
+                let length = self.lengths[log.sequencer.position()];
+                let position = log.times_ms.get(at).copied().unwrap_or(length);
                 self.lengths[log.sequencer.position()] += 1;
                 if let Some(settled) = self.settled.get_mut(id) {
                     settled.logs.insert(log.sequencer);
@@ -168,6 +179,9 @@ impl FairOrder {
                 if self.count_vote(id, log.sequencer, position, step) {
                     reached.insert(*id);
                 }
+            }
+            if let Some(clock_ms) = self.clocks.get_mut(log.sequencer.position()) {
+                *clock_ms = log.clock_ms;
             }
         }
         if !arrived.is_empty() {
@@ -268,7 +282,12 @@ impl FairOrder {
                 #[cfg(test)]
                 Expired::Remove => self.without_expired(&proposal, &leaving.vertices, step.height),
             };
-            for cohort in self.cohorts(&proposal, &among, &step.seed) {
+            let kind = match (self.mode, leaving.rest) {
+                (Mode::Themis, Rest::Nothing) => Cohorts::LastOfTournament,
+                (Mode::Themis, Rest::Undecided) => Cohorts::Tournament,
+                _ => Cohorts::Strict,
+            };
+            for cohort in self.cohorts(&proposal, &among, &step.seed, kind) {
                 let ids = cohort.into_iter().map(|vertex| proposal.ids()[vertex]);
                 let place = |id| self.emit(id, step, &mut index);
                 cohorts.push(ids.map(place).collect());
@@ -289,7 +308,13 @@ impl FairOrder {
         cohorts
     }
 
-    fn cohorts(&self, proposal: &Proposal, among: &Bits, seed: &Digest) -> Vec<Vec<usize>> {
+    fn cohorts(
+        &self,
+        proposal: &Proposal,
+        among: &Bits,
+        seed: &Digest,
+        cohorts: Cohorts,
+    ) -> Vec<Vec<usize>> {
         if among.is_empty() {
             return Vec::new();
         }
@@ -307,12 +332,13 @@ impl FairOrder {
                 solid
             }
         };
-        let keys = keys(seed, proposal.ids());
+        let keys = proposal.keys(seed);
         let priorities = Priorities {
             medians: proposal.medians(),
             keys: &keys,
             solid: &solid,
             members: self.rules.members,
+            cohorts,
         };
         linearize(proposal.graph(), among, &priorities)
     }
@@ -396,7 +422,7 @@ impl FairOrder {
         }
         let part = (height.get() % 256) as u8;
         let passed =
-            self.settled.beginning_with(part).filter(|(_, settled)| settled.until < height);
+            self.settled.beginning_with([part]).filter(|(_, settled)| settled.until < height);
         let passed: Vec<BundleId> = passed.map(|(id, _)| *id).collect();
         for id in passed {
             self.settled.remove(&id);

@@ -9,7 +9,10 @@
 //!    the longest equal prefix of the unproposed entries with so few, but never so short that
 //!    fewer than min(256, all) ids are solid in it: a hard bound can leave nothing solid for ever.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
 
 use fairveil_crypto::{
     BundleId, Digest,
@@ -46,6 +49,9 @@ struct Frozen {
     solid: Bits,
     graph: Graph,
     digest: OnceLock<Digest>,
+    /// The seed of the block in which the proposal is born, with the keys of `ids` under it: that block
+    /// often emits them, too. None of one that was restored.
+    born: Option<(Digest, Vec<Digest>)>,
 }
 
 /// The bytes of a pending proposal.
@@ -100,6 +106,14 @@ impl Proposal {
         &self.frozen.graph
     }
 
+    /// The keys of all ids under a seed.
+    pub(crate) fn keys(&self, seed: &Digest) -> Cow<'_, [Digest]> {
+        match &self.frozen.born {
+            Some((born, keys)) if born == seed => Cow::Borrowed(keys),
+            _ => Cow::Owned(keys(seed, &self.frozen.ids)),
+        }
+    }
+
     /// Ids that have not left, in the order of (median, id).
     pub(crate) fn remaining(&self) -> impl Iterator<Item = BundleId> {
         let ids = self.frozen.ids.iter().enumerate();
@@ -129,8 +143,7 @@ impl Proposal {
         let orders: Vec<Vec<u32>> = (0..first.len())
             .map(|log| in_order(positions.iter().map(|(vertex, at)| (at[log], *vertex))))
             .collect();
-        let keys = keys(seed, &self.frozen.ids);
-        let decider = Decider::new(&orders, thresholds.edge, &keys);
+        let decider = Decider::new(&orders, thresholds.edge, &self.keys(seed));
         let frozen = Arc::make_mut(&mut self.frozen);
         frozen.digest = OnceLock::new();
         frozen.graph.decide(&ripe, &decider);
@@ -186,6 +199,7 @@ impl Proposal {
             ids: record.ids,
             medians: record.medians,
             digest: OnceLock::new(),
+            born: None,
         };
         let emitted = Bits::from_words(record.emitted, size)?;
         Some(Self { number: record.number, frozen: Arc::new(frozen), emitted })
@@ -217,11 +231,30 @@ fn words(words: &[u64]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_be_bytes()).collect()
 }
 
-/// Vertices by position, without those that are absent.
+/// Vertices by their positions in a log, which are distinct, without those that are absent.
 fn in_order(positions: impl Iterator<Item = (u64, u32)>) -> Vec<u32> {
     let mut present: Vec<_> = positions.filter(|(position, _)| *position != ABSENT).collect();
-    present.sort_unstable();
-    present.into_iter().map(|(_, vertex)| vertex).collect()
+    let first = present.iter().map(|(position, _)| *position).min().unwrap_or(0);
+    let last = present.iter().map(|(position, _)| *position).max().unwrap_or(0);
+    let count = present.len();
+    // What is in flight stands close together in a log as a rule: then each gets the slot of its place.
+    let order: Vec<u32> = match usize::try_from(last - first) {
+        Ok(span) if span / 4 < present.len() => {
+            let mut slots = vec![u32::MAX; span + 1];
+            for (position, vertex) in &present {
+                slots[(position - first) as usize] = *vertex;
+            }
+            slots.retain(|vertex| *vertex != u32::MAX);
+            slots
+        }
+        _ => {
+            present.sort_unstable_by_key(|(position, _)| *position);
+            debug_assert!(present.windows(2).all(|pair| pair[0].0 < pair[1].0));
+            present.into_iter().map(|(_, vertex)| vertex).collect()
+        }
+    };
+    debug_assert_eq!(order.len(), count, "two at one position");
+    order
 }
 
 /// Which entries of which log the proposal looks at.
@@ -252,6 +285,7 @@ impl Prefix {
         let least = match cap {
             Cap::Soft { solid, .. } => {
                 let solid_depths = depths(&ranks, entries, thresholds.solid);
+                // A depth is the rank of an entry that is there, so less than their number.
                 solid_depths.get(solid.min(solid_depths.len()) - 1).map_or(0, |depth| depth + 1)
             }
             #[cfg(test)]
@@ -353,13 +387,13 @@ impl Vertices {
         let decider = Decider::new(&self.orders, thresholds.edge, &keys);
         let (graph, kept) = Graph::reaching(size, &self.solid, &decider, rules.cut);
         if kept.count() == size {
-            return Some(self.frozen(graph));
+            return Some(self.frozen(graph, (*seed, keys)));
         }
         let kept: Vec<usize> = kept.iter().collect();
         let keys: Vec<Digest> = kept.iter().map(|vertex| keys[*vertex]).collect();
         let only = self.only(&kept);
         let decider = Decider::new(&only.orders, thresholds.edge, &keys);
-        Some(only.frozen(Graph::new(kept.len(), &decider)))
+        Some(only.frozen(Graph::new(kept.len(), &decider), (*seed, keys)))
     }
 
     fn only(self, kept: &[usize]) -> Self {
@@ -383,13 +417,14 @@ impl Vertices {
         }
     }
 
-    fn frozen(self, graph: Graph) -> Frozen {
+    fn frozen(self, graph: Graph, born: (Digest, Vec<Digest>)) -> Frozen {
         Frozen {
             ids: self.ids,
             medians: self.medians,
             solid: self.solid,
             graph,
             digest: OnceLock::new(),
+            born: Some(born),
         }
     }
 }

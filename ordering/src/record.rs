@@ -3,13 +3,15 @@
 use fairveil_crypto::{Height, SequencerIndex};
 use serde::{Deserialize, Serialize};
 
+use crate::committee::MAX_SEQUENCERS;
+
 /// The position of an id in a log that does not contain it.
 pub(crate) const ABSENT: u64 = u64::MAX;
 
 /// An id that is in some log and neither emitted nor forgotten.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Live {
-    /// By log, [`ABSENT`] where it is not.
+    /// By log its position, in mode `median` its receive time; [`ABSENT`] where it is not.
     pub(crate) positions: Vec<u64>,
     /// Logs that contain it.
     pub(crate) count: u16,
@@ -17,7 +19,7 @@ pub(crate) struct Live {
     pub(crate) first_height: Height,
     /// Known since it stood in T logs.
     pub(crate) expires_at: Option<Height>,
-    /// The number of its proposal.
+    /// The number of its proposal; in mode `median` the time that it is ordered by.
     pub(crate) proposal: Option<u64>,
 }
 
@@ -87,7 +89,9 @@ impl Live {
 
     /// Lower median of the positions in all logs, absent = infinity.
     pub(crate) fn median(&self) -> u64 {
-        let mut positions = self.positions.clone();
+        let mut positions = [ABSENT; MAX_SEQUENCERS as usize];
+        let positions = &mut positions[..self.positions.len()];
+        positions.copy_from_slice(&self.positions);
         let middle = (positions.len() - 1) / 2;
         *positions.select_nth_unstable(middle).1
     }

@@ -1,7 +1,7 @@
 //! The constants and strategies of the rule, in one value.
 //!
 //! A network runs [`Rules::NORMATIVE`]. The other variants exist in this crate's own test build
-//! alone: they are the mistakes of ordering.md 5, each of which a named test must notice.
+//! alone: they are the mistakes of docs/fairness.md 6, each of which a named test must notice.
 
 /// W: a head is fresh for so many heights.
 pub const FRESH_HEIGHTS: u64 = 32;

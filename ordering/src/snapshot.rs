@@ -4,6 +4,7 @@
 //!    out, and `restore` accepts no other bytes. `restore(snapshot(s))` has s' digest and bytes.
 //! 2. `restore` judges form, not truth: whoever takes a snapshot from another compares the digest
 //!    of what it restored with a certified one.
+//! 3. Outside of mode `median` no two live ids stand at one position of a log.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -66,6 +67,7 @@ struct Snapshot {
     height: Height,
     heads: Vec<Digest>,
     lengths: Vec<u64>,
+    clocks: Vec<u64>,
     proposals: u64,
     live: Vec<(BundleId, Live)>,
     settled: Vec<(BundleId, Settled)>,
@@ -84,6 +86,7 @@ impl State {
             height: order.height,
             heads: self.heads.clone(),
             lengths: order.lengths.clone(),
+            clocks: order.clocks.clone(),
             proposals: order.proposals,
             live: order.live.iter().map(|(id, live)| (*id, live.clone())).collect(),
             settled: order.settled.iter().map(|(id, settled)| (*id, *settled)).collect(),
@@ -102,7 +105,11 @@ impl State {
             }
         }
         let mut order = FairOrder::new(committee, snapshot.mode, snapshot.height);
+        if snapshot.clocks.len() != order.clocks.len() {
+            return Err(RestoreError::Logs { actual: snapshot.clocks.len(), n: committee.n() });
+        }
         order.lengths = snapshot.lengths;
+        order.clocks = snapshot.clocks;
         order.proposals = snapshot.proposals;
         restore_settled(&mut order, snapshot.settled)?;
         restore_live(&mut order, snapshot.live)?;
@@ -144,8 +151,23 @@ fn restore_live(order: &mut FairOrder, live: Vec<(BundleId, Live)>) -> Result<()
         }
         order.live.insert(id, record);
     }
+    if order.mode != Mode::Median
+        && let Some(id) = at_one_position(order)
+    {
+        return Err(RestoreError::Record { id });
+    }
     order.arrivals = arrivals.into_iter().map(|(height, ids)| (height, Arc::new(ids))).collect();
     Ok(())
+}
+
+/// A live id that stands in some log where another one stands.
+fn at_one_position(order: &FairOrder) -> Option<BundleId> {
+    (0..order.lengths.len()).find_map(|log| {
+        let positions = order.live.iter().map(|(id, live)| (live.positions[log], *id));
+        let mut taken: Vec<_> = positions.filter(|(position, _)| *position != ABSENT).collect();
+        taken.sort_unstable();
+        taken.windows(2).find(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1)
+    })
 }
 
 fn possible(order: &FairOrder, record: &Live) -> bool {
@@ -156,10 +178,20 @@ fn possible(order: &FairOrder, record: &Live) -> bool {
         && present > 0
         && record.first_height <= order.height
         && (record.count < order.thresholds().edge || record.expires_at.is_some())
-        && positions
-            .iter()
-            .zip(&order.lengths)
-            .all(|(position, length)| *position == ABSENT || position < length)
+        && within(order, positions)
+        && (order.mode != Mode::Median
+            || record.proposal.is_none()
+            || record.count >= order.committee.quorum())
+}
+
+/// Whether each log is so long, or its clock so late.
+fn within(order: &FairOrder, positions: &[u64]) -> bool {
+    let lengths = positions.iter().zip(&order.lengths);
+    let mut clocks = positions.iter().zip(&order.clocks);
+    match order.mode {
+        Mode::Median => clocks.all(|(time, clock)| *time == ABSENT || time <= clock),
+        _ => lengths.clone().all(|(position, length)| *position == ABSENT || position < length),
+    }
 }
 
 /// Pending ids are live and know their proposal, and the other way round.
@@ -187,9 +219,67 @@ fn restore_pending(
         next = number + 1;
         order.pending.push_back(proposal);
     }
+    if order.mode == Mode::Median {
+        return match order.pending.is_empty() {
+            true => Ok(()),
+            false => Err(RestoreError::Proposal { position: 0 }),
+        };
+    }
     let mut claims = order.live.iter().filter(|(_, live)| live.proposal.is_some());
     if let Some((id, _)) = claims.nth(claimed) {
         return Err(RestoreError::Record { id: *id });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::{
+        Appended, Phase, Step,
+        naive::{bundle_id, seed},
+    };
+
+    /// Three live ids in two of five logs, at positions 0 to 2 of each.
+    fn state(mode: Mode) -> State {
+        let committee = Committee::new(5, 1, 0).unwrap();
+        let network_id = NetworkId::from_bytes([1; 32]);
+        let mut state = State::new(network_id, Epoch::new(0), committee, mode, Height::ZERO);
+        let ids: Vec<BundleId> = (0..3).map(|id| bundle_id(1, id)).collect();
+        let median = mode == Mode::Median;
+        let (times_ms, clock_ms): (&[u64], _) = if median { (&[7, 8, 9], 9) } else { (&[], 0) };
+        let appended: Vec<Appended<'_>> = SequencerIndex::all(2)
+            .map(|sequencer| Appended { sequencer, ids: &ids, times_ms, clock_ms })
+            .collect();
+        let expiries = ids.iter().map(|id| (*id, Height::MAX)).collect();
+        let step = Step {
+            height: Height::new(1),
+            seed: seed(1),
+            phase: Phase::Ordering,
+            appended: &appended,
+            list: &[],
+            expiries: &expiries,
+        };
+        state.order.apply(&step).unwrap();
+        state
+    }
+
+    #[test]
+    fn two_ids_at_one_position_of_a_log_are_no_snapshot_but_by_median() {
+        for mode in [Mode::Strict, Mode::Themis, Mode::Leader, Mode::Median] {
+            let bytes = state(mode).snapshot();
+            assert_eq!(State::restore(&bytes).unwrap().snapshot(), bytes);
+            let mut snapshot: Snapshot = decode(&bytes, MAX_SNAPSHOT_BYTES).unwrap();
+            let [first, _, last] = &mut snapshot.live[..] else { unreachable!("three are live") };
+            last.1.positions[1] = first.1.positions[1];
+            let id = last.0;
+            let restored = State::restore(&encode(&snapshot));
+            match mode {
+                Mode::Median => assert!(restored.is_ok(), "two ids may come in one millisecond"),
+                _ => assert_eq!(restored.err(), Some(RestoreError::Record { id }), "{mode:?}"),
+            }
+        }
+    }
 }

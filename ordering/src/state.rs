@@ -3,7 +3,7 @@
 //! A validator that gets a block:
 //!
 //! ```text
-//! evidence.verify(network, epoch, keys)           form and signatures, once
+//! state.verify(&packed, keys)                     form and signatures, once
 //! state.validate(height, &evidence)               does it continue what is committed?
 //! state.would_reach_edge(&evidence)               hold these bundles, else fetch and stay pending
 //! let mut next = state.clone(); next.apply(..)    O(1) to clone; then vote, or forget `next`
@@ -27,7 +27,7 @@ use thiserror::Error;
 
 use crate::{
     committee::Committee,
-    evidence::VerifiedEvidence,
+    evidence::{EvidenceError, Fragment, VerifiedEvidence},
     log::{LogName, Tip},
     order::FairOrder,
     rules::FRESH_HEIGHTS,
@@ -93,6 +93,9 @@ pub enum BlockError {
         /// n - f.
         needed: u16,
     },
+    /// A form that no block has.
+    #[error(transparent)]
+    Form(#[from] EvidenceError),
     /// What the entries say.
     #[error(transparent)]
     Order(#[from] OrderError),
@@ -203,26 +206,30 @@ impl State {
         hash(Tag::OrderState, &[&head, self.order.digest().as_bytes()])
     }
 
-    fn check_heads(&self, height: Height, evidence: &VerifiedEvidence) -> Result<(), BlockError> {
-        for fragment in evidence.fragments() {
-            let (head, actual) = (&fragment.head, fragment.ids.len());
-            let sequencer = head.sequencer;
-            if head.epoch != self.epoch {
-                let (expected, actual) = (self.epoch, head.epoch);
-                return Err(BlockError::Epoch { expected, actual });
-            }
-            let n = self.order.committee().n();
-            let committed =
-                self.committed(sequencer).ok_or(OrderError::UnknownSequencer { sequencer, n })?;
-            if committed.length.checked_add(actual as u64) != Some(head.length) {
-                let (committed, length) = (committed.length, head.length);
-                return Err(BlockError::Length { sequencer, committed, length, actual });
-            }
-            let actual = committed.after_all(&fragment.ids).head;
-            if actual != head.head {
-                return Err(BlockError::Chain { sequencer, head: head.head, actual });
-            }
+    /// Whether a fragment goes from the committed log to its head.
+    pub(crate) fn check_continues(&self, fragment: &Fragment) -> Result<(), BlockError> {
+        let (head, actual) = (&fragment.head, fragment.ids.len());
+        let sequencer = head.sequencer;
+        if head.epoch != self.epoch {
+            let (expected, actual) = (self.epoch, head.epoch);
+            return Err(BlockError::Epoch { expected, actual });
         }
+        let n = self.order.committee().n();
+        let committed =
+            self.committed(sequencer).ok_or(OrderError::UnknownSequencer { sequencer, n })?;
+        if committed.length.checked_add(actual as u64) != Some(head.length) {
+            let (committed, length) = (committed.length, head.length);
+            return Err(BlockError::Length { sequencer, committed, length, actual });
+        }
+        let actual = committed.after_entries(&fragment.ids, &fragment.times_ms).head;
+        if actual != head.head {
+            return Err(BlockError::Chain { sequencer, head: head.head, actual });
+        }
+        Ok(())
+    }
+
+    fn check_heads(&self, height: Height, evidence: &VerifiedEvidence) -> Result<(), BlockError> {
+        evidence.fragments().iter().try_for_each(|fragment| self.check_continues(fragment))?;
         let actual = fresh_times_ms(height, evidence).len();
         let needed = self.order.committee().quorum();
         if actual < usize::from(needed) {
@@ -248,7 +255,12 @@ fn fresh_times_ms(height: Height, evidence: &VerifiedEvidence) -> Vec<u64> {
 fn appended(evidence: &VerifiedEvidence) -> Vec<Appended<'_>> {
     let fragments = evidence.fragments().iter();
     fragments
-        .map(|fragment| Appended { sequencer: fragment.head.sequencer, ids: &fragment.ids })
+        .map(|fragment| Appended {
+            sequencer: fragment.head.sequencer,
+            ids: &fragment.ids,
+            times_ms: &fragment.times_ms,
+            clock_ms: fragment.head.time_ms,
+        })
         .collect()
 }
 

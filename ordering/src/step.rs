@@ -8,13 +8,38 @@ use thiserror::Error;
 
 use crate::record::Validity;
 
-/// Who decides the order.
+/// Who decides the order. All modes take the same steps; they differ in what they make of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
     /// The logs of a quorum, by the strict rule.
     Strict,
     /// The leader's list: the control of experiments, without any fairness.
     Leader,
+    /// The logs of a quorum, by the published rule of Themis: cohorts are the components of the
+    /// tournament.
+    Themis,
+    /// The lower median of n - f or more signed receive times, as in Pompē.
+    Median,
+}
+
+impl Mode {
+    /// All modes, the default first.
+    pub const ALL: [Self; 4] = [Self::Strict, Self::Themis, Self::Median, Self::Leader];
+
+    /// The mode as it stands in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Themis => "themis",
+            Self::Median => "median",
+            Self::Leader => "leader",
+        }
+    }
+
+    /// The mode of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
 }
 
 /// What a block may do.
@@ -33,6 +58,19 @@ pub struct Appended<'a> {
     pub sequencer: SequencerIndex,
     /// New entries, in order.
     pub ids: &'a [BundleId],
+    /// In mode `median` when each was received, in milliseconds since 1970, never descending; else
+    /// empty.
+    pub times_ms: &'a [u64],
+    /// The clock of the log's head, in milliseconds since 1970. Only mode `median` looks at it: what
+    /// the log grows by later was received no earlier.
+    pub clock_ms: u64,
+}
+
+impl<'a> Appended<'a> {
+    /// Entries without receive times, for every mode but `median`.
+    pub fn new(sequencer: SequencerIndex, ids: &'a [BundleId]) -> Self {
+        Self { sequencer, ids, times_ms: &[], clock_ms: 0 }
+    }
 }
 
 /// The input of one block.
@@ -73,7 +111,7 @@ pub enum Status {
         /// Logs that contain it.
         logs: u16,
     },
-    /// In a proposal that has not emitted it yet.
+    /// In a proposal that has not emitted it yet; in mode `median`: its time is settled.
     Proposed {
         /// Logs that contain it.
         logs: u16,
@@ -134,15 +172,41 @@ pub enum OrderError {
         /// [`crate::MAX_BELOW_EDGE`].
         limit: u32,
     },
+    /// Another number of receive times than the mode wants: one per id in `median`, else none.
+    #[error(
+        "the log of sequencer {sequencer} has {actual} receive times, mode {mode} wants {expected}"
+    )]
+    Times {
+        /// Whose log.
+        sequencer: SequencerIndex,
+        /// The mode's name.
+        mode: &'static str,
+        /// What the mode wants.
+        expected: usize,
+        /// What the step has.
+        actual: usize,
+    },
+    /// A log's clock goes back.
+    #[error("the log of sequencer {sequencer} says {actual} ms after {previous} ms")]
+    ClockBack {
+        /// Whose log.
+        sequencer: SequencerIndex,
+        /// The latest that it said before, in milliseconds since 1970.
+        previous: u64,
+        /// What it says now.
+        actual: u64,
+    },
     /// An id reaches T, and the caller did not say when its window closes.
     #[error("{id} reaches T, and its expiry is missing")]
     MissingExpiry {
         /// The id.
         id: BundleId,
     },
-    /// A leader's list in mode `strict`.
-    #[error("a list of {actual} ids in mode strict")]
+    /// A leader's list in another mode than `leader`.
+    #[error("a list of {actual} ids in mode {mode}")]
     UnexpectedList {
+        /// The mode's name.
+        mode: &'static str,
         /// Its length.
         actual: usize,
     },

@@ -102,16 +102,21 @@ impl<V: Clone + Serialize> Tree<V> {
         Entries { stack: self.root.as_deref().into_iter().collect() }
     }
 
-    /// The entries whose id begins with this byte.
-    pub(crate) fn beginning_with(&self, byte: u8) -> impl Iterator<Item = (&BundleId, &V)> {
+    /// The entries whose id begins with these bytes, in the order of ids.
+    pub(crate) fn beginning_with<const N: usize>(
+        &self,
+        bytes: [u8; N],
+    ) -> impl Iterator<Item = (&BundleId, &V)> {
         let mut node = self.root.as_deref();
-        for index in [usize::from(byte >> 4), usize::from(byte & 15)] {
-            if let Some(Node { content: Content::Branch(children), .. }) = node {
-                node = children[index].as_deref();
+        for byte in bytes {
+            for index in [usize::from(byte >> 4), usize::from(byte & 15)] {
+                if let Some(Node { content: Content::Branch(children), .. }) = node {
+                    node = children[index].as_deref();
+                }
             }
         }
         Entries { stack: node.into_iter().collect() }
-            .filter(move |(id, _)| id.as_bytes()[0] == byte)
+            .filter(move |(id, _)| id.as_bytes().starts_with(&bytes))
     }
 
     pub(crate) fn digest(&self) -> Digest {
@@ -260,7 +265,12 @@ mod tests {
             prop_assert_eq!(tree.len(), model.len());
             prop_assert!(tree.iter().eq(model.iter()));
             prop_assert_eq!(tree.digest(), built(&model).digest());
-            let swept = (0..=255).flat_map(|byte| tree.beginning_with(byte)).count();
+            let swept = (0..=255).flat_map(|byte| tree.beginning_with([byte])).count();
+            for (id, _) in tree.iter() {
+                let bytes: [u8; 30] = id.as_bytes()[..30].try_into().unwrap();
+                let model = model.keys().filter(|other| other.as_bytes().starts_with(&bytes));
+                prop_assert!(tree.beginning_with(bytes).map(|(id, _)| id).eq(model));
+            }
             prop_assert_eq!(swept, model.len());
         }
     }

@@ -23,9 +23,11 @@
 //!    the original's end; at least one honest voter had followed the original's newest view by then, and
 //!    nobody votes in a view below its own: the horizon's view is at least the original's last but one.
 //! 3. It ends with the first final height that is [`QUIET_HEIGHTS`] above the horizon and not below the
-//!    operator's height, once a finalization of a view [`QUIET_VIEWS`] above the horizon's is stored and
-//!    the intake is open: since the horizon every honest member led and put the newest head that it knows
-//!    into a block. From then on the engine begins above the newest stored finalization, at every start
+//!    operator's height, once a finalization of a view [`QUIET_VIEWS`] above the horizon's is stored:
+//!    since the horizon every honest member led and put the newest head that it knows into a block. A
+//!    block after which nothing of the own log may be taken (the intake is stopped, or the log is full),
+//!    or which took entries of it, is a new horizon: there may be more. After the end the engine begins
+//!    above the newest stored finalization, at every start
 //!    (`Voting::VotesAbove`): what it has in its old journal is below.
 //! 4. Meanwhile the entries of the own log that final blocks contain are taken over into the database: it
 //!    goes on where the original's log ends. Entries that contradict stored ones stop the sequencer.
@@ -128,6 +130,8 @@ pub(crate) struct Shown<'a> {
     /// The own fragment in the block's evidence.
     pub(crate) own: Option<&'a Fragment>,
     pub(crate) intake: fairveil_consensus::Intake,
+    /// Whether the own log is not extended for now.
+    pub(crate) full: bool,
 }
 
 /// What follows from a final block.
@@ -137,6 +141,8 @@ pub(crate) enum Verdict {
     Goes,
     /// The horizon is final: to be stored.
     Horizon,
+    /// The horizon is another one: the own log was held back, or has gone on.
+    Later,
     /// The network is beyond everything that the original signed.
     Over,
 }
@@ -206,11 +212,15 @@ impl Abstention {
             }
             return Ok(Verdict::Goes);
         };
+        let held_back = shown.intake != fairveil_consensus::Intake::Open || shown.full;
+        if held_back || shown.own.is_some_and(|fragment| !fragment.ids.is_empty()) {
+            self.horizon = Some((height, block.view));
+            return Ok(Verdict::Later);
+        }
         let stored = shown.certificate.finalization.view;
         self.over = height >= horizon.saturating_add(QUIET_HEIGHTS)
             && height >= self.until
-            && stored.get() >= view.get().saturating_add(QUIET_VIEWS)
-            && shown.intake == fairveil_consensus::Intake::Open;
+            && stored.get() >= view.get().saturating_add(QUIET_VIEWS);
         Ok(if self.over { Verdict::Over } else { Verdict::Goes })
     }
 

@@ -25,10 +25,12 @@ mod attack;
 mod ending;
 mod feed;
 mod finality;
+mod injection;
 mod ledger;
 mod logs;
 mod opening;
 mod resume;
+mod sending;
 mod status;
 
 use std::{
@@ -38,7 +40,7 @@ use std::{
 };
 
 use commonware_cryptography::ed25519::PublicKey;
-use commonware_p2p::{Receiver, Recipients, Sender};
+use commonware_p2p::{Receiver, Sender};
 use commonware_runtime::{Clock, Metrics, Spawner};
 use commonware_utils::channel::mpsc as engine_channel;
 use fairveil_consensus::{
@@ -71,6 +73,7 @@ use crate::{
     config::{Config, Secrets},
     executor::{Executor, JobLost},
     handle::{Call, Overview},
+    logs::Requests,
     opening::{OpeningDone, Openings},
     outbox::{Effect, Outbox},
     record::Place,
@@ -206,6 +209,7 @@ pub(crate) struct Actor<E, S> {
     /// None if nothing is charged.
     pub(crate) ledger: Option<Ledger>,
     pub(crate) served: Served,
+    pub(crate) requests: Requests,
     /// Final places whose bundles have not ended yet.
     pub(crate) places: BTreeMap<BundleId, Place>,
     /// Release roots that final blocks list.
@@ -331,30 +335,6 @@ where
         self.jobs.push(job.boxed());
     }
 
-    /// Hands a message to the queues of these peers.
-    pub(crate) fn send(&mut self, lane: Lane, to: &[SequencerIndex], bytes: Vec<u8>) {
-        let own = self.config.index;
-        let keys: Vec<_> = to
-            .iter()
-            .filter(|index| **index != own)
-            .filter_map(|index| self.keys.get(index.position()).cloned())
-            .collect();
-        self.send_to(lane, keys, bytes);
-    }
-
-    /// Hands a message to the queues of these keys' owners, members of this epoch or not.
-    pub(crate) fn send_to(&mut self, lane: Lane, keys: Vec<PublicKey>, bytes: Vec<u8>) {
-        if !keys.is_empty() {
-            self.senders[lane as usize].send(Recipients::Some(keys), bytes, false);
-        }
-    }
-
-    /// All sequencers but this one.
-    pub(crate) fn peers(&self) -> Vec<SequencerIndex> {
-        let own = self.config.index;
-        self.config.committee.indices().filter(|index| *index != own).collect()
-    }
-
     fn received(&mut self, lane: Lane, peer: &PublicKey, bytes: &[u8]) -> Result<(), StopReason> {
         let Some(position) = self.keys.iter().position(|key| key == peer) else {
             return self.guest_message(lane, peer, bytes);
@@ -434,10 +414,11 @@ where
 
     fn tick(&mut self) -> Result<(), StopReason> {
         self.ticks += 1;
-        self.attack_on_tick();
+        self.attack_on_tick()?;
         let slow = self.ticks.is_multiple_of(SLOW_TICKS);
         if slow {
             self.served.renew();
+            self.requests.renew();
             self.look_at_peers()?;
             self.look_for_missed_epoch()?;
         }

@@ -4,24 +4,42 @@
 //! every bundle that arrives it seals one of its own, lets its log claim that its own came first,
 //! asks everybody for decryption shares of orders that are not final, and combines what it holds to
 //! read what it may not ([`reader`]).
+//!
+//! | module | |
+//! |---|---|
+//! | [`logs`] | what goes into the own log, in which order, when |
+//! | [`leader`] | which evidence its blocks carry |
+//! | [`injection`] | own bundles: who pays, to whom they go |
+//! | [`partition`] | who hears it first, and what leaves later |
+//! | [`reader`] | reading before finality |
 
+mod injection;
+mod leader;
+mod logs;
+mod partition;
 mod reader;
 
-use std::collections::BTreeSet;
-
-use fairveil_crypto::{BundleId, envelope::PayerSecret, seal::Rho};
-use fairveil_mempool::pool::LogEntry;
+use fairveil_crypto::{BundleId, SequencerIndex, envelope::PayerSecret, seal::Rho};
+use fairveil_mempool::pool::{Input, LogEntry};
 use fairveil_release::opener::ShareMessage;
+use rand_core_10::CryptoRng;
 
-pub(crate) use self::reader::{Reader, Try};
-use crate::behaviour::Behaviour;
+pub use self::injection::attacker;
+use self::{injection::Own, logs::Reports};
+pub(crate) use self::{
+    injection::{Shot, conflict, cycle, next_cycle},
+    leader::Leader,
+    partition::{APART_TICKS, Deferred, halves},
+    reader::{Reader, Try},
+};
+use crate::{actor::Lane, behaviour::Behaviour};
 
-/// Own bundles that a front-runner remembers.
+/// Pairs of an own bundle and a victim's that are reported.
 const MAX_PAIRS: usize = 65_536;
 /// Bundles that are reported as read.
 pub(crate) const MAX_READ: usize = 1_024;
 
-/// What a front-runner tried and got.
+/// What an adversary that races traders' bundles tried and got.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct AttackReport {
     /// (own bundle, the victim's): the own one was made when the victim's arrived.
@@ -39,6 +57,13 @@ pub struct AttackReport {
     pub read: Vec<(BundleId, u64)>,
 }
 
+/// A message that leaves later.
+pub(crate) struct Held {
+    pub(crate) lane: Lane,
+    pub(crate) to: Vec<SequencerIndex>,
+    pub(crate) bytes: Vec<u8>,
+}
+
 /// The adversary's state; empty for an honest sequencer.
 pub(crate) struct Adversary {
     pub(crate) behaviour: Behaviour,
@@ -46,54 +71,52 @@ pub(crate) struct Adversary {
     pub(crate) next_nonce: u64,
     pub(crate) report: AttackReport,
     pub(crate) reader: Reader,
-    own: BTreeSet<BundleId>,
-    next_position: u64,
-    /// Entries that a reversing sequencer gathers.
-    gathered: Vec<LogEntry>,
-    /// Gathered entries, turned around.
-    turned: Vec<LogEntry>,
+    /// Messages that leave later.
+    pub(crate) messages: Deferred<Held>,
+    /// What traders submitted, and the pool gets later.
+    pub(crate) submissions: Deferred<Input>,
+    /// Volleys of own bundles, or messages that one half of the peers hears first, so far.
+    pub(crate) turns: u64,
+    /// The tick before which no cycle begins.
+    pub(crate) next_cycle: u64,
+    own: Own,
+    reports: Reports,
 }
 
 impl Adversary {
-    pub(crate) fn new(behaviour: Behaviour, payer: Option<PayerSecret>, log_length: u64) -> Self {
+    /// `now_ms` is its first bundle's nonce: beyond those that it used before it was started again.
+    pub(crate) fn new(
+        behaviour: Behaviour,
+        index: SequencerIndex,
+        log_length: u64,
+        now_ms: u64,
+    ) -> Self {
+        let pays = behaviour != Behaviour::Honest;
         Self {
             behaviour,
-            payer,
-            next_nonce: 0,
+            payer: pays.then(|| attacker(index)).flatten(),
+            next_nonce: now_ms,
             report: AttackReport::default(),
             reader: Reader::default(),
-            own: BTreeSet::new(),
-            next_position: log_length,
-            gathered: Vec::new(),
-            turned: Vec::new(),
+            messages: Deferred::default(),
+            submissions: Deferred::default(),
+            turns: 0,
+            next_cycle: 0,
+            own: Own::default(),
+            reports: Reports::new(behaviour, log_length),
         }
     }
 
-    /// The entries that go into the log now, with the positions that they get: all of them, as
-    /// they came. A censor logs nothing; a reversing sequencer keeps them until
-    /// [`Self::turn_around`].
-    pub(crate) fn arrange(&mut self, mut entries: Vec<LogEntry>) -> Vec<(u64, LogEntry)> {
-        if self.behaviour == Behaviour::Censor {
-            return Vec::new();
-        }
-        if self.behaviour.reverses() {
-            self.gathered.append(&mut entries);
-            entries = std::mem::take(&mut self.turned);
-        }
-        let first = self.next_position;
-        self.next_position += entries.len() as u64;
-        (first..).zip(entries).collect()
+    /// The entries that go into the log now, with the positions that they get: all of them, as they
+    /// came, if it reports honestly.
+    pub(crate) fn arrange(&mut self, ticks: u64, entries: Vec<LogEntry>) -> Vec<(u64, LogEntry)> {
+        self.reports.arrange(ticks, entries)
     }
 
-    /// Turns around what was gathered, own bundles first; how many entries moved.
-    pub(crate) fn turn_around(&mut self) -> u64 {
-        let before: Vec<BundleId> = self.gathered.iter().map(|entry| entry.id).collect();
-        self.gathered.reverse();
-        self.gathered.sort_by_key(|entry| !self.own.contains(&entry.id));
-        let moved = self.gathered.iter().zip(&before).filter(|(now, then)| now.id != **then);
-        let moved = moved.count() as u64;
-        self.turned.append(&mut self.gathered);
-        moved
+    /// Lets gathered entries of the log go on; how many of them are out of place or late.
+    pub(crate) fn report_gathered(&mut self, ticks: u64, rng: &mut impl CryptoRng) -> u64 {
+        let own = &self.own;
+        self.reports.tick(ticks, rng, |id| own.contains(id))
     }
 
     /// Whether a message about shares is kept back.
@@ -115,10 +138,15 @@ impl Adversary {
         true
     }
 
+    /// Remembers an own bundle.
+    pub(crate) fn made(&mut self, own: BundleId) {
+        self.own.insert(own);
+    }
+
     /// Remembers an own bundle and the victim's that it was made for.
-    pub(crate) fn made(&mut self, own: BundleId, victim: BundleId) {
+    pub(crate) fn made_for(&mut self, own: BundleId, victim: BundleId) {
+        self.made(own);
         if self.report.pairs.len() < MAX_PAIRS {
-            self.own.insert(own);
             self.report.pairs.push((own, victim));
         }
     }
@@ -130,6 +158,10 @@ impl Adversary {
 
     /// What was tried, for whoever judges the attack.
     pub(crate) fn report(&self) -> Option<AttackReport> {
-        (self.behaviour == Behaviour::FrontRunner).then(|| self.report.clone())
+        let races = matches!(
+            self.behaviour,
+            Behaviour::FrontRunner | Behaviour::Racer | Behaviour::IdGrinder
+        );
+        races.then(|| self.report.clone())
     }
 }

@@ -63,8 +63,8 @@ pub mod views;
 pub use crate::{
     abstention::{OtherInstance, Restored},
     actor::{PeerChannels, StopReason},
-    adversary::AttackReport,
-    behaviour::Behaviour,
+    adversary::{AttackReport, attacker},
+    behaviour::{Behaviour, UnknownBehaviour},
     config::{Accounting, Config, Secrets},
     executor::Executor,
     handle::{Balance, Check, Handle, Overview},

@@ -27,14 +27,17 @@ use fairveil_release::{anchor::Anchor, change::ApprovedChange};
 use tokio::sync::watch;
 
 use crate::{
+    adversary::Leader,
     behaviour::Behaviour,
-    logs::KnownLogs,
+    logs::{Base, KnownLogs},
     renewal::Resharings,
     views::{Anchoring, OpenRelease, Views},
 };
 
 /// Proofs of equivocation kept until a block carries them.
 const MAX_PROOFS: usize = 64;
+/// Executed blocks that are not final and of which it is kept where the own log stands there.
+const MAX_BASES: usize = 64;
 
 /// What is shared; clones share it.
 #[derive(Clone)]
@@ -46,14 +49,14 @@ pub(crate) struct Shared {
     resharings: Arc<dyn Resharings>,
     /// Whether a vote waits for an anchored block.
     awaits_view: Arc<AtomicBool>,
+    leader: Arc<Leader>,
     own: SequencerIndex,
-    behaviour: Behaviour,
 }
 
 pub(crate) struct Contents {
     pub(crate) logs: KnownLogs,
-    /// Logs that the order extends no further for now, by position.
-    pub(crate) full: Vec<bool>,
+    /// Where the own log stands after blocks that were executed and are not final yet; the newest ones.
+    pub(crate) bases: BTreeSet<Base>,
     pub(crate) facts: BTreeMap<BundleId, BundleFacts>,
     /// Bundles that the consensus waits for.
     pub(crate) needed: BTreeSet<BundleId>,
@@ -88,7 +91,7 @@ impl Shared {
     ) -> Self {
         let contents = Contents {
             logs,
-            full: Vec::new(),
+            bases: BTreeSet::new(),
             facts: BTreeMap::new(),
             needed: BTreeSet::new(),
             roots: BTreeMap::new(),
@@ -100,8 +103,8 @@ impl Shared {
         };
         let contents = Arc::new(Mutex::new(contents));
         let (wanted, awaits_view) = (watch::Sender::new(()), Arc::default());
-        let signal = Arc::default();
-        Self { contents, signal, wanted, views, resharings, awaits_view, own, behaviour }
+        let (signal, leader) = (Arc::default(), Arc::new(Leader::new(behaviour, own)));
+        Self { contents, signal, wanted, views, resharings, awaits_view, leader, own }
     }
 
     /// Reads.
@@ -114,6 +117,11 @@ impl Shared {
         let result = change(&mut self.read());
         self.signal.changed();
         result
+    }
+
+    /// What an adversary does as a leader.
+    pub(crate) fn leader(&self) -> &Leader {
+        &self.leader
     }
 
     /// Changes whenever the consensus begins to wait for bundles.
@@ -146,10 +154,11 @@ impl Shared {
     ) -> Option<Fragment> {
         let sequencer = SequencerIndex::from_position(at)?;
         let committed = *wanted.committed.get(at)?;
-        let full = contents.full.get(at).copied().unwrap_or(false);
-        let censored = self.behaviour == Behaviour::Censor && sequencer != self.own;
+        let full = wanted.full.get(at).copied().unwrap_or(false);
+        let censored = self.leader.censors(sequencer);
         let stopped = wanted.intake == Intake::Stopped || full || censored;
-        contents.logs.fragment(sequencer, committed, if stopped { 0 } else { max })
+        let max = if stopped { 0 } else { max };
+        contents.logs.fragment(sequencer, committed, max, wanted.height)
     }
 
     fn gathered(&self, contents: &Contents, wanted: &Wanted) -> Option<Evidence> {
@@ -208,8 +217,25 @@ impl Host for Shared {
         self.until(|contents| self.has_work(contents, wanted).then_some(())).await;
     }
 
+    fn executed(&self, next: &Wanted) {
+        let Some(base) = Base::of(next, self.own) else { return };
+        let bases = &mut self.read().bases;
+        bases.insert(base);
+        if bases.len() > MAX_BASES {
+            bases.pop_first();
+        }
+    }
+
     async fn evidence(&self, wanted: &Wanted) -> Evidence {
-        self.until(|contents| self.gathered(contents, wanted)).await
+        let gather = |contents: &Contents| {
+            let mut evidence = self.gathered(contents, wanted)?;
+            let without_ids = |sequencer: SequencerIndex| {
+                self.fragment(contents, wanted, sequencer.position(), 0)
+            };
+            self.leader.omit(&mut evidence.fragments, wanted, without_ids);
+            Some(evidence)
+        };
+        self.until(gather).await
     }
 
     async fn bundles(&self, ids: &[BundleId]) -> Vec<BundleFacts> {
@@ -331,10 +357,12 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use fairveil_crypto::{ConsensusSecret, Epoch, NetworkId};
+    use fairveil_ordering::Tip;
     use fairveil_release::views::StateView;
     use futures::FutureExt as _;
 
     use super::*;
+    use crate::logs::Reach;
 
     /// Nodes that know of one block, from some time on.
     #[derive(Default)]
@@ -396,6 +424,38 @@ mod tests {
         shared.read().anchoring.finalized(Height::new(5), &[]);
         assert!(shared.anchors(Height::new(6)).is_empty());
         assert_eq!(shared.anchors(Height::new(37)), [anchor(7)]);
+    }
+
+    #[test]
+    fn where_the_own_log_stands_after_executed_blocks_is_kept_of_the_newest() {
+        let shared = shared(&Arc::new(OneBlock::default()));
+        let next = |height, length, intake| Wanted {
+            height: Height::new(height),
+            committed: vec![Tip { length, head: Digest::from_bytes([1; 32]) }],
+            full: vec![false],
+            quorum: 1,
+            intake,
+            max_ids: 1_000,
+            unreleased: Height::ZERO,
+            due: None,
+            open: None,
+            handed_over: false,
+        };
+        for height in 1..=MAX_BASES as u64 + 1 {
+            shared.executed(&next(height, 10 * height, Intake::Open));
+        }
+        shared.executed(&next(2, 20, Intake::Open));
+        let reach = Reach::of(Intake::Open, false, 1);
+        let kept: Vec<_> = shared.read().bases.iter().map(|base| base.committed).collect();
+        assert_eq!(kept.len(), MAX_BASES);
+        assert_eq!((kept[0], kept[MAX_BASES - 1]), (20, 10 * (MAX_BASES as u64 + 1)));
+        let height = Height::new(2);
+        assert!(shared.read().bases.contains(&Base { height, committed: 20, reach }));
+        // Two blocks of one height, one of which is final in the end.
+        shared.executed(&next(60, 1, Intake::Stopped));
+        let stopped = Base { height: Height::new(60), committed: 1, reach: Reach::Nothing };
+        assert!(shared.read().bases.contains(&stopped));
+        assert_eq!(stopped.lengths(9).collect::<Vec<_>>(), [1]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use fairveil_consensus::{
     order_chain::OrderChain,
     state::{BlockFault, Parameters},
 };
-use fairveil_crypto::{ConsensusPublicKey, Height, envelope::PayerSecret};
+use fairveil_crypto::{ConsensusPublicKey, Height};
 use fairveil_mempool::{
     Pool,
     pool::{Funds, PoolConfig, RestoreError},
@@ -46,7 +46,7 @@ use crate::{
     config::{Config, Secrets},
     executor::{Executor, Lane},
     handle::{Handle, MAX_CERTIFICATE_BYTES, decoded},
-    logs::KnownLogs,
+    logs::{KnownLogs, Requests},
     opening::Openings,
     outbox::Outbox,
     record::height_key,
@@ -89,7 +89,7 @@ pub enum StartError {
     #[error("the database is inconsistent: {0}")]
     Inconsistent(String),
     /// An adversary was asked for, and this build has none.
-    #[error("this build has no adversaries: {0:?} needs the feature `adversaries`")]
+    #[error("this build has no adversaries: {0} needs the feature `adversaries`")]
     NoAdversaries(Behaviour),
 }
 
@@ -227,7 +227,6 @@ where
     };
     let Desk { handle, mut calls, events } = desk;
     let rollups = handle.rollups.clone();
-    let mut adversary_context = context.child("adversary");
     let mut actor = Actor {
         context: context.child("actor"),
         signer: secrets.consensus(),
@@ -256,6 +255,7 @@ where
         ledger,
         rollups: rollups.clone(),
         served: Served::default(),
+        requests: Requests::default(),
         places: BTreeMap::new(),
         certified: certified(&store)?,
         outbox: Outbox::default(),
@@ -268,7 +268,7 @@ where
         overview: Arc::clone(&handle.overview),
         intervals: VecDeque::new(),
         counters: ALARMED.map(|counter| (counter, 0)).into(),
-        adversary: adversary(config.behaviour, &mut adversary_context, log_length),
+        adversary: Adversary::new(config.behaviour, config.index, log_length, now_ms),
         abstention,
         retention: Retention::open(&store, config.retention_heights)?,
         ticks: 0,
@@ -417,15 +417,6 @@ fn pool_config(config: &Config) -> PoolConfig {
             deposits: Arc::clone(&accounting.deposits),
         }),
     }
-}
-
-fn adversary(behaviour: Behaviour, rng: &mut impl CryptoRng, log_length: u64) -> Adversary {
-    let mut seed = [0; 32];
-    let payer = (behaviour == Behaviour::FrontRunner).then(|| {
-        rng.fill_bytes(&mut seed);
-        PayerSecret::from_bytes(seed).ok()
-    });
-    Adversary::new(behaviour, payer.flatten(), log_length)
 }
 
 fn shared(

@@ -21,7 +21,7 @@ use redb::{
 };
 
 /// Version of the layout; a database of another version is refused.
-const LAYOUT: &[u8] = b"fairveil-7";
+const LAYOUT: &[u8] = b"fairveil-8";
 
 /// Page cache of the database, in bytes.
 const CACHE_BYTES: usize = 32 << 20;

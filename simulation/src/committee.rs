@@ -28,8 +28,8 @@
 //! 8. **Windows and nonces**: nothing is opened after its window, and of bundles with one payer
 //!    nonce the first alone.
 //! 9. **Blame**: whoever evidence names is the adversary, and the evidence convinces offline.
-//! 10. **Liveness**: all of it within 15 virtual seconds; after a splitting trader an honest
-//!     bundle is out within 20 blocks.
+//! 10. **Liveness**: all of it within 15 virtual seconds; after a splitting trader, and beside a
+//!     splitting sequencer, an honest bundle is out within 20 blocks.
 //! 11. **Same seed, same bytes**: two runs of one seed end in the same state of the runtime's
 //!     auditor.
 //! 12. **Slots**: a bundle's blocks are later than the block that ordered it and of its slot, its
@@ -57,17 +57,17 @@
 
 mod ceremony;
 mod changes;
-mod epochs;
+pub(crate) mod epochs;
 mod keys;
 mod member;
 mod nodes;
-mod oracle;
-mod plan;
-mod rollups;
-mod scene;
+pub(crate) mod oracle;
+pub(crate) mod plan;
+pub(crate) mod rollups;
+pub(crate) mod scene;
 mod splitter;
-mod trace;
-mod traders;
+pub(crate) mod trace;
+pub(crate) mod traders;
 
 use commonware_runtime::deterministic;
 use fairveil_release::batch::Batch;
@@ -131,6 +131,57 @@ const SUITES: &[Suite] = &[
         "front-runner",
         "one sequencer puts its own bundles first and asks for shares early",
         Behaviour::FrontRunner,
+    ),
+    adversary("randomiser", "one sequencer shuffles its order log", Behaviour::Randomiser),
+    adversary(
+        "late-reporter",
+        "one sequencer reports everything half a second late",
+        Behaviour::LateReporter,
+    ),
+    adversary(
+        "omitting-leader",
+        "one sequencer leads without what the one that reports most has reported",
+        Behaviour::OmittingLeader,
+    ),
+    adversary(
+        "racer",
+        "one sequencer lets what traders submit to it wait for its own bundles",
+        Behaviour::Racer,
+    ),
+    adversary(
+        "id-grinder",
+        "one sequencer grinds the ids of its own bundles and puts them first",
+        Behaviour::IdGrinder,
+    ),
+    adversary(
+        "condorcet-2",
+        "one sequencer makes the others' logs a cycle, with 2 own bundles at a time",
+        Behaviour::Condorcet { bundles: 2 },
+    ),
+    adversary(
+        "condorcet-10",
+        "the same with 10 own bundles at a time",
+        Behaviour::Condorcet { bundles: 10 },
+    ),
+    adversary(
+        "condorcet-100",
+        "the same with 100 own bundles at a time",
+        Behaviour::Condorcet { bundles: 100 },
+    ),
+    adversary(
+        "spammer",
+        "one sequencer sends each of the others different junk",
+        Behaviour::Spammer,
+    ),
+    adversary(
+        "partitioner",
+        "one sequencer lets half of the others hear everything late",
+        Behaviour::Partitioner,
+    ),
+    adversary(
+        "corrupt-splitter",
+        "one sequencer shows the others conflicting and expiring bundles",
+        Behaviour::Splitter,
     ),
     Suite {
         name: "splitter",

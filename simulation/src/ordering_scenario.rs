@@ -14,8 +14,15 @@
 //!    per fragment in the order of sequencers: its index, its ids).
 //! 4. `root` is the result root of the last block: what it emitted, and the state after it.
 //!
-//! In mode `leader` every block also has a `list` of ids, which is what it emits; a file without
-//! lists is none of that mode. Other modes are not built.
+//! The same file runs in every mode: `strict`, `themis`, `median`, `leader`. What the others need
+//! beside logs stands in the file or follows from it:
+//!
+//! * `median`: a fragment may have `times_ms`, one receive time per id, never descending in a log, and
+//!   `clock_ms`, when its head was signed. Without them an id's time is its position in the log, and
+//!   the clock the log's length.
+//! * `leader`: a block may have a `list` of ids, which is what it emits. Without it the leader of block h
+//!   is sequencer (h - 1) mod n + 1, and lists what its log holds so far and no block has emitted, in
+//!   the order of its log.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -78,8 +85,25 @@ struct Scenario {
 
 #[derive(Default)]
 struct BlockInput {
-    fragments: BTreeMap<SequencerIndex, Vec<BundleId>>,
+    fragments: BTreeMap<SequencerIndex, FragmentInput>,
     list: Vec<BundleId>,
+}
+
+struct FragmentInput {
+    ids: Vec<BundleId>,
+    /// Empty but in mode `median`.
+    times_ms: Vec<u64>,
+    clock_ms: u64,
+}
+
+/// What is known of the logs while blocks are read.
+struct Logs {
+    mode: Mode,
+    committee: Committee,
+    ids: Vec<Vec<BundleId>>,
+    contained: Vec<BTreeSet<BundleId>>,
+    clocks: Vec<u64>,
+    listed: BTreeSet<BundleId>,
 }
 
 /// The result of a scenario file as one JSON document.
@@ -114,7 +138,12 @@ fn apply(
     let appended: Vec<Appended<'_>> = block
         .fragments
         .iter()
-        .map(|(sequencer, ids)| Appended { sequencer: *sequencer, ids })
+        .map(|(sequencer, fragment)| Appended {
+            sequencer: *sequencer,
+            ids: &fragment.ids,
+            times_ms: &fragment.times_ms,
+            clock_ms: fragment.clock_ms,
+        })
         .collect();
     let reaching = order.would_reach_edge(&appended, &block.list);
     let expiries: BTreeMap<BundleId, Height> =
@@ -127,17 +156,17 @@ fn apply(
         list: &block.list,
         expiries: &expiries,
     };
-    // All that can be wrong with one block's logs was found while parsing, but for repetition.
+    // All else that can be wrong was found while parsing.
     let output = order.apply(&step).map_err(|_| ScenarioError::RepeatedId)?;
     Ok(output.emission)
 }
 
-fn next_seed(seed: &Digest, fragments: &BTreeMap<SequencerIndex, Vec<BundleId>>) -> Digest {
+fn next_seed(seed: &Digest, fragments: &BTreeMap<SequencerIndex, FragmentInput>) -> Digest {
     let mut hasher = Hasher::new(Tag::OrderScenarioSeed);
     hasher.item(seed.as_bytes());
-    for (sequencer, ids) in fragments {
+    for (sequencer, fragment) in fragments {
         hasher.item(&sequencer.to_be_bytes());
-        ids.iter().for_each(|id| hasher.item(id.as_bytes()));
+        fragment.ids.iter().for_each(|id| hasher.item(id.as_bytes()));
     }
     hasher.finish()
 }
@@ -153,53 +182,108 @@ fn parse(input: &[u8]) -> Result<Scenario, ScenarioError> {
     let mode = get(top, "mode")?.as_str().ok_or(ScenarioError::BadInput)?;
     let blocks = array(top, "blocks")?;
     let committee = committee(numbers).ok_or(ScenarioError::BadCommittee)?;
-    let mode = match mode {
-        "strict" => Mode::Strict,
-        "leader" if blocks.iter().all(|block| block.get("list").is_some()) => Mode::Leader,
-        _ => return Err(ScenarioError::BadMode),
-    };
-    let mut logs = vec![BTreeSet::new(); usize::from(committee.n())];
-    let blocks = blocks
-        .iter()
-        .map(|block| parse_block(block, mode, committee, &mut logs))
-        .collect::<Result<_, _>>()?;
+    let mode = Mode::named(mode).ok_or(ScenarioError::BadMode)?;
+    let mut logs = Logs::new(mode, committee);
+    let blocks = (0u64..).zip(blocks).map(|(number, block)| logs.block(number, block));
+    let blocks = blocks.collect::<Result<_, _>>()?;
     Ok(Scenario { committee, mode, blocks })
 }
 
-fn parse_block(
-    block: &Value,
-    mode: Mode,
-    committee: Committee,
-    logs: &mut [BTreeSet<BundleId>],
-) -> Result<BlockInput, ScenarioError> {
-    let block = block.as_object().ok_or(ScenarioError::BadInput)?;
-    let mut parsed = BlockInput::default();
-    for fragment in array(block, "fragments")? {
-        let fragment = fragment.as_object().ok_or(ScenarioError::BadInput)?;
-        let (number, ids) = (integer(fragment, "sequencer")?, array(fragment, "ids")?);
-        let sequencer = u16::try_from(number).ok().and_then(SequencerIndex::new);
-        let sequencer = sequencer.filter(|sequencer| sequencer.get() <= committee.n());
-        let sequencer = sequencer.ok_or(ScenarioError::UnknownSequencer)?;
-        if parsed.fragments.contains_key(&sequencer) {
-            return Err(ScenarioError::DuplicateSequencer);
+impl Logs {
+    fn new(mode: Mode, committee: Committee) -> Self {
+        let n = usize::from(committee.n());
+        Self {
+            mode,
+            committee,
+            ids: vec![Vec::new(); n],
+            contained: vec![BTreeSet::new(); n],
+            clocks: vec![0; n],
+            listed: BTreeSet::new(),
         }
-        let mut entries = Vec::with_capacity(ids.len());
-        for id in ids {
-            let id = bundle_id(id)?;
-            if !logs[sequencer.position()].insert(id) {
+    }
+
+    fn block(&mut self, number: u64, block: &Value) -> Result<BlockInput, ScenarioError> {
+        let block = block.as_object().ok_or(ScenarioError::BadInput)?;
+        let mut parsed = BlockInput::default();
+        for fragment in array(block, "fragments")? {
+            let fragment = fragment.as_object().ok_or(ScenarioError::BadInput)?;
+            let (number, ids) = (integer(fragment, "sequencer")?, array(fragment, "ids")?);
+            let sequencer = u16::try_from(number).ok().and_then(SequencerIndex::new);
+            let sequencer = sequencer.filter(|sequencer| sequencer.get() <= self.committee.n());
+            let sequencer = sequencer.ok_or(ScenarioError::UnknownSequencer)?;
+            if parsed.fragments.contains_key(&sequencer) {
+                return Err(ScenarioError::DuplicateSequencer);
+            }
+            let ids = self.append(sequencer, ids)?;
+            let (times_ms, clock_ms) = match self.mode {
+                Mode::Median => self.times(sequencer, ids.len(), fragment)?,
+                Mode::Strict | Mode::Themis | Mode::Leader => (Vec::new(), 0),
+            };
+            parsed.fragments.insert(sequencer, FragmentInput { ids, times_ms, clock_ms });
+        }
+        if parsed.fragments.len() < usize::from(self.committee.quorum()) {
+            return Err(ScenarioError::TooFewFragments);
+        }
+        if self.mode == Mode::Leader {
+            parsed.list = match block.get("list") {
+                Some(_) => array(block, "list")?.iter().map(bundle_id).collect::<Result<_, _>>()?,
+                None => self.said_by_leader(number),
+            };
+            self.listed.extend(&parsed.list);
+        }
+        Ok(parsed)
+    }
+
+    fn append(
+        &mut self,
+        sequencer: SequencerIndex,
+        ids: &[Value],
+    ) -> Result<Vec<BundleId>, ScenarioError> {
+        let ids = ids.iter().map(bundle_id).collect::<Result<Vec<_>, _>>()?;
+        for id in &ids {
+            if !self.contained[sequencer.position()].insert(*id) {
                 return Err(ScenarioError::RepeatedId);
             }
-            entries.push(id);
         }
-        parsed.fragments.insert(sequencer, entries);
+        self.ids[sequencer.position()].extend(&ids);
+        Ok(ids)
     }
-    if parsed.fragments.len() < usize::from(committee.quorum()) {
-        return Err(ScenarioError::TooFewFragments);
+
+    /// Receive times of the last `count` entries of a log, and the clock of its head.
+    fn times(
+        &mut self,
+        sequencer: SequencerIndex,
+        count: usize,
+        fragment: &Map<String, Value>,
+    ) -> Result<(Vec<u64>, u64), ScenarioError> {
+        let length = self.ids[sequencer.position()].len() as u64;
+        let times_ms: Vec<u64> = match fragment.get("times_ms") {
+            Some(_) => array(fragment, "times_ms")?
+                .iter()
+                .map(|time| time.as_u64().ok_or(ScenarioError::BadInput))
+                .collect::<Result<_, _>>()?,
+            None => (length - count as u64..length).collect(),
+        };
+        let previous = &mut self.clocks[sequencer.position()];
+        let clock_ms = match fragment.get("clock_ms") {
+            Some(clock) => clock.as_u64().ok_or(ScenarioError::BadInput)?,
+            None if fragment.contains_key("times_ms") => *times_ms.last().unwrap_or(previous),
+            None => length,
+        };
+        let clocks: Vec<u64> = [*previous].into_iter().chain(times_ms.clone()).collect();
+        let ascends = clocks.is_sorted() && clocks.last().is_some_and(|last| *last <= clock_ms);
+        if times_ms.len() != count || !ascends || clock_ms == u64::MAX {
+            return Err(ScenarioError::BadInput);
+        }
+        *previous = clock_ms;
+        Ok((times_ms, clock_ms))
     }
-    if mode == Mode::Leader {
-        parsed.list = array(block, "list")?.iter().map(bundle_id).collect::<Result<_, _>>()?;
+
+    /// What the leader of this block, from 0, has in its log and nobody listed.
+    fn said_by_leader(&self, number: u64) -> Vec<BundleId> {
+        let leader = (number % u64::from(self.committee.n())) as usize;
+        self.ids[leader].iter().filter(|id| !self.listed.contains(*id)).copied().collect()
     }
-    Ok(parsed)
 }
 
 fn get<'a>(object: &'a Map<String, Value>, key: &str) -> Result<&'a Value, ScenarioError> {

@@ -4,37 +4,45 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod cores;
+
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 
 use fairveil_simulation::committee::{Report, run, suite, suites};
 
+use crate::cores::on_all_cores;
+
 /// Seeds per suite, unless the environment says otherwise.
 const SEEDS: u64 = 60;
+/// The same of suite `epochs`, whose runs are the longest.
+const EPOCHS_SEEDS: u64 = 30;
+/// The same of the suites of adversaries that need no more to show what they do.
+const FEWER_SEEDS: u64 = 16;
 
-fn seeds() -> u64 {
-    std::env::var("FAIRVEIL_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS)
+fn seeds(unless: u64) -> u64 {
+    std::env::var("FAIRVEIL_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(unless)
 }
 
 /// Runs all seeds of a suite, in their order.
-fn reports(name: &str) -> Vec<Report> {
+fn reports(name: &str, seeds: u64) -> Vec<Report> {
     let suite = suite(name).unwrap();
-    let next = AtomicU64::new(0);
-    let take = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < seeds());
-    let work = || std::iter::from_fn(take).map(|seed| run(suite, seed)).collect::<Vec<_>>();
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let mut reports: Vec<Report> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-    });
-    reports.sort_by_key(|report| report.seed);
-    reports
+    on_all_cores(&(0..seeds).collect::<Vec<_>>(), |seed| run(suite, *seed))
 }
 
 /// Runs a suite; what was counted over all seeds.
 fn judged(name: &str) -> BTreeMap<String, u64> {
-    let reports = reports(name);
+    judged_over(name, seeds(SEEDS))
+}
+
+/// Runs the suite of an adversary; that each run had moves of it, and what was counted over all seeds.
+fn attacked(name: &str) -> BTreeMap<String, u64> {
+    let counts = judged_over(name, seeds(FEWER_SEEDS));
+    happened(&counts, &["released", "adversary_moves", "premise_pairs"]);
+    counts
+}
+
+fn judged_over(name: &str, seeds: u64) -> BTreeMap<String, u64> {
+    let reports = reports(name, seeds);
     let mut counts = BTreeMap::new();
     for (count, value) in reports.iter().flat_map(|report| &report.counts) {
         *counts.entry(count.clone()).or_insert(0) += value;
@@ -124,6 +132,61 @@ fn front_runner() {
 }
 
 #[test]
+fn randomiser() {
+    attacked("randomiser");
+}
+
+#[test]
+fn late_reporter() {
+    attacked("late-reporter");
+}
+
+#[test]
+fn omitting_leader() {
+    attacked("omitting-leader");
+}
+
+#[test]
+fn racer() {
+    happened(&attacked("racer"), &["attack_pairs"]);
+}
+
+#[test]
+fn id_grinder() {
+    happened(&attacked("id-grinder"), &["attack_pairs"]);
+}
+
+#[test]
+fn condorcet_2() {
+    attacked("condorcet-2");
+}
+
+#[test]
+fn condorcet_10() {
+    happened(&attacked("condorcet-10"), &["trapped"]);
+}
+
+#[test]
+fn condorcet_100() {
+    attacked("condorcet-100");
+}
+
+#[test]
+fn spammer() {
+    happened(&attacked("spammer"), &["invalid_relays", "malformed_messages"]);
+}
+
+#[test]
+fn partitioner() {
+    attacked("partitioner");
+}
+
+#[test]
+fn corrupt_splitter() {
+    happened(&attacked("corrupt-splitter"), &["failed_nonce_used"]);
+}
+
+#[test]
 fn splitter() {
     let counts = judged("splitter");
     happened(&counts, &["released", "failed_nonce_used", "rejected_nonce", "rejected_payer_limit"]);
@@ -131,11 +194,12 @@ fn splitter() {
 
 #[test]
 fn same_seed_same_bytes() {
-    for suite in suites() {
-        for seed in 0..seeds().div_ceil(30) {
-            assert_eq!(run(suite, seed), run(suite, seed), "{} {seed}", suite.name);
-        }
-    }
+    let seeds = 0..seeds(SEEDS).div_ceil(60);
+    let of = |suite| seeds.clone().map(move |seed| (suite, seed));
+    let runs: Vec<_> = suites().iter().flat_map(of).collect();
+    on_all_cores(&runs, |(suite, seed)| {
+        assert_eq!(run(suite, *seed), run(suite, *seed), "{} {seed}", suite.name);
+    });
 }
 
 #[test]
@@ -146,7 +210,7 @@ fn other_seeds_are_other_runs() {
 
 #[test]
 fn epochs() {
-    let counts = judged("epochs");
+    let counts = judged_over("epochs", seeds(EPOCHS_SEEDS));
     happened(
         &counts,
         &["released", "crashes", "heights_of_later_epochs", "joined", "failed_rounds"],

@@ -126,15 +126,67 @@ fn every_scenario_of_the_ordering_vectors() {
     }
 }
 
+fn id(byte: &str) -> String {
+    format!("0x{}", byte.repeat(32))
+}
+
+fn in_mode(scenario: &Value, mode: &str) -> Value {
+    let mut other = scenario.clone();
+    other["mode"] = json!(mode);
+    other
+}
+
+fn flat(output: &Value) -> Vec<String> {
+    let blocks = output["blocks"].as_array().unwrap().iter();
+    let cohorts = blocks.flat_map(|block| block["cohorts"].as_array().unwrap());
+    let ids = cohorts.flat_map(|cohort| cohort.as_array().unwrap());
+    ids.map(|id| id.as_str().unwrap().to_owned()).collect()
+}
+
+/// What every mode owes for the same file: each id at most once, nothing lost, the same whatever the
+/// order of fragments; and for `themis` neighbours with honest support, like `strict`.
 #[test]
-fn mode_leader_needs_lists_and_follows_them() {
-    let id = |byte: &str| format!("0x{}", byte.repeat(32));
+fn every_scenario_runs_in_every_mode() {
+    let mut emitted: BTreeMap<&str, usize> = BTreeMap::new();
+    let file = Vectors::load("ordering");
+    let valid = file.list().iter().filter(|scenario| scenario["expected"]["error"].is_null());
+    for scenario in valid {
+        let name = &scenario["name"];
+        for mode in ["strict", "themis", "median", "leader"] {
+            let scenario = in_mode(scenario, mode);
+            let output = run(&scenario).unwrap();
+            let order = flat(&output);
+            let held = [&output["pending"], &output["unproposed"]];
+            let left = held.into_iter().flat_map(sorted).map(str::to_owned);
+            let all: Vec<String> = order.iter().cloned().chain(left).collect();
+            let logged: BTreeSet<&str> = scenario["blocks"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .flat_map(|block| block["fragments"].as_array().unwrap())
+                .flat_map(|fragment| sorted(&fragment["ids"]))
+                .collect();
+            assert_eq!(all.len(), logged.len(), "{name} {mode}");
+            assert_eq!(all.iter().map(String::as_str).collect::<BTreeSet<_>>(), logged);
+            assert_eq!(run(&with_fragments_reversed(&scenario)).unwrap(), output, "{name} {mode}");
+            if mode == "themis" {
+                assert_eq!(unsupported(&scenario, &output), 0, "{name} {mode}");
+            }
+            *emitted.entry(mode).or_default() += order.len();
+        }
+    }
+    assert!(emitted.values().all(|ids| *ids > 1_000), "{emitted:?}");
+}
+
+#[test]
+fn mode_leader_follows_lists_or_the_leaders_log() {
     let fragment = |sequencer: u16| json!({"sequencer": sequencer, "ids": [id("aa"), id("bb")]});
     let fragments: Vec<Value> = (1..=4).map(fragment).collect();
     let mut scenario = json!({
         "n": 5, "f": 1, "g": 0, "mode": "leader", "blocks": [{"fragments": fragments}],
     });
-    assert_eq!(run(&scenario), Err(ScenarioError::BadMode));
+    let output = run(&scenario).unwrap();
+    assert_eq!(output["blocks"][0]["cohorts"], json!([[id("aa")], [id("bb")]]));
     scenario["blocks"][0]["list"] = json!([id("cc"), id("bb")]);
     let output = run(&scenario).unwrap();
     assert_eq!(output["blocks"][0]["cohorts"], json!([[id("cc")], [id("bb")]]));
@@ -143,4 +195,34 @@ fn mode_leader_needs_lists_and_follows_them() {
     assert_eq!(run(&scenario), Err(ScenarioError::RepeatedId));
     scenario["mode"] = json!("strict");
     assert!(run(&scenario).is_ok(), "an unknown key of mode strict");
+}
+
+#[test]
+fn mode_median_goes_by_the_times_that_stand_in_the_file() {
+    let quiet =
+        |sequencer: u16| json!({"sequencer": sequencer, "ids": [], "times_ms": [], "clock_ms": 99});
+    let fragment = |sequencer: u16, times: [u64; 2]| {
+        json!({
+            "sequencer": sequencer, "ids": [id("aa"), id("bb")], "times_ms": times, "clock_ms": 50,
+        })
+    };
+    let mut scenario = json!({
+        "n": 5, "f": 1, "g": 0, "mode": "median",
+        "blocks": [
+            {"fragments": [
+                fragment(1, [10, 20]), fragment(2, [11, 21]), fragment(3, [30, 31]),
+                {"sequencer": 4, "ids": [id("bb"), id("aa")], "times_ms": [5, 40], "clock_ms": 50},
+            ]},
+            {"fragments": [quiet(1), quiet(2), quiet(3), quiet(4)]},
+        ],
+    });
+    // Medians: aa 11 of 10 11 30 40, bb 20 of 5 20 21 31.
+    let output = run(&scenario).unwrap();
+    assert_eq!(flat(&output), [id("aa"), id("bb")]);
+    scenario["blocks"][0]["fragments"][1]["times_ms"] = json!([25, 26]);
+    let output = run(&scenario).unwrap();
+    assert_eq!(flat(&output), [id("bb"), id("aa")], "now 25 and 20");
+    let times = &mut scenario["blocks"][0]["fragments"][0]["times_ms"];
+    *times = json!([20, 10]);
+    assert_eq!(run(&scenario), Err(ScenarioError::BadInput), "times descend");
 }

@@ -12,7 +12,7 @@ use crate::sweep::{Instrument, RowCase};
 /// A plot could not be drawn.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct PlotError(String);
+pub struct PlotError(pub(crate) String);
 
 const WAYS: [Way; 4] =
     [Way::Fairveil, Way::FairveilWhole, Way::ThresholdCrypto, Way::ThresholdCryptoUnchecked];

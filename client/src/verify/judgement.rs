@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Judgement;
 use crate::document::Ending;
+use crate::fairness::Findings;
 
 impl Judgement {
     /// As a JSON object, for programs.
@@ -52,6 +53,13 @@ impl Judgement {
             Self::Blame { culprit, name, sentence } => json!({
                 "kind": "blame", "culprit": culprit, "name": name, "sentence": sentence,
             }),
+            Self::Trace { receipts, heights, ids, findings, convicted } => json!({
+                "kind": "trace", "receipts": receipts, "heights": heights, "ids": ids,
+                "pairs": findings.pairs(), "differing": findings.differing,
+                "broken_receipts": findings.broken, "violations": findings.violations,
+                "convicted": convicted,
+            }),
+            Self::Omission(omission) => omission.to_value(),
             Self::Fraud(verdict) => json!({
                 "kind": "fraud", "chain_id": verdict.chain_id(), "against": verdict.signer(),
                 "difference": verdict.to_string(),
@@ -136,6 +144,23 @@ impl std::fmt::Display for Judgement {
                 faults.iter().try_for_each(|fault| write!(out, "; {fault}"))
             }
             Self::Evidence { culprit, offence } => write!(out, "sequencer {culprit} {offence}"),
+            Self::Trace { receipts, heights, ids, findings, convicted } => {
+                let Findings { differing, broken, violations } = findings;
+                write!(
+                    out,
+                    "{receipts} receipts and {heights} heights with {ids} ids are genuine; receipts of \
+                     f+1 members contradict {} pairs: {differing} differ, {broken} show broken \
+                     receipts, {violations} violate the rule",
+                    findings.pairs()
+                )?;
+                match convicted.as_slice() {
+                    [] => Ok(()),
+                    convicted => {
+                        write!(out, "; of {}: receipts that contradict each other", List(convicted))
+                    }
+                }
+            }
+            Self::Omission(omission) => omission.fmt(out),
             Self::Fraud(verdict) => verdict.fmt(out),
             Self::Blame { sentence, .. } => out.write_str(sentence),
         }

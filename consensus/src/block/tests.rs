@@ -3,11 +3,7 @@
 use commonware_codec::{Decode as _, Encode as _};
 use commonware_consensus::Block as _;
 use fairveil_crypto::certificate::BLOCK_VERSION;
-use fairveil_crypto::{
-    BundleId, ConsensusSecret, Epoch as BlockEpoch, NetworkId, SequencerIndex, Signature,
-    View as BlockView,
-};
-use fairveil_ordering::{Fragment, LogHead};
+use fairveil_crypto::{ConsensusSecret, Epoch as BlockEpoch, NetworkId, View as BlockView};
 
 use super::*;
 
@@ -15,19 +11,9 @@ fn digest(byte: u8) -> fairveil_crypto::Digest {
     fairveil_crypto::Digest::from_bytes([byte; 32])
 }
 
-fn fragment(ids: usize) -> Fragment {
-    Fragment {
-        head: LogHead {
-            epoch: BlockEpoch::new(1),
-            sequencer: SequencerIndex::new(1).unwrap(),
-            length: ids as u64,
-            head: digest(1),
-            height_seen: BlockHeight::new(3),
-            time_ms: 5,
-            signature: Signature::from_bytes([4; 64]),
-        },
-        ids: vec![BundleId::from_bytes([2; 32]); ids],
-    }
+/// So many ids, whatever they are: a block does not look into its evidence.
+fn evidence(ids: usize) -> PackedEvidence {
+    encoding::decode(&encoding::encode(&(ids as u32, vec![7_u8; 40])), 1_000).unwrap()
 }
 
 fn header(body: &Body) -> BlockHeader {
@@ -53,7 +39,7 @@ fn block(body: Body) -> Result<Block, BlockError> {
 
 fn body() -> Body {
     Body {
-        evidence: Evidence { fragments: vec![fragment(3)], list: Vec::new() },
+        evidence: evidence(3),
         releases: vec![(BlockHeight::new(1), digest(5))],
         system: vec![SystemEntry::CeremonyEntry(vec![1, 2, 3])],
     }
@@ -89,10 +75,10 @@ fn invariant_2_the_encoding_is_canonical() {
 fn invariant_1_headers_commit_to_bodies() {
     let good = block(body()).unwrap();
     let changes: [fn(&mut Body); 4] = [
-        |body| body.evidence.fragments[0].head.time_ms += 1,
+        |body| body.evidence = evidence(4),
         |body| body.releases[0].0 = BlockHeight::new(2),
         |body| body.system.clear(),
-        |body| body.evidence.list.push(BundleId::from_bytes([1; 32])),
+        |body| body.evidence = PackedEvidence::default(),
     ];
     for change in changes {
         let mut other = body();
@@ -118,7 +104,7 @@ fn invariant_1_every_limit_holds() {
     };
     assert!(with(&releases(MAX_RELEASES)).is_ok());
     assert!(matches!(with(&releases(MAX_RELEASES + 1)), Err(BlockError::Entries { .. })));
-    let ids = |count| move |body: &mut Body| body.evidence.fragments = vec![fragment(count)];
+    let ids = |count| move |body: &mut Body| body.evidence = evidence(count);
     assert!(with(&ids(MAX_EVIDENCE_IDS)).is_ok());
     assert!(matches!(with(&ids(MAX_EVIDENCE_IDS + 1)), Err(BlockError::Entries { .. })));
     let entries = |count: usize, bytes: usize| {

@@ -33,7 +33,7 @@ use fairveil_crypto::certificate::{Emission, result_root};
 use fairveil_crypto::domain::{Tag, hash};
 use fairveil_crypto::encoding::encode;
 use fairveil_crypto::{BundleId, ConsensusPublicKey, Digest, Epoch, Height};
-use fairveil_ordering::{Phase, StillPending};
+use fairveil_ordering::{Phase, StillPending, VerifiedEvidence};
 use serde::{Deserialize, Serialize};
 
 use super::{BlockFault, BlockOutput, ChainState, Checked, Effect, Parameters, ParametersError};
@@ -399,6 +399,7 @@ impl ChainState {
 impl BlockOutput {
     fn nothing(state_digest: Digest) -> Self {
         Self {
+            evidence: VerifiedEvidence::default(),
             emission: Emission { height: Height::ZERO, cohorts: Vec::new() },
             state_digest,
             released: Vec::new(),

@@ -128,7 +128,8 @@ impl BlockFault {
                 | EvidenceError::Signature { sequencer },
             )
             | Self::Ordering(
-                BlockError::Length { sequencer, .. }
+                BlockError::Form(EvidenceError::Unsorted { sequencer })
+                | BlockError::Length { sequencer, .. }
                 | BlockError::Chain { sequencer, .. }
                 | BlockError::Order(
                     OrderError::UnknownSequencer { sequencer, .. }

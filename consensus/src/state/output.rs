@@ -2,6 +2,7 @@
 
 use fairveil_crypto::certificate::{Emission, result_root};
 use fairveil_crypto::{BundleId, Digest, Height, SequencerIndex};
+use fairveil_ordering::VerifiedEvidence;
 use fairveil_registry::anchor::Anchor;
 use fairveil_registry::change::RegistryChange;
 
@@ -11,6 +12,8 @@ use crate::balances::Charge;
 /// What a block did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockOutput {
+    /// The evidence that the block carries.
+    pub evidence: VerifiedEvidence,
     /// Cohorts with the placement of each id.
     pub emission: Emission,
     /// Digest of the state after the block.

@@ -90,12 +90,13 @@ impl Bench {
         Fragment {
             head: log.sign(seen, self.now_ms + member as u64, &self.secrets[member]),
             ids: log.entries_from(committed.length).unwrap(),
+            times_ms: Vec::new(),
         }
     }
 
-    fn body(&self) -> Body {
+    fn body(&self) -> Draft {
         let fragments = (0..5).map(|member| self.fragment(member)).collect();
-        Body { evidence: Evidence { fragments, list: Vec::new() }, ..Body::default() }
+        Draft { evidence: Evidence { fragments, list: Vec::new() }, ..Draft::default() }
     }
 
     fn slot(&self) -> Slot {
@@ -108,11 +109,16 @@ impl Bench {
         }
     }
 
-    fn extend(&self, body: Body) -> Result<(Block, ChainState, BlockOutput), ExtendError> {
+    fn extend(&self, draft: Draft) -> Result<(Block, ChainState, BlockOutput), ExtendError> {
+        let body = self.state.pack(&draft)?;
         self.state.extend(self.slot(), body, &self.facts)
     }
 
-    fn fault(&self, body: Body) -> BlockFault {
+    fn needed(&self) -> Vec<BundleId> {
+        self.state.needed(&self.state.pack(&self.body()).unwrap()).unwrap()
+    }
+
+    fn fault(&self, body: Draft) -> BlockFault {
         match self.extend(body).unwrap_err() {
             ExtendError::Fault(fault) => fault,
             ExtendError::Block(error) => panic!("{error}"),
@@ -120,7 +126,7 @@ impl Bench {
     }
 
     /// Applies a block and goes on from it.
-    fn advance(&mut self, body: Body) -> BlockOutput {
+    fn advance(&mut self, body: Draft) -> BlockOutput {
         let (block, extended, output) = self.extend(body).unwrap();
         let (state, applied) = self.state.apply(&block, &self.facts).unwrap();
         assert_eq!(applied, output);
@@ -133,11 +139,11 @@ impl Bench {
     }
 
     /// A block that certifies everything that can be.
-    fn released(&self, body: Body) -> Body {
+    fn released(&self, body: Draft) -> Draft {
         let (from, to) = (self.state.released().next().get(), self.state.tip().height.get());
         let root = Digest::from_bytes([3; 32]);
         let releases = (from..=to).map(|height| (Height::new(height), root)).take(64).collect();
-        Body { releases, ..body }
+        Draft { releases, ..body }
     }
 
     fn resealed(
@@ -248,11 +254,11 @@ fn evidence_must_be_complete_signed_and_fresh() {
 fn bundles_are_needed_at_the_edge_and_not_before() {
     let mut bench = Bench::new();
     bench.log(1, facts(1), &[0]);
-    assert_eq!(bench.state.needed(&bench.body()).unwrap(), []);
+    assert_eq!(bench.needed(), []);
     let known = std::mem::take(&mut bench.facts);
     bench.advance(bench.body());
     bench.logs[1].append(id(1)).unwrap();
-    assert_eq!(bench.state.needed(&bench.body()).unwrap(), [id(1)]);
+    assert_eq!(bench.needed(), [id(1)]);
     assert_eq!(bench.fault(bench.body()), BlockFault::Missing(vec![id(1)]));
     bench.facts = known;
     assert_eq!(bench.advance(bench.body()).reached_edge, [id(1)]);

@@ -91,7 +91,7 @@ fn omitted_ids_get_no_votes() {
     let faults = refused(25, Lie::OmittedIds);
     assert!(!faults.is_empty());
     assert!(faults.iter().all(|fault| {
-        matches!(fault, BlockFault::Ordering(ordering::BlockError::Length { .. }))
+        matches!(fault, BlockFault::Evidence(ordering::EvidenceError::Signature { .. }))
     }));
 }
 
@@ -128,10 +128,10 @@ fn leaders_leave_out_a_log_that_would_spoil_their_block() {
         committee.world.corrupt(3);
         committee.world.submit(id(1), facts(1, 1), &[0, 1, 2, 3, 4]);
         committee.emit(&[0, 1, 2, 3, 4], &[id(1)], 20 * SECOND).await;
-        let blocks = committee.committed(0).blocks;
+        let outputs = committee.committed(0).outputs;
         let culprit = SequencerIndex::from_position(3).unwrap();
-        assert!(blocks.iter().all(|block| {
-            let fragments = &block.body().evidence.fragments;
+        assert!(outputs.iter().all(|output| {
+            let fragments = output.evidence.fragments();
             fragments.iter().all(|fragment| fragment.head.sequencer != culprit)
         }));
     });

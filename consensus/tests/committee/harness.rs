@@ -231,10 +231,12 @@ impl World {
             Intake::Open => Fragment {
                 head: log.sign(seen, now, secret),
                 ids: log.entries_from(committed.length).unwrap(),
+                times_ms: Vec::new(),
             },
             Intake::Stopped => Fragment {
                 head: LogHead::sign(log.name(), committed, seen, now, secret),
                 ids: Vec::new(),
+                times_ms: Vec::new(),
             },
         };
         if inner.corrupt.contains(&member) {
@@ -286,6 +288,10 @@ impl Host for TestHost {
             (news || due).then_some(())
         })
         .await;
+    }
+
+    fn executed(&self, _: &Wanted) {
+        // Its logs are never longer than a block takes.
     }
 
     async fn evidence(&self, wanted: &Wanted) -> Evidence {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use commonware_utils::sync::Mutex;
-use fairveil_consensus::block::Body;
+use fairveil_consensus::block::{Body, Draft};
 use fairveil_consensus::chain::{Chain, Executed, Slot, Tip};
 use fairveil_consensus::equivocation::ConflictingVotes;
 use fairveil_consensus::timing::Load;
@@ -49,8 +49,11 @@ impl Member {
     }
 }
 
-fn tampered(lie: Lie, block: &Block) -> Block {
-    let (mut header, mut body): (_, Body) = (block.header().clone(), block.body().clone());
+fn tampered(lie: Lie, parent: &ChainState, block: &Block) -> Block {
+    let (mut header, body): (_, Body) = (block.header().clone(), block.body().clone());
+    let ordering = parent.ordering();
+    let evidence = ordering.unpack(&body.evidence).unwrap();
+    let mut body = Draft { evidence, releases: body.releases, system: body.system };
     let other = Digest::from_bytes([0xee; 32]);
     match lie {
         Lie::ResultRoot => header.result_root = other,
@@ -60,6 +63,9 @@ fn tampered(lie: Lie, block: &Block) -> Block {
         Lie::OmittedIds => {
             for fragment in &mut body.evidence.fragments {
                 fragment.ids.pop();
+                let committed = ordering.committed(fragment.head.sequencer).unwrap();
+                let tip = committed.after_all(&fragment.ids);
+                (fragment.head.length, fragment.head.head) = (tip.length, tip.head);
             }
         }
         Lie::ForeignHead => {
@@ -78,6 +84,7 @@ fn tampered(lie: Lie, block: &Block) -> Block {
         }
         Lie::WrongView => header.view = header.view.next(),
     }
+    let body = parent.pack(&body).unwrap();
     header.body_digest = body.digest();
     Block::new(header, body).unwrap()
 }
@@ -102,7 +109,7 @@ impl Chain for Member {
     async fn build(&self, slot: Slot, parent: &ChainState) -> Option<Executed<Self>> {
         let Executed { block, state, output } = self.honest.build(slot, parent).await?;
         let Some(lie) = self.lie else { return Some(Executed { block, state, output }) };
-        let tampered = tampered(lie, &block);
+        let tampered = tampered(lie, parent, &block);
         if tampered != block {
             self.proposed.lock().insert(tampered.block_digest());
         }

@@ -16,6 +16,10 @@ pub enum Mode {
     Strict,
     /// Whatever the leader says: the control of experiments, never for a network.
     Leader,
+    /// The published rule of Themis: a baseline.
+    Themis,
+    /// The median of signed receive times: a baseline.
+    Median,
 }
 
 /// Parameters of the fair order.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::ByzantineKind;
+use super::{ByzantineKind, Kinds};
 
 /// `fairveil bench`.
 #[derive(Debug, Clone, Subcommand)]
@@ -35,6 +35,23 @@ pub(crate) enum Bench {
         /// The later report.json.
         second: PathBuf,
     },
+    /// What a searcher extracts from one flow of swaps: in plaintext and sealed, under a leader and in
+    /// the fair order.
+    Mev(Meter),
+    /// The fair order: one block in every mode beside the naive kernels, memory and snapshots, with the
+    /// budgets (exit code 1 if one is not held), and what the modes make of the same traces.
+    Order {
+        /// Committees and ids in flight as N:IDS:JITTER, comma-separated: an id reaches the sequencers
+        /// within JITTER later ids. The standard rows unless given.
+        #[arg(long, value_delimiter = ',', value_name = "N:IDS:JITTER")]
+        rows: Vec<String>,
+        /// Samples of each row.
+        #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=99))]
+        samples: u16,
+        /// Two small rows.
+        #[arg(long, conflicts_with = "rows")]
+        quick: bool,
+    },
     /// A network of sequencer processes on this machine under an open-loop load of sealed bundles.
     E2e(EndToEnd),
 }
@@ -58,6 +75,24 @@ pub(crate) struct BenchGrid {
     /// Few rows, in less than two minutes; not for quoting.
     #[arg(long)]
     pub(crate) quick: bool,
+}
+
+/// `fairveil bench mev`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Meter {
+    /// Flows that are run through every arm; 12 with --quick.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(2..=10_000))]
+    #[arg(default_value_t = 200, default_value_if("quick", "true", "12"))]
+    pub(crate) seeds: u64,
+    /// The seed of the first flow; the others follow.
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    pub(crate) first_seed: u64,
+    /// Few seeds, in some seconds; not for quoting.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Folder for report.md, runs.csv, report.json and extraction.svg; replaces those in it.
+    #[arg(long, value_name = "DIR", default_value = "bench-mev")]
+    pub(crate) out: PathBuf,
 }
 
 /// `fairveil bench e2e`.
@@ -84,8 +119,8 @@ pub(crate) struct EndToEnd {
     /// Bundles a second beside them that are signed, and whose proofs do not hold.
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u64).range(1..=5_000))]
     pub(crate) flood: Option<u64>,
-    /// Makes the last sequencer Byzantine.
-    #[arg(long, value_name = "KIND")]
+    /// Makes the last sequencer Byzantine; `condorcet:BUNDLES` for another number of own bundles than 10.
+    #[arg(long, value_name = "KIND", value_parser = Kinds)]
     pub(crate) byzantine: Option<ByzantineKind>,
     /// Seed of accounts and bundles; keys are always fresh.
     #[arg(long, default_value_t = 1)]

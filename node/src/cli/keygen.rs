@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use fairveil_keygen::{Phase, definition::Address};
+use fairveil_keygen::{
+    Phase,
+    definition::{Address, Mode},
+};
 
 use super::SettingFlags;
 
@@ -60,6 +63,24 @@ pub(crate) struct Succession {
     pub(crate) out: PathBuf,
 }
 
+/// Modes of the order that a network runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OrderMode {
+    /// The fair order: docs/fairness.md.
+    Strict,
+    /// The published rule of Themis, a baseline with larger cohorts.
+    Themis,
+}
+
+impl From<OrderMode> for Mode {
+    fn from(mode: OrderMode) -> Self {
+        match mode {
+            OrderMode::Strict => Self::Strict,
+            OrderMode::Themis => Self::Themis,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Keygen {
     /// Makes this member's keystore: network, consensus and dealing keys.
@@ -101,6 +122,9 @@ pub(crate) enum Keygen {
         /// Honest disagreement that the fair order shall tolerate.
         #[arg(long, default_value_t = 0)]
         g: u16,
+        /// How the fair order is made.
+        #[arg(long, value_enum, default_value = "strict", value_name = "MODE")]
+        order: OrderMode,
         /// A rollup as NAME:CHAIN_ID[,OPTION=VALUE...]; may be repeated. Options: block-time (250ms, 2s),
         /// genesis (a genesis document, over whose state bundles are simulated), base-fee, gas-limit,
         /// byte-limit, genesis-ms, set-code; max-age (others feed the rollup too: bundles are simulated over

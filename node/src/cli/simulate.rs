@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 /// Seeded, replayable scenarios.
 #[derive(Debug, Clone, Subcommand)]
@@ -13,19 +13,31 @@ pub(crate) enum Simulate {
         #[arg(long, value_name = "FILE")]
         input: PathBuf,
     },
-    /// A whole committee on a simulated network from one seed.
-    Committee {
-        /// Which suite; all unless given.
-        #[arg(long)]
-        suite: Option<String>,
-        /// First seed.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// Number of seeds.
-        #[arg(long, default_value_t = 1)]
-        seeds: u64,
-        /// Of suite `rollups`: writes what each seed released to SEED.json in this folder.
-        #[arg(long, value_name = "DIR")]
-        batches: Option<PathBuf>,
-    },
+    /// A whole committee on a simulated network from one seed: a suite that an oracle judges, or a
+    /// scenario file that is measured too.
+    Committee(CommitteeArgs),
+}
+
+/// What `fairveil simulate committee` is given.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CommitteeArgs {
+    /// Which suite; all unless given.
+    #[arg(long, conflicts_with = "scenario")]
+    pub(crate) suite: Option<String>,
+    /// A scenario file, JSON: prints the metrics M1 to M8 of the run, of the same with nobody cheating,
+    /// and of its evidence in all modes. The exit code is 1 if something expected is missed.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) scenario: Option<PathBuf>,
+    /// First seed.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Number of seeds.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) seeds: u64,
+    /// Of a scenario: draws what came of the first seed into this file.
+    #[arg(long, value_name = "FILE", requires = "scenario")]
+    pub(crate) svg: Option<PathBuf>,
+    /// Of suite `rollups`: writes what each seed released to SEED.json in this folder.
+    #[arg(long, value_name = "DIR", conflicts_with = "scenario")]
+    pub(crate) batches: Option<PathBuf>,
 }

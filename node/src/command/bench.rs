@@ -1,21 +1,24 @@
-//! `fairveil bench`: runs a sweep and writes its report, compares two reports, or loads a network.
+//! `fairveil bench`: runs a sweep or a meter and writes its report, compares two reports, or loads a
+//! network.
 
 use std::path::Path;
 
 use fairveil_benches::{
     compare::{self, CompareError, compare},
     measure::Way,
+    mev, order,
     report::{self, Report},
     run::{self, Progress},
     sweep::{Extent, Flags, Instrument, Sweep},
 };
+use fairveil_ordering::MAX_SEQUENCERS;
 
 use super::{
     disk::{self, Readers},
     error::CommandError,
 };
 use crate::{
-    cli::{self, BenchGrid, exit},
+    cli::{self, BenchGrid, Meter, exit},
     e2e,
 };
 
@@ -30,6 +33,8 @@ pub(crate) fn run(args: &cli::Bench, json: bool) -> Result<u8, CommandError> {
         }
         cli::Bench::Seal { grid, out } => measure(Instrument::Seal, grid, &[], out, json),
         cli::Bench::Compare { first, second } => compared(first, second, json),
+        cli::Bench::Mev(meter) => extracted(meter, json),
+        cli::Bench::Order { rows, samples, quick } => ordered(rows, *samples, *quick, json),
         cli::Bench::E2e(args) => loaded(args, json),
     }
 }
@@ -75,6 +80,54 @@ fn show(progress: &Progress<'_>) {
         let (number, rows) = (progress.done + 1, progress.rows);
         let minutes = progress.left.as_secs_f64() / 60.0;
         eprintln!("[{number}/{rows}, about {minutes:.1} min left] {next}");
+    }
+}
+
+fn extracted(meter: &Meter, json: bool) -> Result<u8, CommandError> {
+    let Meter { seeds, first_seed, out, .. } = meter;
+    std::fs::create_dir_all(out).map_err(|error| CommandError::file(out, &error))?;
+    let check = |error: &dyn std::fmt::Display| CommandError::Check(error.to_string());
+    let tell = |progress: mev::run::Progress| {
+        eprintln!("{} of {} seeds", progress.done, progress.seeds);
+    };
+    let outcomes = mev::run::run(*first_seed, *seeds, tell).map_err(|error| check(&error))?;
+    let report = mev::report::Report::of(*first_seed, &outcomes);
+    for file in report.files(&outcomes).map_err(|error| check(&error))? {
+        disk::write(&out.join(file.name), file.contents.as_bytes(), Readers::All)?;
+    }
+    match json {
+        true => print_json(&report)?,
+        false => print!("{}", report.text()),
+    }
+    eprintln!("report.md, runs.csv, report.json and extraction.svg are in {}", out.display());
+    Ok(exit::OK)
+}
+
+fn ordered(rows: &[String], samples: u16, quick: bool, json: bool) -> Result<u8, CommandError> {
+    let rows = match rows {
+        [] => order::rows(if quick { Extent::Quick } else { Extent::Whole }),
+        given => given.iter().map(|row| order_row(row)).collect::<Result<_, _>>()?,
+    };
+    let report = order::run(&rows, samples.into(), |next| eprintln!("{next}"));
+    let report = report.map_err(|error| CommandError::Usage(error.to_string()))?;
+    match json {
+        true => print_json(&report)?,
+        false => print!("{}", report.text()),
+    }
+    Ok(if report.holds() { exit::OK } else { exit::CHECK })
+}
+
+fn order_row(text: &str) -> Result<order::Row, CommandError> {
+    let usage = |why: &str| CommandError::Usage(format!("row {text} {why}"));
+    let parts: Vec<Option<usize>> = text.split(':').map(|part| part.parse().ok()).collect();
+    match parts.as_slice() {
+        [Some(n), Some(ids), Some(jitter)] => {
+            // What numbers may be is the bench's to say.
+            let n = u16::try_from(*n)
+                .map_err(|_| usage(&format!("has more than {MAX_SEQUENCERS} sequencers")))?;
+            Ok(order::Row { n, ids: *ids, jitter: *jitter })
+        }
+        _ => Err(usage("is not N:IDS:JITTER, such as 24:5000:64")),
     }
 }
 
@@ -162,6 +215,23 @@ mod tests {
         assert!(error.to_string().contains("not a report of fairveil bench"), "{error}");
         let error = comparison(&report, &out.join("none.json")).unwrap_err();
         assert_eq!(error.exit(), exit::USAGE);
+    }
+
+    #[test]
+    fn a_meter_writes_the_same_report_twice_but_for_the_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let measured = |name: &str| {
+            let out = folder.path().join(name);
+            let meter = Meter { seeds: 2, first_seed: 7, quick: true, out: out.clone() };
+            assert_eq!(run(&cli::Bench::Mev(meter), true).unwrap(), exit::OK);
+            let names = ["report.md", "runs.csv", "report.json", "extraction.svg"];
+            assert!(names.iter().all(|name| out.join(name).is_file()));
+            let json = disk::read(&out.join("report.json"), MAX_REPORT_BYTES).unwrap();
+            let mut json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+            json["environment"].take();
+            json
+        };
+        assert_eq!(measured("first"), measured("second"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod build;
 mod dry_run;
 mod follow;
 mod submit;
+mod trace;
 
 use std::path::{Path, PathBuf};
 
@@ -51,6 +52,12 @@ pub(crate) fn run(args: &cli::Bundle, json: bool) -> Result<u8, CommandError> {
             let subject = subject(bundle, unsealed.as_deref())?;
             follow::wait(network, subject, *timeout_seconds, json)
         }
+        cli::Bundle::Trace { network, from, to, sealed, receipts, ask, out } => {
+            let asked = if *ask { trace::Receipts::OfAll } else { trace::Receipts::Given };
+            let valid_from = sealed.as_deref().map(valid_from).transpose()?;
+            let range = (from.or(valid_from), *to);
+            trace::trace(network, range, receipts, asked, out, json)
+        }
         cli::Bundle::Verify { network, bundle, unsealed, out } => {
             let subject = subject(bundle, unsealed.as_deref())?;
             follow::verify(network, subject, out.as_deref(), json)
@@ -82,6 +89,12 @@ fn read_sealed(path: &Path) -> Result<SealedFile, CommandError> {
         File::Sealed(file) => Ok(file),
         other => Err(wrong_kind(path, other.kind(), "sealed")),
     }
+}
+
+/// The first height at which a sealed bundle may be ordered; heights begin with 1.
+fn valid_from(path: &Path) -> Result<u64, CommandError> {
+    let sealed = read_sealed(path)?.bundle().map_err(|error| CommandError::file(path, &error))?;
+    Ok(sealed.header().valid_from.get().max(1))
 }
 
 fn wrong_kind(path: &Path, actual: &str, expected: &str) -> CommandError {

@@ -48,12 +48,21 @@ pub(crate) fn run(args: &cli::Keygen, json: bool) -> Result<u8, CommandError> {
             identity(name, addresses, out, password_file.as_deref(), cost, json)
         }
         cli::Keygen::Propose {
-            members, f, g, rollups, step_seconds, revealed_limit, out, ..
+            members,
+            f,
+            g,
+            order,
+            rollups,
+            step_seconds,
+            revealed_limit,
+            out,
+            ..
         } => {
             let accounting = definition::accounting(args)?;
             let step_ms = step_seconds.saturating_mul(1_000);
             let revealed_limit = revealed_limit.unwrap_or(*f);
-            let numbers = Numbers { f: *f, g: *g, step_ms, revealed_limit, accounting };
+            let mode = (*order).into();
+            let numbers = Numbers { f: *f, g: *g, mode, step_ms, revealed_limit, accounting };
             definition::propose(members, &numbers, rollups, out, json)
         }
         cli::Keygen::Reshare { succession, f, g } => {

@@ -180,7 +180,7 @@ fn led(n: u16, f: usize, list: &[BundleId]) -> Result<Vec<BundleId>, String> {
     let committee = Committee::new(n, f, 0).map_err(|error| error.to_string())?;
     let mut order = FairOrder::unbounded(committee, Mode::Leader);
     let silent = (1..=n).filter_map(SequencerIndex::new);
-    let appended: Vec<_> = silent.map(|sequencer| Appended { sequencer, ids: &[] }).collect();
+    let appended: Vec<_> = silent.map(|sequencer| Appended::new(sequencer, &[])).collect();
     let reaching = order.would_reach_edge(&appended, list);
     let step = Step {
         height: order.height().next(),

@@ -147,7 +147,7 @@ async fn run(args: &cli::Demo, dir: PathBuf, voice: Voice) -> Result<Report, Loc
     let rollups = accounts::rollups(plans.all())?;
     let mut network = LocalNetwork::create(&dir, SEQUENCERS, &rollups)?;
     let attacker = usize::from(SEQUENCERS) - 1;
-    network.corrupt(attacker, ByzantineKind::FrontRunner);
+    network.corrupt(attacker, ByzantineKind::FRONT_RUNNER);
     let clock = Clock::start();
     network.start_all()?;
     let endpoints = network.all_ready(START).await?;

@@ -122,7 +122,7 @@ async fn measure(args: &cli::EndToEnd, dir: PathBuf, json: bool) -> Result<Repor
         plaintext_bytes: args.bundle_bytes,
         seconds: args.seconds,
         seed: args.seed,
-        byzantine: args.byzantine.map(cli::ByzantineKind::name),
+        byzantine: args.byzantine.map(|kind| kind.to_string()),
         flood_per_second: args.flood,
         folder: dir,
         load_average: usage::load_average(),

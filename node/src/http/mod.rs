@@ -189,7 +189,7 @@ async fn evidence(State(shared): State<Arc<Shared>>) -> Response {
     .await
 }
 
-/// What a front-runner tried; 404 at every other sequencer.
+/// What an adversary that races bundles tried; 404 at every other sequencer.
 async fn adversary(State(shared): State<Arc<Shared>>) -> Response {
     match shared.handle.overview().attack {
         Some(report) => match serde_json::to_string(&report) {

@@ -196,10 +196,14 @@ impl Node {
                 .map_err(|error| start("definition", error.to_string()))?,
             mode: match proposal.ordering.mode {
                 Mode::Strict => ordering::Mode::Strict,
-                Mode::Leader => {
-                    let why = "ordering mode `leader` is a control for scenarios and comparisons; \
-                               a network runs `strict`";
-                    return Err(start("definition", why.into()));
+                Mode::Themis => ordering::Mode::Themis,
+                control @ (Mode::Leader | Mode::Median) => {
+                    let name = if control == Mode::Leader { "leader" } else { "median" };
+                    let why = format!(
+                        "ordering mode `{name}` is for scenarios and comparisons; a network runs \
+                         `strict` or `themis`"
+                    );
+                    return Err(start("definition", why));
                 }
             },
             registry,
@@ -216,7 +220,7 @@ impl Node {
             connected: Arc::new(move || metrics::connected(&observed.0, &observed.1)),
             retention_heights: settings::retention(&self.config)?,
             restored: restored::mark(&self.data, self.mark)?,
-            behaviour: self.byzantine.map_or_else(Default::default, Into::into),
+            behaviour: self.byzantine.map(|kind| kind.behaviour()).unwrap_or_default(),
         })
     }
 

@@ -269,7 +269,9 @@ impl Node {
         let store = self.store(&definition)?;
         let observer = network.observer();
         let mut signal = std::pin::pin!(signalled());
+        // A key that is made is not given up for a signal that came with it.
         let made = tokio::select! {
+            biased;
             made = self.key_share(&context, &store, &engine, &observer, options) => made?,
             () = &mut signal => return Err(NodeError::Interrupted),
         };

@@ -54,7 +54,10 @@ fn fees_are_charged_and_shared_between_rollups_and_sequencers() {
     dev.done(&["bundle", "wait", &rich.text("sealed.json")]);
 
     let first = dev.sequencers()[0].clone();
-    let balance = dev.call(&first, "fairveil_balance", vec![json!(PAYER)]);
+    let balance = wait_for("a balance that the fee was taken from", || {
+        let balance = dev.call(&first, "fairveil_balance", vec![json!(PAYER)]);
+        (amount(&balance["balance"]) < DEPOSIT).then_some(balance)
+    });
     let fee = DEPOSIT - amount(&balance["balance"]);
     let fees = balance["fees"].as_array().unwrap();
     assert!(fees.iter().any(|of| amount(&of["fee"]) == fee), "{fee} is none of {fees:?}");

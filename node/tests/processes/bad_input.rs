@@ -10,7 +10,7 @@ use std::{io::Read as _, io::Write as _};
 
 use tempfile::TempDir;
 
-use crate::network::{Desk, Dev, fairveil};
+use crate::network::{Desk, Dev, fairveil, root};
 
 /// The folder of a network that ran and was ended; each test works on a copy.
 static NETWORK: LazyLock<TempDir> = LazyLock::new(|| {
@@ -216,4 +216,28 @@ fn a_second_node_on_one_folder_is_refused_and_strangers_disturb_nobody() {
     dev.done(&["bundle", "submit", &desk.text("sealed.json")]);
     let waited = dev.done(&["bundle", "wait", &desk.text("sealed.json")]);
     assert!(waited.contains("released"), "{waited}");
+}
+
+#[test]
+fn seeds_and_rows_that_cannot_be_are_refused_before_anything_runs() {
+    let scenario = root().join("tests/scenarios/honest.json");
+    let scenario = scenario.to_str().unwrap();
+    let nowhere = "/nowhere/at/all.svg";
+    let cases: [(&[&str], &[&str]); 6] = [
+        (&["simulate", "committee", "--seeds", "0"], &["--seeds", "0"]),
+        (
+            &["simulate", "committee", "--seed", "18446744073709551615", "--seeds", "2"],
+            &["2 seeds from 18446744073709551615", "beyond 18446744073709551615"],
+        ),
+        (&["simulate", "committee", "--scenario", scenario, "--svg", nowhere], &[nowhere]),
+        (&["bench", "order", "--rows", "5:40:8,70000:40:8"], &["70000:40:8", "128 sequencers"]),
+        (&["bench", "order", "--rows", "5:40:8,5:0:8"], &["0 ids in flight", "1 to 20000"]),
+        (&["bench", "order", "--rows", "5:40:8,5:40"], &["5:40 is not N:IDS:JITTER"]),
+    ];
+    for (arguments, expected) in cases {
+        let ended = fairveil().args(arguments).output().unwrap();
+        let line = String::from_utf8(ended.stderr).unwrap();
+        says(&(line, ended.status.code()), 2, expected);
+        assert!(ended.stdout.is_empty(), "{arguments:?}");
+    }
 }

@@ -239,7 +239,11 @@ fn a_silent_member_is_named_and_the_others_have_a_key() {
     let waits = |member| operators.status(member)["missing"] == serde_json::json!(["echo"]);
     wait_for("the missing member is named", || waits(0).then_some(()));
     for (member, child) in running.into_iter().enumerate() {
-        wait_for("a key", || (operators.status(member)["state"] == "complete").then_some(()));
+        // The transcript is named once it is on disk.
+        wait_for("a key", || {
+            let status = operators.status(member);
+            (status["state"] == "complete" && status["transcript"].is_string()).then_some(())
+        });
         // It stays for those who are late; nobody is.
         signal(child.id(), "TERM");
         let printed = succeeded(child);
@@ -256,7 +260,7 @@ fn a_silent_member_is_named_and_the_others_have_a_key() {
 #[test]
 fn too_many_silent_members_are_named_nothing_is_lost_and_the_second_try_works() {
     let mut operators = Operators::new();
-    operators.prepare("--f 1 --step-seconds 3");
+    operators.prepare("--f 1 --step-seconds 10");
     let running: Vec<Child> = (0..3).map(|member| operators.begin(member, "")).collect();
     for child in running {
         let (code, printed, said) = ended(child);
@@ -296,10 +300,12 @@ fn health_and_metrics_say_how_far_a_ceremony_is() {
     .unwrap();
 
     let mut child = operators.begin(0, "");
-    let ready = wait_for("health", || get(&operators.addresses[0][2], "/readyz"));
-    assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
-    assert!(ready.contains("failing  key"), "{ready}");
-    assert!(ready.contains("waiting for"), "{ready}");
+    // It answers already before the first step has begun.
+    wait_for("the dealing", || {
+        let ready = get(&operators.addresses[0][2], "/readyz")?;
+        assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("failing  key"), "{ready}");
+        ready.contains("waiting for").then_some(())
+    });
     let metrics = get(&operators.addresses[0][2], "/metrics").unwrap();
     assert!(
         metrics.contains("fairveil_ceremony_state{epoch=\"1\",round=\"0\",state=\"dealing\"} 1"),

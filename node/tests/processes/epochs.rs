@@ -11,7 +11,7 @@ use fairveil_crypto::Epoch;
 use fairveil_keygen::keystore::{self, EpochKey, Passphrase};
 use serde_json::Value;
 
-use crate::network::{Desk, Dev, fairveil, runs, wait_for};
+use crate::network::{Desk, Dev, fairveil, runs, seen_within_minutes, wait_for};
 use crate::trader::{FIRST, SECOND, seal};
 
 /// How long each step of a resharing waits for who is missing.
@@ -196,16 +196,20 @@ impl Operators {
                 let found: Value = serde_json::from_slice(&fs::read(&endpoints).ok()?).ok()?;
                 Some(found["http"].as_str()?.to_owned())
             };
-            wait_for("the next epoch", || {
+            let seen = seen_within_minutes(|| {
                 let info = self.dev.asked(&url()?, "fairveil_committee")?;
                 (info["epoch"].as_u64()? == epoch).then_some(())
             });
+            assert!(seen.is_some(), "{name} is not in epoch {epoch}");
         }
     }
 
-    fn pids(&self) -> Vec<u32> {
-        let joined = self.joined.iter().map(|(_, child)| child.id());
-        self.dev.sequencers().iter().map(|one| one.pid).chain(joined).collect()
+    /// The processes of these members.
+    fn pids(&self, members: &[&str]) -> Vec<u32> {
+        let first = self.dev.sequencers().into_iter().map(|one| (one.name, one.pid));
+        let joined = self.joined.iter().map(|(name, child)| (name.clone(), child.id()));
+        let all = first.chain(joined);
+        all.filter(|(name, _)| members.contains(&name.as_str())).map(|(_, pid)| pid).collect()
     }
 }
 
@@ -337,7 +341,8 @@ fn committees_change_under_load_and_old_shares_are_gone() {
                 .iter()
                 .map(|name| (*name, secrets(&operators.folder(name), &network, epoch - 1)))
                 .collect();
-            let pids = operators.pids();
+            // Who left before ends by itself after a minute.
+            let pids = operators.pids(&members);
             let folder = operators.approved(epoch, next, &members);
             for name in next.iter().filter(|name| !members.contains(name)) {
                 operators.join(name, &folder);
@@ -362,6 +367,20 @@ fn committees_change_under_load_and_old_shares_are_gone() {
     });
     println!("{} bundles released, at most {:?} between two", load.released, load.longest);
     assert!(load.released > 10, "{} bundles", load.released);
+    one_order_of_all_epochs(&operators, load.released);
+}
+
+/// The certified heights of all epochs are one chain, and no receipts speak against the order.
+fn one_order_of_all_epochs(operators: &Operators, bundles: usize) {
+    let (trace, transcript) = (operators.text("trace.json"), operators.transcript());
+    let record = ["bundle", "trace", "--from", "1", "--ask", "--transcript", &transcript];
+    operators.dev.done(&[&record[..], &["--out", &trace]].concat());
+    let judge = ["--json", "verify", "fairness", "--transcript", &transcript, "--trace", &trace];
+    let judged: Value = serde_json::from_str(&operators.dev.done(&judge)).unwrap();
+    assert_eq!(judged["refused"], Value::Array(Vec::new()), "{judged:#}");
+    assert!(judged["ids"].as_u64().unwrap() >= bundles as u64, "{judged:#}");
+    let epochs: Vec<_> = judged["epochs"].as_array().unwrap().iter().collect();
+    assert!(epochs.len() >= 3, "receipts of several epochs: {epochs:?}");
 }
 
 /// New shares for five, of whom one has no power until the next epoch runs.

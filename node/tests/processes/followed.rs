@@ -223,6 +223,7 @@ fn a_rollup_that_others_feed_is_simulated_over_its_node_and_stops_nothing_when_t
     trader.released("execute", &both);
     trader.released("include", &[FOLLOWED]);
     let next = trader.next;
+    wait_for("both batches", || (validations(&dev, 1).len() >= 2).then_some(()));
     assert_eq!(validations(&dev, 1), [Validation::Simulated; 2]);
 
     // One sequencer's node is gone: it takes over what the others release.
@@ -258,7 +259,9 @@ fn a_rollup_that_others_feed_is_simulated_over_its_node_and_stops_nothing_when_t
         let age = metric(&dev, 0, "fairveil_anchor_age_milliseconds")?;
         (age < 5_000).then_some(())
     });
+    let before = validations(&dev, 0).len();
     trader.released("execute", &both);
+    wait_for("the batch", || (validations(&dev, 0).len() > before).then_some(()));
     assert_eq!(validations(&dev, 0).last(), Some(&Validation::Simulated));
     for sequencer in 1..5 {
         wait_for("the same batches", || {

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![allow(clippy::disallowed_methods, reason = "tests of processes use the disk and the clock")]
 
+mod accountability;
 mod accounting;
+mod adversaries;
 mod backup;
 mod bad_input;
 mod ceremony;

@@ -41,6 +41,19 @@ pub(crate) fn wait_for<T>(what: &str, mut seen: impl FnMut() -> Option<T>) -> T 
     }
 }
 
+/// Gives the network three minutes, for what may take one by itself: an abstention does, of an idle
+/// chain.
+pub(crate) fn seen_within_minutes<T>(mut seen: impl FnMut() -> Option<T>) -> Option<T> {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(180) {
+        if let Some(value) = seen() {
+            return Some(value);
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    None
+}
+
 /// Sends a signal to a process that this test started.
 pub(crate) fn signal(pid: u32, signal: &str) {
     let sent = Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status();

@@ -298,8 +298,10 @@ fn a_batcher_that_signs_something_else_is_convicted_by_its_signature() {
     dev.done(&["bundle", "wait", &desk.text("sealed.json")]);
     let sealed = std::fs::read(desk.path("sealed.json")).unwrap();
     let id = serde_json::from_slice::<Value>(&sealed).unwrap()["id"].clone();
-    let status = dev.call(&dev.sequencers()[0], "fairveil_status", vec![id]);
-    let height = status["legs"][0]["batch_height"].as_u64().unwrap();
+    let height = crate::network::wait_for("the batch's height", || {
+        let status = dev.call(&dev.sequencers()[0], "fairveil_status", vec![id.clone()]);
+        status["legs"][0]["batch_height"].as_u64()
+    });
     let (out, from) = (desk.text("batches"), height.saturating_sub(4).max(1).to_string());
     let follow = ["rollup", "follow", "--chain", "901", "--out", &out, "--from", &from];
     dev.done(&[&follow[..], &["--count", "6"]].concat());

@@ -2,7 +2,7 @@
 
 use fairveil_release::document::BatchDocument;
 
-use crate::network::{Desk, Dev};
+use crate::network::{Desk, Dev, Sequencer, wait_for};
 
 /// Signed with viem, as any trader would: EIP-1559 and a legacy transaction for chain 901, EIP-2930
 /// for chain 902.
@@ -35,6 +35,18 @@ pub(crate) fn seal(dev: &Dev, desk: &Desk, expires_in: &str) {
     dev.done(&[&seal[..], &rest].concat());
 }
 
+/// The transactions of a rollup's batches at a sequencer.
+fn released(dev: &Dev, sequencer: &Sequencer, chain_id: u64) -> Vec<String> {
+    let page = dev.get(sequencer, &format!("/batches/{chain_id}?from=0")).expect("batches");
+    let batches: Vec<BatchDocument> = serde_json::from_slice(&page).unwrap();
+    batches
+        .iter()
+        .flat_map(|document| document.batch.transactions())
+        .map(|transaction| serde_json::to_value(transaction).unwrap())
+        .map(|value| value.as_str().unwrap().to_owned())
+        .collect()
+}
+
 #[test]
 fn a_bundle_of_two_rollups_is_released_exactly_and_proven() {
     let dev = Dev::start();
@@ -52,15 +64,10 @@ fn a_bundle_of_two_rollups_is_released_exactly_and_proven() {
     dev.done(&["verify", &release]);
     for (chain_id, expected) in [(901, &FIRST[..]), (902, &[SECOND]), (903, &[])] {
         for sequencer in dev.sequencers() {
-            let path = format!("/batches/{chain_id}?from=0");
-            let page = dev.get(&sequencer, &path).expect("batches");
-            let batches: Vec<BatchDocument> = serde_json::from_slice(&page).unwrap();
-            let released: Vec<String> = batches
-                .iter()
-                .flat_map(|document| document.batch.transactions())
-                .map(|transaction| serde_json::to_value(transaction).unwrap())
-                .map(|value| value.as_str().unwrap().to_owned())
-                .collect();
+            let released = wait_for("what was released", || {
+                let released = released(&dev, &sequencer, chain_id);
+                (!released.is_empty() || expected.is_empty()).then_some(released)
+            });
             assert_eq!(released, expected, "chain {chain_id} at {}", sequencer.name);
         }
     }
@@ -73,7 +80,7 @@ fn a_bundle_that_comes_too_late_is_rejected_with_its_values() {
     seal(&dev, &desk, "12h");
     let first = &dev.sequencers()[0];
     let sealed_at = dev.height(first);
-    crate::network::wait_for("12 heights", || (dev.height(first) > sealed_at + 12).then_some(()));
+    wait_for("12 heights", || (dev.height(first) > sealed_at + 12).then_some(()));
     let output = dev.trader(&["bundle", "submit", &desk.text("sealed.json")]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(3), "{text}");

@@ -3,20 +3,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::naive::{Case, NaiveOrder};
+use crate::{
+    Mode,
+    naive::{Case, NaiveOrder},
+};
 
 /// What came out, ids as small numbers.
 #[derive(Clone, Debug, Default)]
 pub struct Emitted {
-    /// Per block its cohorts in order, ids in order.
+    /// Per block, from height 1, its cohorts in order, ids in order.
     pub blocks: Vec<Vec<Vec<u32>>>,
+    /// Ids that left as voids: they have a place and are never opened.
+    pub expired: BTreeSet<u32>,
     /// Ids in proposals that have not left.
     pub pending: BTreeSet<u32>,
     /// Ids in logs and in no proposal.
     pub unproposed: BTreeSet<u32>,
 }
 
-/// What is wrong with an output. The last six are seen by the truth alone.
+/// What is wrong with an output. The last six are what the true receive orders forbid.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// Another partition into cohorts than the rule's, in this block.
@@ -33,6 +38,8 @@ pub enum Fault {
     Tournament(u32, u32),
     /// A cohort with solid ids that ends on another.
     Ending(u32),
+    /// A void although the window was open at its height, or opened although it had closed.
+    Void(u32),
     /// An id emitted twice, or never received by anybody honest.
     Invented(u32),
     /// Neighbours of the output that at most g honest sequencers received in this order.
@@ -48,9 +55,15 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether the true receive orders alone convict.
+    /// Whether the true receive orders convict; of inverted pairs they say the order, and the
+    /// transcription in which proposals the two ids stand and whether the earlier one was ripe.
     pub fn is_by_truth(&self) -> bool {
         *self >= Self::Invented(0)
+    }
+
+    /// Whether the true receive orders convict, and nothing else is asked.
+    pub fn is_by_truth_alone(&self) -> bool {
+        self.is_by_truth() && !matches!(self, Self::Inverted(..) | Self::InvertedRipe(..))
     }
 }
 
@@ -69,17 +82,24 @@ pub struct Tally {
     pub cycles: u64,
     /// Ids emitted.
     pub ids: u64,
+    /// Of these voids.
+    pub expired: u64,
+    /// Proposals of which the soft cap cut the evidence.
+    pub capped: u64,
 }
 
 /// All faults of an output, and the hard parts that occurred.
 pub fn judge(case: &Case, naive: &NaiveOrder, output: &Emitted, tally: &mut Tally) -> Vec<Fault> {
     let mut faults = exact(naive, output);
     faults.extend(bounded(naive, output));
+    faults.extend(voids(case, output));
+    tally.expired += output.expired.len() as u64;
     faults.extend(Truth::new(case).judge(case, naive, output, tally));
     for proposal in &naive.proposals {
         tally.deferred += u64::from(proposal.deferred);
         tally.cut += proposal.cut as u64;
         tally.safe_prefixes += u64::from(proposal.left_in_parts);
+        tally.capped += u64::from(proposal.capped);
     }
     let cohorts = naive.output.iter().flatten();
     tally.cohorts += cohorts.filter(|(_, cohort)| cohort.len() >= 3).count() as u64;
@@ -125,7 +145,7 @@ fn bounded(naive: &NaiveOrder, output: &Emitted) -> Vec<Fault> {
         }
     }
     let mut earlier: BTreeSet<u32> = BTreeSet::new();
-    for cohort in &cohorts {
+    for (place, cohort) in cohorts.iter().enumerate() {
         for id in *cohort {
             let Some(at) = naive.proposal_of.get(id) else {
                 continue;
@@ -145,10 +165,34 @@ fn bounded(naive: &NaiveOrder, output: &Emitted) -> Vec<Fault> {
             }
         }
         let solid = |id: &u32| proposal.solid.contains(id);
-        if cohort.len() >= 3 && cohort.iter().any(solid) && !cohort.last().is_some_and(solid) {
+        // Of the published rule only the last cohort of a proposal ends on a solid id.
+        let same = |later: &&&Vec<u32>| naive.proposal_of.get(&later[0]) == Some(at);
+        let last = proposal.undecided.is_empty() && !cohorts[place + 1..].iter().any(|c| same(&c));
+        let ends = naive.mode() == Mode::Strict || last;
+        if ends
+            && cohort.len() >= 3
+            && cohort.iter().any(solid)
+            && !cohort.last().is_some_and(solid)
+        {
             faults.push(Fault::Ending(cohort[cohort.len() - 1]));
         }
     }
+    faults
+}
+
+/// Void is exactly what left after its window had closed.
+pub(super) fn voids(case: &Case, output: &Emitted) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut open = output.expired.clone();
+    for (height, cohorts) in (1..).zip(&output.blocks) {
+        for id in cohorts.iter().flatten() {
+            let closed = case.expiries.get(id).is_some_and(|last| *last < height);
+            if open.remove(id) != closed {
+                faults.push(Fault::Void(*id));
+            }
+        }
+    }
+    faults.extend(open.into_iter().map(Fault::Void));
     faults
 }
 

@@ -8,14 +8,25 @@
 mod cases;
 mod dice;
 mod judge;
+mod median;
 mod order;
 mod run;
 
 pub use cases::{Case, bundle_id};
 pub use dice::Dice;
 pub use judge::{Emitted, Fault, Tally, judge};
-pub use order::{Cap, NaiveOrder, NaiveProposal};
-pub use run::{Driver, kernel_checksum, run, run_naive};
+pub use median::{NaiveMedian, judge_median};
+pub use order::{Cap, NaiveOrder, NaiveProposal, map_checksum};
+pub use run::{Driver, kernel_checksum, run, run_naive, seed};
+
+/// The sum of w(a, b) 2^(b mod 64) over all pairs: it depends on each.
+pub fn checksum(weights: &[Vec<u32>]) -> u128 {
+    let row = |row: &Vec<u32>| -> u128 {
+        let terms = row.iter().enumerate().map(|(b, weight)| u128::from(*weight) << (b % 64));
+        terms.fold(0, u128::wrapping_add)
+    };
+    weights.iter().map(row).fold(0, u128::wrapping_add)
+}
 
 /// w(a, b) = logs in which a stands before b, absent = infinity, for all pairs of `size`
 /// vertices; `orders[i]` are the vertices of log i in its order.

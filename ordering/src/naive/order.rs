@@ -1,6 +1,14 @@
-//! ordering.md 3, word by word, on small numbers.
+//! The rule of docs/fairness.md 1, word by word, on small numbers, for modes `strict` and `themis`.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use fairveil_crypto::Digest;
+
+use crate::{
+    Mode,
+    naive::{bundle_id, seed},
+    proposal::keys,
+};
 
 const ABSENT: u64 = u64::MAX;
 
@@ -28,12 +36,16 @@ pub struct NaiveProposal {
     pub undecided: BTreeSet<(u32, u32)>,
     /// a -> b.
     pub strict: BTreeSet<(u32, u32)>,
+    /// (winner, loser) of every decided pair.
+    pub wins: BTreeSet<(u32, u32)>,
     /// Those that left.
     pub emitted: BTreeSet<u32>,
     /// Index of its block.
     pub born: usize,
     /// Candidates that did not reach a solid one.
     pub cut: usize,
+    /// Whether its evidence was cut by the soft cap.
+    pub capped: bool,
     /// Whether a part left before the rest.
     pub left_in_parts: bool,
     /// Whether it was incomplete at the end of a block.
@@ -49,6 +61,9 @@ struct Logs {
 /// The order of one epoch.
 #[derive(Clone, Debug)]
 pub struct NaiveOrder {
+    mode: Mode,
+    /// Names the ids, which decides ties.
+    salt: u64,
     n: usize,
     edge: usize,
     solid: usize,
@@ -64,10 +79,31 @@ pub struct NaiveOrder {
     pub output: Vec<Vec<(usize, BTreeSet<u32>)>>,
 }
 
+/// [`super::checksum`] over the weights that this order goes by, of vertices `0..size`; `orders[i]`
+/// are those of log i in its order. For benches.
+pub fn map_checksum(size: usize, orders: &[Vec<u32>]) -> u128 {
+    let absent = |id: usize| (id as u32, vec![ABSENT; orders.len()]);
+    let mut logs = Logs { positions: (0..size).map(absent).collect() };
+    for (log, order) in orders.iter().enumerate() {
+        for (position, id) in order.iter().enumerate() {
+            if let Some(positions) = logs.positions.get_mut(id) {
+                positions[log] = position as u64;
+            }
+        }
+    }
+    let ids: Vec<u32> = (0..size as u32).collect();
+    let row = |a: &u32| -> u128 {
+        ids.iter().map(|b| (logs.weight(*a, *b) as u128) << (b % 64)).fold(0, u128::wrapping_add)
+    };
+    ids.iter().map(row).fold(0, u128::wrapping_add)
+}
+
 impl NaiveOrder {
     /// `expiries`: the last height of an id; no entry, no end.
     pub fn new(n: u16, f: u16, g: u16, cap: Cap, expiries: BTreeMap<u32, u64>) -> Self {
         Self {
+            mode: Mode::Strict,
+            salt: 0,
             n: usize::from(n),
             edge: usize::from(g + f + 1),
             solid: usize::from(n - 2 * f),
@@ -79,6 +115,17 @@ impl NaiveOrder {
             proposal_of: BTreeMap::new(),
             output: Vec::new(),
         }
+    }
+
+    /// The same by the published rule of Themis. `salt` names the ids: ties go by their keys.
+    #[must_use]
+    pub fn themis(self, salt: u64) -> Self {
+        Self { mode: Mode::Themis, salt, ..self }
+    }
+
+    /// `strict` or `themis`.
+    pub fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// One block: what logs (from 1) grew by. Heights count from 1.
@@ -133,7 +180,7 @@ impl NaiveOrder {
         for (at, a) in candidates.iter().enumerate() {
             for b in &candidates[at + 1..] {
                 let votes = (evidence.weight(*a, *b), evidence.weight(*b, *a));
-                proposal.decide(*a, *b, votes, self.edge);
+                proposal.decide(*a, *b, votes, self.edge, &self.tie());
             }
         }
         let is_solid = |id: &u32| evidence.count(*id) >= self.solid;
@@ -153,11 +200,13 @@ impl NaiveOrder {
             kept.extend(more);
         }
         proposal.cut = candidates.len() - kept.len();
+        proposal.capped = evidence.positions != self.logs.positions;
         proposal.counts = kept.iter().map(|id| (*id, evidence.count(*id))).collect();
         proposal.solid = solid;
         proposal.decided.retain(|(a, b), _| kept.contains(a) && kept.contains(b));
         proposal.undecided.retain(|(a, b)| kept.contains(a) && kept.contains(b));
         proposal.strict.retain(|(a, b)| kept.contains(a) && kept.contains(b));
+        proposal.wins.retain(|(a, b)| kept.contains(a) && kept.contains(b));
         proposal.ids = kept;
         Some(proposal)
     }
@@ -181,17 +230,24 @@ impl NaiveOrder {
         enough.iter().rfind(within).or(enough.first()).cloned()
     }
 
+    /// The key of an id in the block that is being applied.
+    fn tie(&self) -> impl Fn(u32) -> Digest + use<> {
+        let (salt, seed) = (self.salt, seed(self.output.len() as u64 + 1));
+        move |id| keys(&seed, &[bundle_id(salt, id)])[0]
+    }
+
     fn update(&mut self, at: usize) {
         for (a, b) in self.proposals[at].undecided.clone() {
             if self.logs.count(a) >= self.solid || self.logs.count(b) >= self.solid {
                 let votes = (self.logs.weight(a, b), self.logs.weight(b, a));
-                let edge = self.edge;
-                self.proposals[at].decide(a, b, votes, edge);
+                let (edge, tie) = (self.edge, self.tie());
+                self.proposals[at].decide(a, b, votes, edge, &tie);
             }
         }
     }
 
     fn drain(&mut self) {
+        let mode = self.mode;
         let mut out = Vec::new();
         for (at, proposal) in self.proposals.iter_mut().enumerate() {
             let mut held: BTreeSet<u32> =
@@ -214,7 +270,7 @@ impl NaiveOrder {
                 .filter(|id| !held.contains(id) && !proposal.emitted.contains(id))
                 .copied()
                 .collect();
-            out.extend(proposal.components(&now).into_iter().map(|cohort| (at, cohort)));
+            out.extend(proposal.components(&now, mode).into_iter().map(|cohort| (at, cohort)));
             proposal.left_in_parts |= !now.is_empty() && !held.is_empty();
             proposal.emitted.extend(&now);
             if !proposal.undecided.is_empty() {
@@ -264,9 +320,11 @@ impl NaiveProposal {
             decided: BTreeMap::new(),
             undecided: BTreeSet::new(),
             strict: BTreeSet::new(),
+            wins: BTreeSet::new(),
             emitted: BTreeSet::new(),
             born,
             cut: 0,
+            capped: false,
             left_in_parts: false,
             deferred: false,
         }
@@ -280,7 +338,14 @@ impl NaiveProposal {
         self.decided.get(&(second, first)).map(|(p, q)| (*q, *p))
     }
 
-    fn decide(&mut self, a: u32, b: u32, votes: (usize, usize), edge: usize) {
+    fn decide(
+        &mut self,
+        a: u32,
+        b: u32,
+        votes: (usize, usize),
+        edge: usize,
+        key: &impl Fn(u32) -> Digest,
+    ) {
         let (p, q) = votes;
         if p.max(q) < edge {
             self.undecided.insert((a, b));
@@ -288,6 +353,8 @@ impl NaiveProposal {
         }
         self.undecided.remove(&(a, b));
         self.decided.insert((a, b), votes);
+        let a_wins = p > q || (p == q && key(a) < key(b));
+        self.wins.insert(if a_wins { (a, b) } else { (b, a) });
         if q < edge {
             self.strict.insert((a, b));
         }
@@ -296,10 +363,16 @@ impl NaiveProposal {
         }
     }
 
+    /// Components of the strict graph on these ids.
+    pub fn cohorts(&self, among: &BTreeSet<u32>) -> Vec<BTreeSet<u32>> {
+        self.components(among, Mode::Strict)
+    }
+
     /// Strongly connected components by reachability, smallest id first.
-    fn components(&self, among: &BTreeSet<u32>) -> Vec<BTreeSet<u32>> {
+    fn components(&self, among: &BTreeSet<u32>, mode: Mode) -> Vec<BTreeSet<u32>> {
+        let edges = if mode == Mode::Themis { &self.wins } else { &self.strict };
         let reach: BTreeMap<u32, BTreeSet<u32>> =
-            among.iter().map(|id| (*id, self.reachable(*id, among))).collect();
+            among.iter().map(|id| (*id, reachable(edges, *id, among))).collect();
         let mut out: Vec<BTreeSet<u32>> = Vec::new();
         for id in among {
             if out.iter().any(|cohort| cohort.contains(id)) {
@@ -310,17 +383,17 @@ impl NaiveProposal {
         }
         out
     }
+}
 
-    fn reachable(&self, from: u32, among: &BTreeSet<u32>) -> BTreeSet<u32> {
-        let mut seen = BTreeSet::from([from]);
-        let mut todo = vec![from];
-        while let Some(at) = todo.pop() {
-            for (_, next) in self.strict.range((at, 0)..=(at, u32::MAX)) {
-                if among.contains(next) && seen.insert(*next) {
-                    todo.push(*next);
-                }
+fn reachable(edges: &BTreeSet<(u32, u32)>, from: u32, among: &BTreeSet<u32>) -> BTreeSet<u32> {
+    let mut seen = BTreeSet::from([from]);
+    let mut todo = vec![from];
+    while let Some(at) = todo.pop() {
+        for (_, next) in edges.range((at, 0)..=(at, u32::MAX)) {
+            if among.contains(next) && seen.insert(*next) {
+                todo.push(*next);
             }
         }
-        seen
     }
+    seen
 }

@@ -14,9 +14,10 @@ impl FairOrder {
     /// known yet, in the order of ids. Their bundles must be held before the step is applied.
     pub fn would_reach_edge(&self, appended: &[Appended<'_>], list: &[BundleId]) -> Vec<BundleId> {
         let edge = usize::from(self.thresholds().edge);
-        let mut named: Vec<BundleId> = appended.iter().flat_map(|log| log.ids).copied().collect();
+        let named = appended.iter().flat_map(|log| log.ids);
+        let mut named: Vec<(u64, &BundleId)> = named.map(|id| (first_bytes(id), id)).collect();
         named.sort_unstable();
-        let votes = named.chunk_by(|a, b| a == b).map(|same| (same[0], same.len()));
+        let votes = named.chunk_by(|a, b| a == b).map(|same| (*same[0].1, same.len()));
         let listed: BTreeSet<BundleId> = list.iter().copied().collect();
         let reaches = |id: &BundleId, more: usize| {
             let live = self.live.get(id);
@@ -52,6 +53,7 @@ impl FairOrder {
                 return Err(OrderError::DuplicateSequencer { sequencer });
             }
             self.check_log(log)?;
+            self.check_times(log)?;
         }
         self.check_list(list)
     }
@@ -75,22 +77,40 @@ impl FairOrder {
         if actual > limit && !log.ids.is_empty() {
             return Err(OrderError::LogFull { sequencer, actual, limit });
         }
-        let mut sorted = log.ids.to_vec();
-        sorted.sort_unstable();
-        let twice = sorted.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
         let before = |id: &&BundleId| {
             self.live.get(id).is_some_and(|live| live.is_in(sequencer))
                 || self.settled.get(id).is_some_and(|settled| settled.logs.contains(sequencer))
         };
-        match twice.or_else(|| log.ids.iter().find(before).copied()) {
+        match repeated(log.ids).or_else(|| log.ids.iter().find(before).copied()) {
             Some(id) => Err(OrderError::RepeatedId { sequencer, id }),
             None => Ok(()),
         }
     }
 
+    fn check_times(&self, log: &Appended<'_>) -> Result<(), OrderError> {
+        let sequencer = log.sequencer;
+        let expected = if self.mode == Mode::Median { log.ids.len() } else { 0 };
+        let actual = log.times_ms.len();
+        if actual != expected {
+            return Err(OrderError::Times { sequencer, mode: self.mode.name(), expected, actual });
+        }
+        let Some(clock_ms) = self.clocks.get(sequencer.position()) else {
+            return Ok(());
+        };
+        let mut previous = *clock_ms;
+        for actual in log.times_ms.iter().chain([&log.clock_ms]).copied() {
+            if actual < previous {
+                return Err(OrderError::ClockBack { sequencer, previous, actual });
+            }
+            previous = actual;
+        }
+        Ok(())
+    }
+
     fn check_list(&self, list: &[BundleId]) -> Result<(), OrderError> {
-        if self.mode == Mode::Strict && !list.is_empty() {
-            return Err(OrderError::UnexpectedList { actual: list.len() });
+        if self.mode != Mode::Leader && !list.is_empty() {
+            let mode = self.mode.name();
+            return Err(OrderError::UnexpectedList { mode, actual: list.len() });
         }
         let mut listed = BTreeSet::new();
         for id in list {
@@ -100,4 +120,20 @@ impl FairOrder {
         }
         Ok(())
     }
+}
+
+/// An id that stands there twice.
+pub(crate) fn repeated(ids: &[BundleId]) -> Option<BundleId> {
+    let mut firsts: Vec<u64> = ids.iter().map(first_bytes).collect();
+    firsts.sort_unstable();
+    if firsts.windows(2).all(|pair| pair[0] != pair[1]) {
+        return None;
+    }
+    let mut seen = BTreeSet::new();
+    ids.iter().find(|id| !seen.insert(**id)).copied()
+}
+
+/// What decides the order of two ids nearly always.
+fn first_bytes(id: &BundleId) -> u64 {
+    id.as_bytes().first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }

@@ -36,6 +36,11 @@ impl FairOrder {
         self.below_edge.get(sequencer.position()).copied().unwrap_or(0)
     }
 
+    /// Whether a log holds so many of these that it is not extended.
+    pub fn is_full(&self, sequencer: SequencerIndex) -> bool {
+        self.below_edge(sequencer) > self.rules.bounds.below_edge
+    }
+
     /// Ids that are in some log, neither emitted nor forgotten.
     pub fn live_ids(&self) -> usize {
         self.live.len()
@@ -44,6 +49,14 @@ impl FairOrder {
     /// Emitted and forgotten ids that are remembered.
     pub fn settled_ids(&self) -> usize {
         self.settled.len()
+    }
+
+    /// The only id that is remembered and begins with these bytes.
+    pub(crate) fn only_beginning_with<const N: usize>(&self, bytes: [u8; N]) -> Option<BundleId> {
+        let live = self.live.beginning_with(bytes).map(|(id, _)| *id);
+        let mut ids = live.chain(self.settled.beginning_with(bytes).map(|(id, _)| *id));
+        let first = ids.next()?;
+        ids.next().is_none().then_some(first)
     }
 
     /// Where an id stands.
@@ -63,8 +76,12 @@ impl FairOrder {
         }
     }
 
-    /// Ids in proposals that have not emitted them, oldest proposal first.
+    /// Ids in proposals that have not emitted them, oldest proposal first; in mode `median` those
+    /// whose time is settled, in the order of times.
     pub fn pending(&self) -> Vec<BundleId> {
+        if self.mode == Mode::Median {
+            return self.stamped();
+        }
         self.pending.iter().flat_map(Proposal::remaining).collect()
     }
 

@@ -1,4 +1,4 @@
-//! The one-sided regression of ordering.md 5 and the counterexamples of ordering-proof.md 5.
+//! The counterexamples of docs/fairness.md 5, and the regression of one-sided votes.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +47,7 @@ impl Letters {
             logs.iter().map(|log| log.chars().map(letter).collect()).collect();
         let appended: Vec<Appended<'_>> = SequencerIndex::all(logs.len() as u16)
             .zip(&ids)
-            .map(|(sequencer, ids)| Appended { sequencer, ids })
+            .map(|(sequencer, ids)| Appended::new(sequencer, ids))
             .collect();
         let known = self.expiries.clone();
         let expiry = |id: &BundleId| known.get(&(id.as_bytes()[0] as char)).copied();

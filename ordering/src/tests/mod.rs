@@ -4,6 +4,10 @@
 mod bounds;
 mod counterexamples;
 mod epochs;
+mod lemmas;
+mod liveness;
 mod mutants;
+mod page;
 mod random;
 mod signed;
+mod soft_cap;

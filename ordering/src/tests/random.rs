@@ -6,17 +6,21 @@ use fairveil_crypto::{Digest, Epoch, Height, NetworkId, SequencerIndex};
 
 use crate::{
     Appended, Committee, FairOrder, Mode, OrderError, Phase, State, Step,
-    naive::{self, Case, Driver, Fault, Tally, judge, run, run_naive},
+    naive::{self, Case, Driver, Fault, Tally, judge, judge_median, run, run_naive},
     rules::{Cap, Rules},
 };
 
 fn cases() -> u64 {
-    std::env::var("FAIRVEIL_CASES").ok().map_or(20_000, |count| count.parse().unwrap())
+    std::env::var("FAIRVEIL_CASES").ok().map_or(100_000, |count| count.parse().unwrap())
 }
 
 fn order(case: &Case, rules: Rules) -> FairOrder {
+    in_mode(case, Mode::Strict, rules)
+}
+
+fn in_mode(case: &Case, mode: Mode, rules: Rules) -> FairOrder {
     let committee = Committee::new(case.n, case.f, case.g).unwrap();
-    FairOrder::with_rules(committee, Mode::Strict, Height::ZERO, rules)
+    FairOrder::with_rules(committee, mode, Height::ZERO, rules)
 }
 
 fn state(order: FairOrder) -> State {
@@ -28,18 +32,124 @@ fn no_faults(seed: u64, case: &Case, faults: &[Fault]) {
     assert!(faults.is_empty(), "seed {seed}, {}: {faults:?}\n{case:?}", case.kind);
 }
 
+/// Whether the hard parts occurred, these among them, each in so many of 100,000 cases.
+fn enough(tally: &Tally, more: &[u64], least: u64) {
+    println!("{tally:?}");
+    let hard = [tally.deferred, tally.cohorts, tally.cut, tally.safe_prefixes, tally.cycles];
+    let mut hard = hard.iter().chain(more);
+    assert!(hard.all(|count| *count >= least * cases() / 100_000), "{tally:?}");
+}
+
 #[test]
 fn random_cases_agree_with_the_naive_order_and_the_truth() {
     let mut tally = Tally::default();
     for seed in 0..cases() {
         let case = Case::random(seed);
         let emitted = run(&case, &mut order(&case, Rules::NORMATIVE));
-        let naive = run_naive(&case, None);
+        let naive = run_naive(&case, Mode::Strict, None);
         no_faults(seed, &case, &judge(&case, &naive, &emitted, &mut tally));
     }
-    println!("{tally:?}");
-    let hard = [tally.deferred, tally.cohorts, tally.cut, tally.safe_prefixes, tally.cycles];
-    assert!(hard.iter().all(|count| *count >= 500 * cases() / 20_000), "{tally:?}");
+    enough(&tally, &[], 2_500);
+}
+
+#[test]
+fn random_cases_by_the_published_rule() {
+    let mut tally = Tally::default();
+    let mut larger = 0;
+    for seed in 0..cases() {
+        let windows = seed % 3 == 0;
+        let case = if windows { Case::random_with_windows(seed) } else { Case::random(seed) };
+        let emitted = run(&case, &mut in_mode(&case, Mode::Themis, Rules::NORMATIVE));
+        let naive = run_naive(&case, Mode::Themis, None);
+        no_faults(seed, &case, &judge(&case, &naive, &emitted, &mut tally));
+        let strict = run(&case, &mut order(&case, Rules::NORMATIVE));
+        let largest = |out: &naive::Emitted| out.blocks.iter().flatten().map(Vec::len).max();
+        larger += u64::from(largest(&emitted) > largest(&strict));
+        assert!(largest(&emitted) >= largest(&strict), "seed {seed}");
+    }
+    println!("larger cohorts in {larger}");
+    enough(&tally, &[tally.expired], 2_500);
+    assert!(larger >= 2_500 * cases() / 100_000, "{larger}");
+}
+
+#[test]
+fn random_cases_by_the_median() {
+    let (mut ids, mut waited, mut expired) = (0, 0, 0);
+    for seed in 0..cases() {
+        let windows = seed % 3 == 0;
+        let case = if windows { Case::random_with_windows(seed) } else { Case::random(seed) };
+        let emitted = run(&case, &mut in_mode(&case, Mode::Median, Rules::NORMATIVE));
+        let faults = judge_median(&case, &emitted);
+        assert!(faults.is_empty(), "seed {seed}, {}: {faults:?}\n{case:?}", case.kind);
+        ids += emitted.blocks.iter().flatten().count();
+        waited += emitted.pending.len();
+        expired += emitted.expired.len();
+    }
+    println!("{ids} ids, {expired} of them voids, {waited} wait");
+    assert!(expired as u64 >= cases() / 100, "{expired} voids");
+    assert!(ids as u64 >= 3 * cases(), "{ids} ids");
+    assert!(waited as u64 >= cases() / 100, "{waited} ids wait for an earlier one");
+}
+
+#[test]
+fn random_cases_by_the_leader() {
+    let (mut emitted, mut again) = (0, 0);
+    for seed in 0..cases() {
+        let case = Case::random(seed);
+        let mut order = in_mode(&case, Mode::Leader, Rules::NORMATIVE);
+        let mut left = Vec::new();
+        for (at, block) in case.blocks.iter().enumerate() {
+            let (first, ids) = &block[at % block.len()];
+            let sequencer = SequencerIndex::new(*first).unwrap();
+            let ids: Vec<_> = ids.iter().map(|id| naive::bundle_id(case.salt, *id)).collect();
+            let list: Vec<_> = ids.iter().rev().filter(|id| !left.contains(*id)).copied().collect();
+            let appended = [Appended::new(sequencer, &ids)];
+            let reaching = order.would_reach_edge(&appended, &list).into_iter();
+            let expiries = reaching.map(|id| (id, Height::MAX)).collect();
+            let step = Step {
+                height: order.height().next(),
+                seed: naive::seed(order.height().get() + 1),
+                phase: Phase::Ordering,
+                appended: &appended,
+                list: &list,
+                expiries: &expiries,
+            };
+            let out = order.apply(&step).unwrap().emission.cohorts;
+            assert!(out.iter().all(|cohort| cohort.len() == 1), "seed {seed}");
+            assert_eq!(out.concat().iter().map(|e| e.id).collect::<Vec<_>>(), list, "seed {seed}");
+            emitted += list.len();
+            again += ids.len() - list.len();
+            left.extend(list);
+        }
+    }
+    println!("{emitted} ids, {again} times one that had left was logged");
+    assert!(emitted as u64 >= 3 * cases() && again as u64 >= cases(), "{emitted}, {again}");
+}
+
+#[test]
+fn random_cases_continue_from_any_snapshot_in_every_mode() {
+    for mode in [Mode::Themis, Mode::Median] {
+        let mut waiting = 0;
+        for seed in 0..cases() / 20 {
+            let case = Case::random_with_windows(seed);
+            let mut whole = in_mode(&case, mode, Rules::NORMATIVE);
+            let mut driver = Driver::new(&case);
+            let mut restored = state(whole.clone());
+            let mut second = driver.clone();
+            for block in &case.blocks {
+                driver.apply(&mut whole, block);
+                second.apply(&mut restored.order, block);
+                let bytes = restored.snapshot();
+                restored = State::restore(&bytes).unwrap();
+                assert_eq!(restored.snapshot(), bytes);
+                assert_eq!(restored.digest(), state(whole.clone()).digest(), "seed {seed}");
+                waiting += u64::from(!whole.pending().is_empty());
+            }
+            let (one, other) = (driver.emitted(&whole), second.emitted(&restored.order));
+            assert_eq!(one.blocks, other.blocks, "seed {seed}");
+        }
+        assert!(waiting > cases() / 200, "{waiting} snapshots with ids that wait");
+    }
 }
 
 #[test]
@@ -64,7 +174,7 @@ fn random_cases_continue_from_any_snapshot() {
         }
         let (one, other) = (driver.emitted(&whole), second.emitted(&restored.order));
         assert_eq!(one.blocks, other.blocks, "seed {seed}");
-        let naive = run_naive(&case, None);
+        let naive = run_naive(&case, Mode::Strict, None);
         no_faults(seed, &case, &judge(&case, &naive, &other, &mut Tally::default()));
     }
     assert!(pending > cases() / 100, "{pending} snapshots with a pending proposal");
@@ -107,7 +217,7 @@ fn a_refused_block_changes_nothing_and_a_clone_is_independent() {
             height: whole.height().next(),
             seed: digest,
             phase: Phase::Ordering,
-            appended: &[Appended { sequencer, ids: &ids }],
+            appended: &[Appended::new(sequencer, &ids)],
             list: &[],
             expiries: &BTreeMap::new(),
         });
@@ -122,15 +232,16 @@ fn random_cases_with_closing_windows() {
     for seed in 0..cases() / 2 {
         let case = Case::random_with_windows(seed);
         let emitted = run(&case, &mut order(&case, Rules::NORMATIVE));
-        let naive = run_naive(&case, None);
+        let naive = run_naive(&case, Mode::Strict, None);
         no_faults(seed, &case, &judge(&case, &naive, &emitted, &mut tally));
     }
+    enough(&tally, &[tally.expired], 1_000);
 }
 
 #[test]
 fn random_cases_under_a_tight_soft_cap() {
-    let mut tally = Tally::default();
     for (solid, candidates) in [(2, 4), (1, 3)] {
+        let mut tally = Tally::default();
         let rules = Rules { cap: Cap::Soft { solid, candidates }, ..Rules::NORMATIVE };
         for seed in 0..cases() / 4 {
             let mut case = Case::random(seed);
@@ -139,8 +250,10 @@ fn random_cases_under_a_tight_soft_cap() {
             let heartbeats: Vec<_> = quorum.collect();
             case.blocks.extend(std::iter::repeat_n(heartbeats, 20));
             let emitted = run(&case, &mut order(&case, rules));
-            let naive = run_naive(&case, Some(naive::Cap { solid, candidates }));
+            let naive = run_naive(&case, Mode::Strict, Some(naive::Cap { solid, candidates }));
             no_faults(seed, &case, &judge(&case, &naive, &emitted, &mut tally));
         }
+        enough(&tally, &[], 150);
+        assert!(tally.capped >= cases() / 20, "{tally:?}");
     }
 }

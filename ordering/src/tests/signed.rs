@@ -63,6 +63,7 @@ impl Network {
         Fragment {
             head: log.sign(Height::new(height_seen), time_ms, &secret(number)),
             ids: log.entries_from(committed.length).unwrap(),
+            times_ms: Vec::new(),
         }
     }
 

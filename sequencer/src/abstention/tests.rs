@@ -57,7 +57,7 @@ fn fragment(time_ms: u64) -> Fragment {
         sequencer: own(),
     };
     let head = LogHead::sign(&name, name.start(), Height::new(1), time_ms, &secret);
-    Fragment { head, ids: Vec::<BundleId>::new() }
+    Fragment { head, ids: Vec::<BundleId>::new(), times_ms: Vec::new() }
 }
 
 fn restored(id: u64, until: u64) -> Option<Restored> {
@@ -72,7 +72,8 @@ fn opened(store: &Store, until: u64) -> Abstention {
 fn quiet(abstention: &mut Abstention, height: u64, time_ms: u64) -> Result<Verdict, OtherInstance> {
     let certificate = certificate(height, time_ms, &[1, 3, 4, 5]);
     let intake = Intake::Open;
-    abstention.finalized(own(), &Shown { certificate: &certificate, own: None, intake })
+    let shown = Shown { certificate: &certificate, own: None, intake, full: false };
+    abstention.finalized(own(), &shown)
 }
 
 #[test]
@@ -109,7 +110,7 @@ fn it_ends_after_the_horizon_the_quiet_heights_and_the_quiet_views() {
     assert_eq!(quiet(&mut abstention, end - 1, AFTER_MS), Ok(Verdict::Goes));
     let mut early = certificate(end, AFTER_MS, &[1, 3, 4, 5]);
     early.finalization.view = View::new(505 + QUIET_VIEWS - 1);
-    let shown = Shown { certificate: &early, own: None, intake: Intake::Open };
+    let shown = Shown { certificate: &early, own: None, intake: Intake::Open, full: false };
     assert_eq!(abstention.finalized(own(), &shown), Ok(Verdict::Goes));
     assert_eq!(quiet(&mut abstention, end, AFTER_MS), Ok(Verdict::Over));
 }
@@ -119,10 +120,28 @@ fn it_does_not_end_below_the_operators_height_nor_while_new_ids_are_held_back() 
     let mut abstention = opened(&store(), 900);
     quiet(&mut abstention, 500, AFTER_MS).unwrap();
     assert_eq!(quiet(&mut abstention, 899, AFTER_MS), Ok(Verdict::Goes));
-    let certificate = certificate(900, AFTER_MS, &[1]);
-    let shown = Shown { certificate: &certificate, own: None, intake: Intake::Stopped };
-    assert_eq!(abstention.finalized(own(), &shown), Ok(Verdict::Goes));
     assert_eq!(quiet(&mut abstention, 900, AFTER_MS), Ok(Verdict::Over));
+
+    // The original's heads may be known and not taken: it counts from the last block after which
+    // that was so.
+    let entries = Fragment { ids: vec![BundleId::from_bytes([1; 32])], ..fragment(STARTED_MS) };
+    let cases = [
+        (Intake::Stopped, false, None),
+        (Intake::Open, true, None),
+        (Intake::Open, false, Some(&entries)),
+    ];
+    for (intake, full, own_log) in cases {
+        let mut abstention = opened(&store(), 0);
+        quiet(&mut abstention, 500, AFTER_MS).unwrap();
+        for height in 501..700 {
+            let certificate = certificate(height, AFTER_MS, &[1]);
+            let shown = Shown { certificate: &certificate, own: own_log, intake, full };
+            assert_eq!(abstention.finalized(own(), &shown), Ok(Verdict::Later));
+        }
+        let end = 699 + QUIET_HEIGHTS;
+        assert_eq!(quiet(&mut abstention, end - 1, AFTER_MS), Ok(Verdict::Goes));
+        assert_eq!(quiet(&mut abstention, end, AFTER_MS), Ok(Verdict::Over));
+    }
 }
 
 #[test]
@@ -130,7 +149,8 @@ fn what_the_own_key_signed_after_the_start_shows_another_instance() {
     let mut abstention = opened(&store(), 0);
     let voted = |abstention: &mut Abstention, time_ms| {
         let certificate = certificate(9, time_ms, &[1, 2, 3, 4]);
-        let shown = Shown { certificate: &certificate, own: None, intake: Intake::Open };
+        let shown =
+            Shown { certificate: &certificate, own: None, intake: Intake::Open, full: false };
         abstention.finalized(own(), &shown)
     };
     // Its votes and heads from before are everywhere.
@@ -140,7 +160,7 @@ fn what_the_own_key_signed_after_the_start_shows_another_instance() {
     let logged = |abstention: &mut Abstention, time_ms| {
         let (certificate, own_log) = (certificate(9, AFTER_MS, &[1, 3]), fragment(time_ms));
         let (own_log, intake) = (Some(&own_log), Intake::Open);
-        let shown = Shown { certificate: &certificate, own: own_log, intake };
+        let shown = Shown { certificate: &certificate, own: own_log, intake, full: false };
         abstention.finalized(own(), &shown)
     };
     assert_eq!(logged(&mut abstention, STARTED_MS), Ok(Verdict::Horizon));

@@ -6,6 +6,7 @@ use commonware_runtime::{Clock, Metrics, Spawner};
 use fairveil_consensus::Block;
 use fairveil_crypto::{BundleId, Height, certificate::OrderCertificate, encoding};
 use fairveil_mempool::{Place, ReceiptBody, pool::LogEntry};
+use fairveil_ordering::VerifiedEvidence;
 use rand_core_10::CryptoRng;
 use tracing::info;
 
@@ -34,14 +35,16 @@ where
     pub(super) fn abstains_at(
         &mut self,
         block: &Block,
+        evidence: &VerifiedEvidence,
         certificate: &OrderCertificate,
         before: u64,
     ) -> Result<(), StopReason> {
         let Some(mut abstention) = self.abstention else { return Ok(()) };
         let own = self.config.index;
-        let fragments = &block.body().evidence.fragments;
+        let fragments = evidence.fragments();
         let fragment = fragments.iter().find(|fragment| fragment.head.sequencer == own);
-        let shown = Shown { certificate, own: fragment, intake: self.chain.intake() };
+        let full = self.chain.ordering().order().is_full(own);
+        let shown = Shown { certificate, own: fragment, intake: self.chain.intake(), full };
         let verdict = abstention.finalized(own, &shown)?;
         if let Some(fragment) = fragment {
             let applied = self.own_committed().saturating_sub(before);
@@ -54,6 +57,7 @@ where
                 info!(height = block.header().height.get(), "restored: the horizon is final");
                 self.outbox.write(abstention.write());
             }
+            Verdict::Later => self.outbox.write(abstention.write()),
             Verdict::Over => {
                 self.outbox.write(abstention.write());
                 self.outbox.then(Effect::AbstentionOver);

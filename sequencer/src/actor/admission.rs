@@ -40,7 +40,7 @@ where
                 self.next_request += 1;
                 self.replies.insert(request, reply);
                 self.count("submissions", 1);
-                self.admit(Input::Submitted { request, address, addressed, bytes: sealed })
+                self.submitted(Input::Submitted { request, address, addressed, bytes: sealed })
             }
             Call::ChangeRegistry { change, reply } => {
                 // Whoever asked may have gone.

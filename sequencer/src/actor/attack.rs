@@ -4,16 +4,9 @@ use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::Sender;
 use commonware_runtime::{Clock, Metrics, Spawner};
 use fairveil_crypto::{
-    BundleId, ConsensusPublicKey, Height,
+    BundleId, ConsensusPublicKey, Height, SequencerIndex,
     certificate::FinalOrder,
     domain::{Tag, hash},
-    envelope::{SealedBundle, VerifiedBundle},
-    seal::SealRandomness,
-};
-use fairveil_mempool::{
-    Bundle, Bytes, Leg, Policy, SealTerms,
-    pool::{Input, RequestId},
-    seal_bundle,
 };
 use fairveil_ordering::LogHead;
 use fairveil_release::{
@@ -26,50 +19,25 @@ use rand_core_10::CryptoRng;
 
 use super::{Actor, Lane, StopReason};
 use crate::{
-    adversary::{MAX_READ, Reader, Try},
+    adversary::{APART_TICKS, Held, MAX_READ, Reader, Try, halves},
     behaviour::Behaviour,
     logs::LogMessage,
 };
 
-/// Heights for which an attacking bundle may be ordered.
-const ATTACK_HEIGHTS: u64 = 512;
 /// Counter of what an adversary did that an honest sequencer never does.
 pub(super) const MOVES: &str = "adversary_moves";
-/// Ticks for which a reversing sequencer gathers entries before it turns them around.
-const GATHERING_TICKS: u64 = 4;
 /// Invented ids a phantom reporter puts into its log at a time, and all in all.
 const PHANTOMS: u64 = 1;
 const MAX_PHANTOMS: u64 = 512;
+/// How far above its last final height a front-runner asks for shares: who is asked may be some
+/// heights further.
+const NOT_FINAL: u64 = 16;
 
 impl<E, S> Actor<E, S>
 where
     E: Clock + CryptoRng + Spawner + Metrics,
     S: Sender<PublicKey = PublicKey>,
 {
-    /// A front-runner answers every foreign bundle with one of its own.
-    pub(super) fn attack_on_arrival(
-        &mut self,
-        bundles: &[VerifiedBundle],
-    ) -> Result<(), StopReason> {
-        if self.adversary.behaviour != Behaviour::FrontRunner {
-            return Ok(());
-        }
-        for victim in bundles {
-            if self.adversary.owns(&victim.id()) {
-                continue;
-            }
-            self.try_to_read(|reader| reader.victim(victim));
-            let Some(sealed) = self.attacking_bundle() else { continue };
-            self.adversary.made(sealed.id(), victim.id());
-            let request = RequestId(self.next_request);
-            self.next_request += 1;
-            let address = std::net::IpAddr::from([127, 0, 0, 1]);
-            let (addressed, bytes) = (Vec::new(), sealed.encode());
-            self.admit(Input::Submitted { request, address, addressed, bytes })?;
-        }
-        Ok(())
-    }
-
     /// A share came: one of a height that is not final here may be what is missing to read.
     pub(super) fn attack_on_share(&mut self, message: &ShareMessage) {
         if self.adversary.behaviour != Behaviour::FrontRunner {
@@ -85,7 +53,7 @@ where
     }
 
     /// Tries to open bundles with the own key share and the shares at hand.
-    fn try_to_read(&mut self, news: impl FnOnce(&mut Reader) -> Vec<Try>) {
+    pub(super) fn try_to_read(&mut self, news: impl FnOnce(&mut Reader) -> Vec<Try>) {
         let tries = news(&mut self.adversary.reader);
         let now_ms = self.now_ms();
         let (committee, own) = (&self.config.committee, &self.secrets.key_share);
@@ -99,38 +67,15 @@ where
         }
     }
 
-    /// It can't know what to copy: it seals a transaction of no meaning to the first rollup.
-    fn attacking_bundle(&mut self) -> Option<SealedBundle> {
-        let payer = self.adversary.payer.as_ref()?;
-        let mut uniform = [0; SealRandomness::UNIFORM_BYTES];
-        self.context.fill_bytes(&mut uniform);
-        let randomness = SealRandomness::from_uniform(&uniform).ok()?;
-        let height = self.chain.tip().height;
-        let terms = SealTerms {
-            network_id: self.config.network_id,
-            valid_from: height,
-            expires_at: height.saturating_add(ATTACK_HEIGHTS),
-            payer_nonce: self.adversary.next_nonce,
-            class: None,
-        };
-        let chain_id = self.config.registry.rollups().first()?.chain_id;
-        let leg = Leg { chain_id, transactions: vec![Bytes::from_static(&[2, 0xc0])] };
-        let bundle = Bundle::new(Policy::Include, vec![leg]).ok()?;
-        let sealed =
-            seal_bundle(self.config.committee.key(), &terms, payer, &bundle, randomness).ok()?;
-        self.adversary.next_nonce += 1;
-        Some(sealed)
-    }
-
-    /// A front-runner asks for shares of the next height, which is not final anywhere; a phantom
-    /// reporter logs an id that nobody has.
+    /// A front-runner asks for shares of a height that is not final anywhere; a phantom reporter
+    /// logs an id that nobody has.
     pub(super) fn attack_on_block(&mut self, height: Height, leader: ConsensusPublicKey) {
         match self.adversary.behaviour {
             Behaviour::FrontRunner => {
                 let places = &self.places;
                 self.adversary.reader.finalized(height, |id| places.contains_key(id));
                 let peers = self.peers();
-                let height = self.progress.finalized().max(height).saturating_add(2);
+                let height = self.progress.finalized().max(height).saturating_add(NOT_FINAL);
                 let message = OpeningMessage::Share(ShareMessage::Request { height });
                 self.adversary.report.requests += peers.len() as u64;
                 self.count(MOVES, 1);
@@ -145,15 +90,59 @@ where
             }
             // As the leader it carried nobody else's new ids.
             Behaviour::Censor if leader == self.signer.public_key() => self.count(MOVES, 1),
+            Behaviour::OmittingLeader => {
+                let omitted = self.shared.leader().take_omitted();
+                self.count(MOVES, omitted);
+            }
             _ => {}
         }
     }
 
-    /// What a reversing sequencer gathered goes into its log, turned around.
-    pub(super) fn attack_on_tick(&mut self) {
-        if self.ticks.is_multiple_of(GATHERING_TICKS) {
-            let moved = self.adversary.turn_around();
-            self.count(MOVES, moved);
+    /// What is due: entries of the log that were kept, messages and submissions that were delayed, volleys
+    /// of own bundles.
+    pub(super) fn attack_on_tick(&mut self) -> Result<(), StopReason> {
+        if self.adversary.behaviour == Behaviour::Honest {
+            return Ok(());
+        }
+        let moved = self.adversary.report_gathered(self.ticks, &mut self.context);
+        self.count(MOVES, moved);
+        for Held { lane, to, bytes } in self.adversary.messages.due(self.ticks) {
+            self.send_at_once(lane, &to, bytes);
+        }
+        for submission in self.adversary.submissions.due(self.ticks) {
+            self.admit(submission)?;
+        }
+        self.inject_on_tick();
+        Ok(())
+    }
+
+    /// A partitioner's message: one half of the peers has it at once, the other one later. The halves
+    /// take turns with bundles; with the log it is always the same one that comes first.
+    pub(super) fn send_apart(&mut self, lane: Lane, to: &[SequencerIndex], bytes: Vec<u8>) {
+        let turn = match lane {
+            Lane::Logs => 0,
+            Lane::Bundles => {
+                self.adversary.turns += 1;
+                self.adversary.turns
+            }
+            Lane::Shares => return self.send_at_once(lane, to, bytes),
+        };
+        let (first, later) = halves(to, turn);
+        self.send_at_once(lane, &first, bytes.clone());
+        if !later.is_empty() {
+            self.count(MOVES, 1);
+            self.send_later(Held { lane, to: later, bytes }, APART_TICKS);
+        }
+    }
+
+    /// Sends a message so many ticks later, or at once if too many wait.
+    pub(super) fn send_later(&mut self, message: Held, after_ticks: u64) {
+        let now = match after_ticks {
+            0 => Some(message),
+            _ => self.adversary.messages.defer(self.ticks + after_ticks, message),
+        };
+        if let Some(Held { lane, to, bytes }) = now {
+            self.send_at_once(lane, &to, bytes);
         }
     }
 

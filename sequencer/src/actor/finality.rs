@@ -10,7 +10,7 @@ use fairveil_crypto::{
     encoding,
 };
 use fairveil_mempool::pool::{FinalizedBlock, Input};
-use fairveil_ordering::{MAX_BELOW_EDGE, Status};
+use fairveil_ordering::Status;
 use fairveil_release::certificate::{ListedRelease, ReleaseCertificate};
 use rand_core_10::CryptoRng;
 
@@ -55,7 +55,7 @@ where
         self.certify_releases(&block, &certificate, &output)?;
         let before = self.own_committed();
         self.chain = executed.state;
-        self.abstains_at(&block, &certificate, before)?;
+        self.abstains_at(&block, &output.evidence, &certificate, before)?;
         self.announced(height, &output.announced)?;
         self.anchored(height, &output.anchored);
         for write in chain_writes(&self.chain, &block, &mut self.snapshot) {
@@ -65,6 +65,7 @@ where
         self.outbox.write(Write::put(Table::Orders, height_key(height), value));
         let emitted = self.place(&block, &output);
         self.charge(height, &output)?;
+        self.compare_heads(&output);
         self.share_progress();
         self.open(order)?;
         self.tell_pool(height, &output, emitted)?;
@@ -206,21 +207,14 @@ where
 
     /// Tells the consensus' side where the logs stand now.
     pub(crate) fn share_progress(&self) {
-        let ordering = self.chain.ordering();
-        let order = ordering.order();
-        let full = self
-            .config
-            .committee
-            .indices()
-            .map(|sequencer| order.below_edge(sequencer) as usize > MAX_BELOW_EDGE as usize)
-            .collect();
+        let (ordering, next) = (self.chain.ordering(), self.chain.tip().height.next());
         let convicted = self.chain.convicted();
         let oldest = self.chain.released().saturating_sub(KEPT_ROOTS);
         let chain = &self.chain;
         self.shared.change(|contents| {
             contents.changes.retain(|_, change| chain.announces(change).is_ok());
             contents.logs.commit(|sequencer: SequencerIndex| ordering.committed(sequencer));
-            contents.full = full;
+            contents.bases.retain(|base| base.height > next);
             contents.proofs.retain(|(culprit, _)| !convicted.contains(culprit));
             contents.roots = contents.roots.split_off(&oldest);
         });

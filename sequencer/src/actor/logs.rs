@@ -1,23 +1,25 @@
 //! The own order log, and everybody's.
 
+use std::collections::BTreeSet;
+
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::Sender;
 use commonware_runtime::{Clock, Metrics, Spawner};
-use fairveil_consensus::{SystemEntry, host::Host as _};
+use fairveil_consensus::{SystemEntry, host::Host as _, state::BlockOutput};
 use fairveil_crypto::{
-    BundleId, SequencerIndex,
+    BundleId, Height, SequencerIndex,
     domain::{Tag, hash},
     encoding,
 };
 use fairveil_mempool::pool::LogEntry;
-use fairveil_ordering::LogHead;
+use fairveil_ordering::{Equivocation, LogHead};
 use fairveil_release::evidence::Evidence;
 use rand_core_10::CryptoRng;
 use tracing::{debug, warn};
 
 use super::{Actor, Lane, StopReason, attack::MOVES};
 use crate::{
-    logs::{Learned, LogMessage, MAX_PIECE_IDS},
+    logs::{Base, Learned, LogMessage, MAX_PIECE_IDS},
     outbox::Effect,
     store::{Table, Write},
 };
@@ -33,7 +35,7 @@ where
         if self.abstains() {
             return;
         }
-        let entries = self.adversary.arrange(entries);
+        let entries = self.adversary.arrange(self.ticks, entries);
         if entries.is_empty() {
             return;
         }
@@ -64,10 +66,36 @@ where
             self.publish(piece);
         }
         self.published = self.log.tip().length;
+        for piece in self.renewed() {
+            self.publish(piece);
+        }
+    }
+
+    /// Newer heads of the own log within the reach of the next blocks, if they can't take all of it:
+    /// after the last final block, and after those that may become final, for leaders have to build on
+    /// a certified one.
+    fn renewed(&self) -> Vec<Piece> {
+        if self.abstains() {
+            return Vec::new();
+        }
+        let (own, length) = (self.config.index, self.log.tip().length);
+        let (height, now) = (self.progress.height_seen(), self.now_ms());
+        let contents = self.shared.read();
+        let last = Base::of(&self.chain.wanted(), own);
+        let bases = contents.bases.iter().copied().chain(last);
+        let lengths: BTreeSet<u64> = bases.flat_map(|base| base.lengths(length)).collect();
+        let tips = lengths.into_iter().filter_map(|length| contents.logs.tip_at(own, length));
+        tips.map(|tip| {
+            let head = LogHead::sign(self.log.name(), tip, height, now, &self.signer);
+            Piece { from: tip.length, head, ids: Vec::new() }
+        })
+        .collect()
     }
 
     /// The own log from a length on, in messages of at most [`MAX_PIECE_IDS`] entries; one
-    /// without entries if there are none. Of durable entries alone.
+    /// without entries if there are none. Of durable entries alone. No head but the last says what
+    /// this sequencer has seen: a fresh head stands for all that its owner had appended, and who asks
+    /// for pieces must not get others.
     fn pieces(&self, from: u64) -> Vec<Piece> {
         if self.abstains() {
             return Vec::new();
@@ -75,14 +103,16 @@ where
         let Some(ids) = self.log.entries_from(from) else { return Vec::new() };
         let own = self.config.index;
         let Some(mut tip) = self.shared.read().logs.tip_at(own, from) else { return Vec::new() };
-        let (height, now) = (self.progress.height_seen(), self.now_ms());
+        let (seen, now) = (self.progress.height_seen(), self.now_ms());
         let mut chunks: Vec<&[BundleId]> = ids.chunks(MAX_PIECE_IDS).collect();
         if chunks.is_empty() {
             chunks.push(&[]);
         }
-        let pieces = chunks.into_iter().map(|ids| {
+        let last = chunks.len() - 1;
+        let pieces = chunks.into_iter().enumerate().map(|(at, ids)| {
             let from = tip.length;
             tip = tip.after_all(ids);
+            let height = if at == last { seen } else { Height::ZERO };
             let head = LogHead::sign(self.log.name(), tip, height, now, &self.signer);
             Piece { from, head, ids: ids.to_vec() }
         });
@@ -131,7 +161,10 @@ where
     ) -> Result<(), StopReason> {
         match LogMessage::decode(bytes) {
             Ok(LogMessage::Piece { from, head, ids }) => self.learn(peer, from, head, &ids),
-            Ok(LogMessage::Request { from }) => self.show(peer, from),
+            Ok(LogMessage::Request { from }) if self.requests.grants(peer) => {
+                self.show(peer, from);
+            }
+            Ok(LogMessage::Request { .. }) => self.count("refused_log_requests", 1),
             Err(error) => {
                 debug!(%peer, %error, "not a message about logs");
                 self.count("malformed_messages", 1);
@@ -143,28 +176,50 @@ where
     /// A peer came back: shows it the own log and asks for its own.
     pub(super) fn greet(&mut self, peer: SequencerIndex) {
         let known = self.shared.read().logs.known(peer).map_or(0, |tip| tip.length);
-        self.send(Lane::Logs, &[peer], LogMessage::Request { from: known }.encode());
+        self.requests.forget(peer);
+        self.ask(peer, known);
         self.show(peer, self.committed_length());
+    }
+
+    /// Asks a peer for its log from this length on, once for all pieces that came after a gap.
+    fn ask(&mut self, peer: SequencerIndex, from: u64) {
+        if self.requests.asks(peer, from) {
+            self.send(Lane::Logs, &[peer], LogMessage::Request { from }.encode());
+        }
     }
 
     fn learn(&mut self, peer: SequencerIndex, from: u64, head: LogHead, ids: &[BundleId]) {
         let learned = self.shared.change(|contents| contents.logs.learn(peer, from, head, ids));
         match learned {
-            Ok(Learned::Extended | Learned::Nothing) => {}
-            Ok(Learned::Missing { from }) => {
-                self.send(Lane::Logs, &[peer], LogMessage::Request { from }.encode());
-            }
-            Ok(Learned::Equivocated(proof)) => {
-                warn!(%peer, "a sequencer signed two order logs");
-                self.count("equivocations", 1);
-                self.write_evidence(&Evidence::ForkedLog(*proof));
-                self.shared.record(peer, SystemEntry::ForkedLog(*proof));
-            }
+            Ok(Learned::Extended | Learned::Renewed | Learned::Nothing) => {}
+            Ok(Learned::Missing { from }) => self.ask(peer, from),
+            Ok(Learned::Equivocated(proof)) => self.equivocated(*proof),
             Err(fault) => {
                 debug!(%peer, %fault, "a piece of a log is refused");
                 self.count("refused_pieces", 1);
             }
         }
+    }
+
+    /// A final block may carry another head than its owner told us, before what it told us goes.
+    pub(super) fn compare_heads(&mut self, output: &BlockOutput) {
+        let heads = output.evidence.fragments().iter().map(|fragment| fragment.head);
+        let proofs: Vec<_> = {
+            let contents = self.shared.read();
+            heads.filter_map(|head| contents.logs.equivocation(&head)).collect()
+        };
+        proofs.into_iter().for_each(|proof| self.equivocated(proof));
+    }
+
+    fn equivocated(&mut self, proof: Equivocation) {
+        let culprit = proof.one.sequencer;
+        if culprit == self.config.index || self.chain.convicted().contains(&culprit) {
+            return;
+        }
+        warn!(%culprit, "a sequencer signed two order logs");
+        self.count("equivocations", 1);
+        self.write_evidence(&Evidence::ForkedLog(proof));
+        self.shared.record(culprit, SystemEntry::ForkedLog(proof));
     }
 
     /// Shows a peer the own log from a length on.

@@ -52,7 +52,7 @@ pub struct Overview {
     pub abstention: Option<String>,
     /// The first height whose order and release are kept.
     pub oldest: u64,
-    /// What a front-runner tried; none for anybody else.
+    /// What an adversary that races bundles tried; none for anybody else.
     pub attack: Option<AttackReport>,
     /// Counters by name, for metrics.
     pub counters: Vec<(&'static str, u64)>,

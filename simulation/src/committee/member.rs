@@ -13,15 +13,13 @@ use fairveil_consensus::committee::PublicKey;
 use fairveil_consensus::{Channels, Network, Timing};
 use fairveil_crypto::Epoch;
 use fairveil_keygen::VerifiedTranscript;
-use fairveil_ordering::{self as ordering, Mode};
+use fairveil_ordering as ordering;
 use fairveil_sequencer::boundary::{self, BoundaryError};
 use fairveil_sequencer::feed::{self, FeedError, Voters};
 use fairveil_sequencer::renewal::{NoResharings, Resharings};
 use fairveil_sequencer::sync::{self, Sync, SyncError};
 use fairveil_sequencer::views::{NoViews, Views};
-use fairveil_sequencer::{
-    Behaviour, Config, Engine, Executor, Handle, PeerChannels, Seat, StopReason, Store,
-};
+use fairveil_sequencer::{Config, Engine, Executor, Handle, PeerChannels, Seat, StopReason, Store};
 use futures::channel::oneshot;
 
 use super::ceremony::{Blamed, Own, Part};
@@ -59,10 +57,29 @@ pub(crate) struct World {
     pub(crate) keys: Arc<Keys>,
     pub(crate) plan: Arc<Plan>,
     pub(crate) trace: Trace,
-    /// Who has power, by position.
-    pub(crate) up: Arc<Mutex<Vec<bool>>>,
+    pub(crate) reach: Arc<Mutex<Reach>>,
     /// Who was named in the evidence that members of resharings kept.
     pub(crate) blamed: Blamed,
+}
+
+/// Who can be reached.
+pub(crate) struct Reach {
+    /// Who has power, by position.
+    pub(crate) up: Vec<bool>,
+    /// Who is on one side, for every partition that lasts.
+    pub(crate) sides: Vec<Vec<usize>>,
+}
+
+impl Reach {
+    /// Whether `one` can reach `other` now.
+    fn joins(&self, one: usize, other: usize) -> bool {
+        self.up[other] && !self.parts(one, other)
+    }
+
+    /// Whether a partition lies between two members.
+    fn parts(&self, one: usize, other: usize) -> bool {
+        self.sides.iter().any(|side| side.contains(&one) != side.contains(&other))
+    }
 }
 
 /// A person with power.
@@ -142,7 +159,7 @@ impl Member {
         match answer.await {
             Ok(Ok(())) => {
                 self.live = Some(Live { handle, store, task, stopped });
-                lock(&world.up)[self.position] = true;
+                lock(&world.reach).up[self.position] = true;
                 Ok(())
             }
             Ok(Err(why)) => Err(failed(why)),
@@ -157,7 +174,7 @@ impl Member {
 
     /// Loses power: the process is gone, and what wasn't synced survives as `seed` says.
     pub(crate) async fn crash(&mut self, world: &World, seed: u64) {
-        lock(&world.up)[self.position] = false;
+        lock(&world.reach).up[self.position] = false;
         self.disk.crash(seed);
         if let Some(live) = self.live.take() {
             live.task.abort();
@@ -178,7 +195,7 @@ struct Surroundings {
 struct Setup {
     keys: Arc<Keys>,
     plan: Arc<Plan>,
-    up: Arc<Mutex<Vec<bool>>>,
+    reach: Arc<Mutex<Reach>>,
     clock: Arc<deterministic::Context>,
     blamed: Blamed,
 }
@@ -370,7 +387,7 @@ impl Setup {
         Self {
             keys: Arc::clone(&world.keys),
             plan: Arc::clone(&world.plan),
-            up: Arc::clone(&world.up),
+            reach: Arc::clone(&world.reach),
             clock: Arc::clone(&world.context),
             blamed: Arc::clone(&world.blamed),
         }
@@ -384,11 +401,7 @@ impl Setup {
     fn config(&self, position: usize, epoch: Epoch) -> Config {
         let plan = &self.plan;
         let term = self.keys.term_of(epoch).expect("an epoch of the plan");
-        let behaviour = match plan.adversary {
-            Some((member, behaviour)) if member == position => behaviour,
-            _ => Behaviour::Honest,
-        };
-        let (up, members) = (Arc::clone(&self.up), term.members.clone());
+        let (reach, members) = (Arc::clone(&self.reach), term.members.clone());
         let resharings: Arc<dyn Resharings> = match self.keys.transcript(epoch, position) {
             Some(transcript) => Arc::new(self.part(position, transcript)),
             None => Arc::new(NoResharings),
@@ -401,9 +414,9 @@ impl Setup {
             network_id: self.keys.network_id,
             committee: term.committee.clone(),
             index: term.index_of(position).expect("a member"),
-            fairness: ordering::Committee::new(term.committee.n(), plan.f, 0)
+            fairness: ordering::Committee::new(term.committee.n(), plan.f, plan.g)
                 .expect("a planned size"),
-            mode: Mode::Strict,
+            mode: plan.mode,
             registry: plan.rollups.registry.clone(),
             genesis: plan.rollups.genesis.clone(),
             views,
@@ -416,12 +429,12 @@ impl Setup {
             linger: LINGER,
             partition: format!("member-{position}"),
             connected: Arc::new(move || {
-                let up = lock(&up);
-                members.iter().map(|member| up[*member]).collect()
+                let reach = lock(&reach);
+                members.iter().map(|member| reach.joins(position, *member)).collect()
             }),
             retention_heights: 0,
             restored: None,
-            behaviour,
+            behaviour: plan.behaviour(position),
         }
     }
 }
@@ -447,7 +460,7 @@ async fn channels(
         votes: register(0, Listens::Votes).await,
         certificates: register(1, Listens::Deaf).await,
         resolver: register(2, Listens::Deaf).await,
-        blocks: register(3, Listens::Deaf).await,
+        blocks: register(3, world.plan.block_tap()).await,
         backfill: register(4, Listens::Deaf).await,
     };
     let own = PeerChannels {

@@ -41,23 +41,23 @@ const SPLITTER_BLOCKS: u64 = 20;
 const MAX_VALUE_BYTES: usize = 16 << 20;
 
 /// What the judge is given.
-pub(super) struct Evidence<'a> {
-    pub(super) plan: &'a Plan,
-    pub(super) keys: &'a Keys,
+pub(crate) struct Evidence<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) keys: &'a Keys,
     /// Whether all went quiet in time.
-    pub(super) finished: bool,
+    pub(crate) finished: bool,
     /// Sequencers that stopped by themselves.
-    pub(super) stops: Vec<String>,
-    pub(super) trace: Vec<(usize, Sent)>,
-    pub(super) submissions: Vec<Submission>,
+    pub(crate) stops: Vec<String>,
+    pub(crate) trace: Vec<(usize, Sent)>,
+    pub(crate) submissions: Vec<Submission>,
     /// Changes of the rollups that final blocks announced.
-    pub(super) changes: Vec<RegistryChange>,
+    pub(crate) changes: Vec<RegistryChange>,
     /// Who was named in the evidence that members of resharings kept.
-    pub(super) blamed: Vec<usize>,
-    pub(super) stores: Vec<Option<Store>>,
+    pub(crate) blamed: Vec<usize>,
+    pub(crate) stores: Vec<Option<Store>>,
     /// Where the fees stand at each sequencer.
-    pub(super) accounts: Vec<Option<Accounts>>,
-    pub(super) overviews: Vec<Option<Overview>>,
+    pub(crate) accounts: Vec<Option<Accounts>>,
+    pub(crate) overviews: Vec<Option<Overview>>,
 }
 
 /// What one sequencer's disk holds.
@@ -88,8 +88,8 @@ pub(super) struct Case<'a> {
     history: History,
     /// Honest views.
     honest: Vec<View>,
-    /// The adversary's.
-    adversary: Option<View>,
+    /// The adversaries'.
+    adversaries: Vec<View>,
     /// Heights that every honest sequencer has.
     common: u64,
     /// Headers of all heights that any honest sequencer has.
@@ -131,13 +131,13 @@ pub(super) fn judge(given: &Evidence<'_>) -> Report {
 impl<'a> Case<'a> {
     fn open(given: &'a Evidence<'a>) -> Self {
         let mut violations = given.stops.clone();
-        let (mut honest, mut adversary) = (Vec::new(), None);
+        let (mut honest, mut adversaries) = (Vec::new(), Vec::new());
         let honest_positions = given.plan.honest();
         for (position, store) in given.stores.iter().enumerate() {
             let view = store.as_ref().ok_or("it has no power".to_owned());
             match view.and_then(|store| View::read(position, store, given)) {
                 Ok(view) if honest_positions.contains(&position) => honest.push(view),
-                Ok(view) => adversary = Some(view),
+                Ok(view) => adversaries.push(view),
                 Err(why) => violations.push(format!("sequencer {}: {why}", position + 1)),
             }
         }
@@ -155,7 +155,7 @@ impl<'a> Case<'a> {
             blind: BTreeSet::new(),
             violations,
             counts: BTreeMap::new(),
-            adversary,
+            adversaries,
             honest: Vec::new(),
         };
         // Who joined has no block from before, and may have the newest.
@@ -298,7 +298,7 @@ impl<'a> Case<'a> {
     /// Rule 9.
     fn blame(&mut self) {
         let network = &self.given.keys.network_id;
-        let adversary = self.given.plan.adversary.map(|(position, _)| position);
+        let honest = self.given.plan.honest();
         let (mut wrong, mut named) = (Vec::new(), 0);
         for bytes in self.honest.iter().flat_map(|view| &view.evidence) {
             let read = Proof::decode(bytes).map_err(|why| why.to_string());
@@ -314,7 +314,7 @@ impl<'a> Case<'a> {
                 judged.map_err(|why| why.to_string())
             });
             match judged {
-                Ok(culprit) if Some(culprit) == adversary => named += 1,
+                Ok(culprit) if !honest.contains(&culprit) => named += 1,
                 Ok(culprit) => {
                     wrong.push(format!("sequencer {} is named, and is honest", culprit + 1))
                 }
@@ -330,7 +330,7 @@ impl<'a> Case<'a> {
         if !self.given.finished && self.given.stops.is_empty() {
             self.wrong(format!("not quiet in time; {}", self.unfinished()));
         }
-        if self.given.plan.kind != Kind::Splitter {
+        if !matches!(self.given.plan.kind, Kind::Splitter | Kind::Adversary(Behaviour::Splitter)) {
             return;
         }
         let mut wrong = Vec::new();
@@ -381,6 +381,7 @@ impl<'a> Case<'a> {
         let heights = self.emissions.values();
         let largest = heights.flat_map(|emission| &emission.cohorts).map(Vec::len).max();
         add("largest_cohort", largest.unwrap_or(0) as u64);
+        add("trapped", self.trapped());
         for overview in self.given.overviews.iter().flatten() {
             for (name, value) in &overview.counters {
                 if COUNTED.contains(name) {
@@ -398,13 +399,14 @@ impl<'a> Case<'a> {
 }
 
 /// Counters of the sequencers that go into a report.
-const COUNTED: [&str; 9] = [
+const COUNTED: [&str; 10] = [
     "adopted_releases",
     "adversary_moves",
     "bad_shares",
     "equivocations",
     "false_hints",
     "invalid_relays",
+    "malformed_messages",
     "refused_pieces",
     "share_requests_refused",
     "silent_parts",

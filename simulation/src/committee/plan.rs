@@ -5,6 +5,7 @@ use std::time::Duration;
 use commonware_utils::{Probability, probability};
 use fairveil_consensus::Timing;
 use fairveil_mempool::Limits;
+use fairveil_ordering::Mode;
 use fairveil_release::opener::KEPT_HEIGHTS;
 use fairveil_sequencer::Behaviour;
 use rand::{Rng, SeedableRng};
@@ -14,6 +15,7 @@ use super::changes::{self, Change};
 use super::epochs::{PEOPLE, Succession};
 use super::member::TIMING;
 use super::rollups::{Rollups, has_slow_rollup};
+use super::trace::Listens;
 
 /// What a suite is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub(crate) enum Kind {
     Rollups,
     /// A trader splits conflicting, expiring and limit-hitting bundles over the sequencers.
     Splitter,
+    /// What a scenario file says ([`crate::scenario`]).
+    Scenario,
 }
 
 /// The links of a committee.
@@ -47,6 +51,22 @@ pub(crate) struct Links {
     pub(crate) success_rate: Probability,
 }
 
+/// Where sequencers stand.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sites {
+    /// The site of each sequencer, by position; empty if there is only one.
+    pub(crate) of: Vec<usize>,
+    /// Least and most mean latency between two sites, in milliseconds.
+    pub(crate) between_ms: (u64, u64),
+}
+
+impl Sites {
+    /// Whether two sequencers stand at different sites.
+    pub(crate) fn differ(&self, one: usize, other: usize) -> bool {
+        self.of.get(one) != self.of.get(other)
+    }
+}
+
 /// A loss of power.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Outage {
@@ -58,6 +78,10 @@ pub(crate) struct Outage {
     pub(crate) lasts: Duration,
 }
 
+/// A trader that splits its bundles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Splitter;
+
 /// When a power loss happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Begins {
@@ -67,6 +91,17 @@ pub(crate) enum Begins {
     AtWrite(u64),
 }
 
+/// A time during which some sequencers reach no other ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Partition {
+    /// Who is on one side.
+    pub(crate) side: Vec<usize>,
+    /// When it begins, after the start.
+    pub(crate) at: Duration,
+    /// How long it lasts.
+    pub(crate) lasts: Duration,
+}
+
 /// An ordinary bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Order {
@@ -74,6 +109,26 @@ pub(crate) struct Order {
     pub(crate) at: Duration,
     /// To whom it goes, and how much later.
     pub(crate) to: Vec<(usize, Duration)>,
+    /// Whether a trader of good faith sends it.
+    pub(crate) faith: Faith,
+}
+
+/// What a trader has in mind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Faith {
+    /// It wants its bundle carried out.
+    Good,
+    /// It wants to harm the order.
+    Bad,
+}
+
+/// A bundle as an adversary sent it in another run of the seed, sent by an honest client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Echo {
+    /// The bundle that the adversary raced: the number of its order.
+    pub(crate) victim: u64,
+    /// When and where the adversary's bundle came in.
+    pub(crate) order: Order,
 }
 
 /// Everything that follows from a suite and a seed.
@@ -82,10 +137,19 @@ pub(crate) struct Plan {
     pub(crate) kind: Kind,
     pub(crate) n: u16,
     pub(crate) f: u16,
+    pub(crate) g: u16,
+    /// Who decides the order.
+    pub(crate) mode: Mode,
     pub(crate) links: Links,
-    pub(crate) adversary: Option<(usize, Behaviour)>,
+    /// The place of each sequencer on the map: links between places take longer.
+    pub(crate) sites: Sites,
+    pub(crate) adversaries: Vec<(usize, Behaviour)>,
     pub(crate) outages: Vec<Outage>,
+    pub(crate) partitions: Vec<Partition>,
     pub(crate) orders: Vec<Order>,
+    pub(crate) echoes: Vec<Echo>,
+    /// Whether a trader splits its bundles ([`super::splitter`]).
+    pub(crate) splitter: Option<Splitter>,
     pub(crate) rollups: Rollups,
     /// Changes of the rollups.
     pub(crate) changes: Vec<Change>,
@@ -117,6 +181,7 @@ impl Plan {
             Kind::Epochs => succession.false_witness.map(|one| (one, Behaviour::FalseWitness)),
             _ => None,
         };
+        let adversaries = Vec::from_iter(adversary);
         let outages = match kind {
             Kind::Crashes | Kind::Rollups => outages(members, &mut rng),
             Kind::Latecomer => vec![long_outage(members, &mut rng)],
@@ -147,16 +212,27 @@ impl Plan {
             kind,
             n,
             f,
+            g: 0,
+            mode: Mode::Strict,
             links,
-            adversary,
+            sites: Sites::default(),
+            adversaries,
             outages,
+            partitions: Vec::new(),
             orders,
+            echoes: Vec::new(),
+            splitter: (kind == Kind::Splitter).then_some(Splitter),
             rollups,
             changes,
             limits,
             kept_share_heights,
             succession,
         }
+    }
+
+    /// What is noted of the channel of blocks.
+    pub(crate) fn block_tap(&self) -> Listens {
+        if self.kind == Kind::Scenario { Listens::Blocks } else { Listens::Deaf }
     }
 
     /// Whether a person is away for so long that an epoch may begin without it.
@@ -174,10 +250,32 @@ impl Plan {
         }
     }
 
+    /// When the last thing happens that is planned.
+    pub(crate) fn ends(&self) -> Duration {
+        let orders = self.orders.iter().chain(self.echoes.iter().map(|echo| &echo.order));
+        let sent = orders.map(|order| {
+            let delays = order.to.iter().map(|(_, delay)| *delay);
+            order.at + delays.max().unwrap_or_default()
+        });
+        let back = self.outages.iter().filter_map(|outage| match outage.begins {
+            Begins::At(at) => Some(at + outage.lasts),
+            Begins::AtWrite(_) => None,
+        });
+        let joined = self.partitions.iter().map(|partition| partition.at + partition.lasts);
+        sent.chain(back).chain(joined).max().unwrap_or_default()
+    }
+
     /// Positions of the members that follow the protocol.
     pub(crate) fn honest(&self) -> Vec<usize> {
-        let adversary = self.adversary.map(|(member, _)| member);
-        (0..usize::from(self.n)).filter(|member| Some(*member) != adversary).collect()
+        (0..usize::from(self.n))
+            .filter(|member| self.behaviour(*member) == Behaviour::Honest)
+            .collect()
+    }
+
+    /// How a member behaves.
+    pub(crate) fn behaviour(&self, member: usize) -> Behaviour {
+        let found = self.adversaries.iter().find(|(cheat, _)| *cheat == member);
+        found.map_or(Behaviour::Honest, |(_, behaviour)| *behaviour)
     }
 }
 
@@ -313,7 +411,8 @@ fn orders(kind: Kind, n: u16, f: u16, rng: &mut ChaCha20Rng) -> Vec<Order> {
                 burst = rng.random_range(from..from + until);
             }
             let places = if kind == Kind::Epochs { LEAST_MEMBERS } else { n };
-            Order { at: Duration::from_millis(burst), to: addressees(places, f, rng) }
+            let (at, to) = (Duration::from_millis(burst), addressees(places, f, rng));
+            Order { at, to, faith: Faith::Good }
         })
         .collect();
     orders.sort_by_key(|order| order.at);

@@ -1,6 +1,9 @@
 //! One run: members start, traders trade, power fails and returns, until all is quiet.
 
+mod scenario;
+
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -17,12 +20,14 @@ use rand_chacha::ChaCha20Rng;
 use super::Report;
 use super::changes::{Change, Operators};
 use super::keys::Keys;
-use super::member::{Live, Member, Stop, World};
+use super::member::{Live, Member, Reach, Stop, World};
 use super::oracle::{self, Evidence};
-use super::plan::{Begins, Kind, Outage, Plan, stream};
+use super::plan::{Begins, Faith, Kind, Order, Outage, Partition, Plan, stream};
 use super::trace::Trace;
-use super::traders::{Market, Purpose, Wish, lock, ordinary, payer};
+use super::traders::{Market, Naming, Purpose, Wish, lock, ordinary, payer};
 use super::{epochs, rollups, splitter};
+
+pub(crate) use self::scenario::play_scenario;
 
 /// A run that is not quiet by then has failed.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -32,6 +37,12 @@ const SLOTS_DEADLINE: Duration = Duration::from_secs(90);
 const EPOCHS_DEADLINE: Duration = Duration::from_secs(45);
 /// How often the scene looks around.
 const STEP: Duration = Duration::from_millis(20);
+/// The same of a scenario, whose record says when blocks came.
+const SCENARIO_STEP: Duration = Duration::from_millis(5);
+/// Steps of a scenario between two looks at whether all is quiet.
+const SCENARIO_QUIET_STEPS: u64 = 8;
+/// Peers of the simulated network, at the least.
+const PEERS: NonZeroUsize = NZUsize!(8);
 /// How long everything must stand still before it counts as quiet.
 const QUIET: Duration = Duration::from_millis(600);
 /// Largest message of the simulated network.
@@ -46,6 +57,12 @@ struct Scene {
     rng: ChaCha20Rng,
     started: SystemTime,
     outages: Vec<Outage>,
+    /// All links, by who sends and who receives.
+    links: BTreeMap<(usize, usize), Link>,
+    /// Partitions that have not begun.
+    partitions: Vec<Partition>,
+    /// When the first honest member had committed a height. Of scenarios alone.
+    commits: BTreeMap<u64, SystemTime>,
     /// Changes of the rollups that final blocks announced.
     announced: Arc<Mutex<Vec<RegistryChange>>>,
     /// Members without power, and when it comes back.
@@ -67,13 +84,7 @@ pub(super) async fn play_with(
     seed: u64,
     tamper: fn(&mut Evidence<'_>),
 ) -> Report {
-    let mut scene = Scene::new(context, plan, seed).await;
-    scene.arm();
-    for position in 0..scene.members.len() {
-        scene.power(position).await;
-    }
-    scene.trade(seed);
-    let finished = scene.until_quiet().await;
+    let (scene, finished) = Scene::played(context, plan, seed).await;
     let virtual_ms = since(scene.started, scene.world.context.current());
     let mut evidence = scene.evidence(finished);
     tamper(&mut evidence);
@@ -84,6 +95,22 @@ pub(super) async fn play_with(
 }
 
 impl Scene {
+    /// A plan, played to its end; whether all went quiet in time.
+    async fn played(context: deterministic::Context, plan: Plan, seed: u64) -> (Self, bool) {
+        let mut scene = Self::new(context, plan, seed).await;
+        scene.arm();
+        for position in 0..scene.members.len() {
+            scene.power(position).await;
+        }
+        if scene.world.plan.kind == Kind::Scenario {
+            // Instants of a scenario count from here on, as what its traders do.
+            scene.started = scene.world.context.current();
+        }
+        scene.trade(seed);
+        let finished = scene.until_quiet().await;
+        (scene, finished)
+    }
+
     async fn new(context: deterministic::Context, plan: Plan, seed: u64) -> Self {
         let keys = Arc::new(match plan.kind {
             Kind::Epochs => Keys::founded(seed, plan.n, &plan.succession.terms[0]),
@@ -92,7 +119,7 @@ impl Scene {
         let peers: Vec<_> = (0..usize::from(plan.n)).map(|person| keys.peer(person)).collect();
         let config = simulated::Config {
             max_size: MAX_MESSAGE_BYTES,
-            max_peers_per_set: NZUsize!(8),
+            max_peers_per_set: NonZeroUsize::new(peers.len()).map_or(PEERS, |n| n.max(PEERS)),
             disconnect_on_block: true,
             tracked_peer_sets: NZUsize!(1),
         };
@@ -101,14 +128,19 @@ impl Scene {
             simulated::Network::new_with_peers(network, config, peers.clone()).await;
         network.start();
         let mut rng = stream(seed, 1);
-        for one in &peers {
-            for other in peers.iter().filter(|other| *other != one) {
-                let (least, most) = plan.links.latency_ms;
+        let mut links = BTreeMap::new();
+        for (from, one) in peers.iter().enumerate() {
+            for (to, other) in peers.iter().enumerate().filter(|(_, other)| *other != one) {
+                let (least, most) = match plan.sites.differ(from, to) {
+                    true => plan.sites.between_ms,
+                    false => plan.links.latency_ms,
+                };
                 let link = Link {
                     latency: Duration::from_millis(rng.random_range(least..=most)),
                     jitter: Duration::from_millis(plan.links.jitter_ms),
                     success_rate: plan.links.success_rate,
                 };
+                links.insert((from, to), link.clone());
                 let added = oracle.add_link(one.clone(), other.clone(), link).await;
                 added.expect("every link once");
             }
@@ -119,11 +151,12 @@ impl Scene {
         let key = keys.first().committee.key().clone();
         let market = Market::new(keys.network_id, key, handles, terms);
         let started = context.current();
-        let outages = plan.outages.clone();
-        let up = Arc::new(Mutex::new(vec![false; members.len()]));
+        let (outages, partitions) = (plan.outages.clone(), plan.partitions.clone());
+        let reach = Reach { up: vec![false; members.len()], sides: Vec::new() };
+        let reach = Arc::new(Mutex::new(reach));
         let context = Arc::new(context);
         let (plan, trace, blamed) = (Arc::new(plan), Trace::default(), Arc::default());
-        let world = World { context, oracle, keys, plan, trace, up, blamed };
+        let world = World { context, oracle, keys, plan, trace, reach, blamed };
         Self {
             world,
             members,
@@ -131,6 +164,9 @@ impl Scene {
             rng,
             started,
             outages,
+            links,
+            partitions,
+            commits: BTreeMap::new(),
             announced: Arc::default(),
             dark: BTreeMap::new(),
             stops: Vec::new(),
@@ -177,8 +213,9 @@ impl Scene {
         let context = &self.world.context;
         for (number, order) in (0u64..).zip(&self.world.plan.orders) {
             let mut own = stream(seed, 1_000 + number);
-            let (bundle, purpose) = self.contents(seed, number, &mut own);
+            let (bundle, purpose) = self.contents(seed, number, order, &mut own);
             let wish = Wish {
+                number: Some(number),
                 bundle,
                 purpose,
                 payer: match self.world.plan.rollups.execute() {
@@ -188,14 +225,11 @@ impl Scene {
                 payer_nonce: rng.random_range(0..1_000),
                 window: WINDOW,
                 to: order.to.clone(),
+                naming: self.naming(),
             };
-            let (market, at) = (self.market.clone(), order.at);
-            market.begins();
-            context.child("trader").spawn(move |context| async move {
-                context.sleep(at).await;
-                market.trade(Arc::new(context), wish, own).await;
-            });
+            self.send(order.at, wish, own);
         }
+        self.send_echoes(seed);
         let changes = self.world.plan.changes.clone();
         let operators =
             Operators::new(&self.world.keys, self.market.clone(), Arc::clone(&self.announced));
@@ -209,16 +243,64 @@ impl Scene {
                 .child("succession")
                 .spawn(move |context| epochs::operate(context, market, keys, succession));
         }
-        if self.world.plan.kind == Kind::Splitter {
+        if self.world.plan.splitter.is_some() {
             splitter::begin(context, &self.market, &self.world.plan, seed);
         }
     }
 
+    /// A trader begins to carry out its wish at an instant after the start.
+    fn send(&self, at: Duration, wish: Wish, rng: ChaCha20Rng) {
+        let market = self.market.clone();
+        market.begins();
+        self.world.context.child("trader").spawn(move |context| async move {
+            context.sleep(at).await;
+            market.trade(Arc::new(context), wish, rng).await;
+        });
+    }
+
+    /// What honest clients send where an adversary did in another run.
+    fn send_echoes(&self, seed: u64) {
+        let registry = &self.world.plan.rollups.registry;
+        let first = self.world.plan.orders.len() as u64;
+        for (number, echo) in (first..).zip(&self.world.plan.echoes) {
+            let mut own = stream(seed, 1_000_000 + number);
+            let wish = Wish {
+                number: Some(number),
+                bundle: ordinary(&registry.chain_ids(), &mut own),
+                purpose: Purpose::Honest,
+                payer: payer(&mut own),
+                payer_nonce: 0,
+                window: WINDOW,
+                to: echo.order.to.clone(),
+                naming: Naming::Everybody,
+            };
+            self.send(echo.order.at, wish, own);
+        }
+    }
+
+    /// Whom the traders of this run name.
+    fn naming(&self) -> Naming {
+        match self.world.plan.kind {
+            Kind::Scenario => Naming::Everybody,
+            _ => Naming::EveryOther,
+        }
+    }
+
     /// What the trader of this number wants, and what must become of it.
-    fn contents(&self, seed: u64, number: u64, rng: &mut ChaCha20Rng) -> (Bundle, Purpose) {
+    fn contents(
+        &self,
+        seed: u64,
+        number: u64,
+        order: &Order,
+        rng: &mut ChaCha20Rng,
+    ) -> (Bundle, Purpose) {
         let registry = &self.world.plan.rollups.registry;
         if !self.world.plan.rollups.execute() {
-            return (ordinary(&registry.chain_ids(), rng), Purpose::Honest);
+            let purpose = match order.faith {
+                Faith::Good => Purpose::Honest,
+                Faith::Bad => Purpose::Hostile,
+            };
+            return (ordinary(&registry.chain_ids(), rng), purpose);
         }
         let joins = self.world.plan.changes.iter().filter_map(Change::joins);
         let chains = registry.chain_ids().into_iter().chain(joins).collect();
@@ -233,12 +315,21 @@ impl Scene {
         let deadline = match self.world.plan.kind {
             Kind::Epochs => self.started + EPOCHS_DEADLINE,
             Kind::Rollups => self.started + SLOTS_DEADLINE,
+            Kind::Scenario => self.started + self.world.plan.ends() + DEADLINE,
             _ => self.started + DEADLINE,
         };
+        let scenario = self.world.plan.kind == Kind::Scenario;
+        let step = if scenario { SCENARIO_STEP } else { STEP };
         let mut quiet_since = None;
-        loop {
-            self.world.context.sleep(STEP).await;
+        for number in 1_u64.. {
+            self.world.context.sleep(step).await;
             self.look().await;
+            if scenario {
+                self.watch_commits();
+                if !number.is_multiple_of(SCENARIO_QUIET_STEPS) {
+                    continue;
+                }
+            }
             let now = self.world.context.current();
             if now >= deadline || !self.stops.is_empty() {
                 return false;
@@ -251,6 +342,7 @@ impl Scene {
                 return true;
             }
         }
+        false
     }
 
     /// Carries out what is due: power losses, restarts.
@@ -270,10 +362,12 @@ impl Scene {
             && now >= self.started + at
         {
             self.outages.remove(0);
-            if self.dark.is_empty() {
+            // A suite has one out at a time; a scenario says itself who is.
+            if self.dark.is_empty() || self.world.plan.kind == Kind::Scenario {
                 self.cut(outage.member, outage.lasts).await;
             }
         }
+        self.part(now).await;
         let due: Vec<usize> =
             self.dark.iter().filter(|(_, at)| now >= **at).map(|(member, _)| *member).collect();
         for position in due {
@@ -286,7 +380,10 @@ impl Scene {
     /// Whether every submission is answered and every bundle with f+1 receipts has ended everywhere.
     fn is_quiet(&self) -> bool {
         let outages = self.outages.iter().any(|outage| outage.begins_at_write().is_none());
-        if outages || !self.dark.is_empty() || !self.market.is_quiet() {
+        if outages || !self.dark.is_empty() || !self.partitions.is_empty() {
+            return false;
+        }
+        if !self.market.is_quiet() {
             return false;
         }
         let submissions = self.market.submissions();

@@ -19,7 +19,7 @@ use rand::Rng;
 use rand_chacha::ChaCha20Rng;
 
 use super::plan::{Plan, SPLITTER_PAYER_BUNDLES, stream};
-use super::traders::{Market, Purpose, Wish, ordinary};
+use super::traders::{Market, Naming, Purpose, Wish, ordinary};
 
 /// When the attack begins, and over how long it is spread.
 const FROM_MS: u64 = 300;
@@ -50,7 +50,8 @@ pub(super) fn begin(
         let payer = PayerSecret::from_bytes(secret).expect("it was one before");
         let (market, mut own) = (market.clone(), stream(seed, 2_000 + number));
         let bundle = ordinary(&plan.rollups.registry.chain_ids(), &mut own);
-        let wish = Wish { bundle, purpose: Purpose::Hostile, payer, payer_nonce, window, to };
+        let (number, purpose, naming) = (None, Purpose::Hostile, Naming::EveryOther);
+        let wish = Wish { number, bundle, purpose, payer, payer_nonce, window, to, naming };
         market.begins();
         context.child("splitter").spawn(move |context| async move {
             context.sleep(at).await;

@@ -4,6 +4,7 @@
 //! everything about decryption shares. The oracle judges from these notes alone whether a share
 //! ever left before a quorum had voted to finalize: it asks no sequencer what it believed.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -14,6 +15,7 @@ use commonware_consensus::simplex::types::Vote;
 use commonware_cryptography::sha256::Digest as EngineDigest;
 use commonware_p2p::{CheckedSender, LimitedSender, Recipients, simulated};
 use commonware_runtime::{IoBufs, deterministic};
+use fairveil_consensus::Block;
 use fairveil_consensus::committee::PublicKey;
 use fairveil_crypto::share::SignedShare;
 use fairveil_crypto::{BatchId, BlockDigest};
@@ -48,17 +50,30 @@ pub(crate) enum Sent {
     Unreadable,
 }
 
-/// All that was noted, in the order in which it left: by whom, and what.
+/// All that was noted.
 #[derive(Clone, Default)]
-pub(crate) struct Trace(Arc<Mutex<Vec<(usize, Sent)>>>);
+pub(crate) struct Trace(Arc<Mutex<Notes>>);
+
+#[derive(Default)]
+struct Notes {
+    /// In the order in which it left: by whom, and what.
+    sent: Vec<(usize, Sent)>,
+    /// Blocks that anybody proposed, of those channels that are listened to.
+    blocks: BTreeMap<BlockDigest, Block>,
+}
 
 impl Trace {
     /// Everything so far.
     pub(crate) fn taken(&self) -> Vec<(usize, Sent)> {
-        std::mem::take(&mut self.lock())
+        std::mem::take(&mut self.lock().sent)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(usize, Sent)>> {
+    /// A block that somebody proposed.
+    pub(crate) fn block(&self, digest: &BlockDigest) -> Option<Block> {
+        self.lock().blocks.get(digest).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Notes> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -70,6 +85,8 @@ pub(crate) enum Listens {
     Votes,
     /// Messages about decryption shares.
     Shares,
+    /// Proposed blocks.
+    Blocks,
     /// Nothing.
     Deaf,
 }
@@ -100,10 +117,16 @@ impl Note {
         let sent = match self.listens {
             Listens::Votes => vote(bytes),
             Listens::Shares => share(bytes),
+            Listens::Blocks => {
+                if let Some(block) = block(bytes) {
+                    self.trace.lock().blocks.insert(block.block_digest(), block);
+                }
+                None
+            }
             Listens::Deaf => None,
         };
         if let Some(sent) = sent {
-            self.trace.lock().push((self.member, sent));
+            self.trace.lock().sent.push((self.member, sent));
         }
     }
 }
@@ -119,6 +142,13 @@ fn vote(bytes: &[u8]) -> Option<Sent> {
         Ok(_) => None,
         Err(_) => Some(Sent::Unreadable),
     }
+}
+
+/// A block behind the number of its subchannel.
+fn block(bytes: &[u8]) -> Option<Block> {
+    let mut rest = Copying(bytes);
+    UInt::<u64>::read(&mut rest).ok()?;
+    Block::read(&mut rest).ok()
 }
 
 fn share(bytes: &[u8]) -> Option<Sent> {

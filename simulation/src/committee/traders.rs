@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope, TxLegacy};
 use alloy_eips::eip2718::Encodable2718;
@@ -40,9 +40,20 @@ pub(crate) enum Purpose {
     Known(Fates),
 }
 
+/// Whom a trader names as addressees: they are relayed the id alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// Nobody or everybody whom it sends to, depending on the id.
+    EveryOther,
+    /// Everybody whom it sends to.
+    Everybody,
+}
+
 /// A bundle that was sealed, and what became of its submission.
 #[derive(Clone, Debug)]
 pub(crate) struct Submission {
+    /// The number of its order, if it is one of the plan's.
+    pub(crate) number: Option<u64>,
     /// Its id.
     pub(crate) id: BundleId,
     /// Why it was sent.
@@ -53,6 +64,8 @@ pub(crate) struct Submission {
     pub(crate) expires_at: u64,
     /// The highest final height known to any sequencer when it was sealed.
     pub(crate) sealed_at: u64,
+    /// When it was sealed.
+    pub(crate) sealed: SystemTime,
     /// What is inside: raw transactions by rollup.
     pub(crate) legs: BTreeMap<u64, Vec<Vec<u8>>>,
     /// Receipts that it got.
@@ -79,6 +92,8 @@ pub(crate) struct Market {
 
 /// What one trader wants.
 pub(crate) struct Wish {
+    /// The number of its order, if it is one of the plan's.
+    pub(crate) number: Option<u64>,
     pub(crate) bundle: Bundle,
     pub(crate) purpose: Purpose,
     pub(crate) payer: PayerSecret,
@@ -87,6 +102,7 @@ pub(crate) struct Wish {
     pub(crate) window: u64,
     /// To whom it goes, and how much later than to the first.
     pub(crate) to: Vec<(usize, Duration)>,
+    pub(crate) naming: Naming,
 }
 
 impl Market {
@@ -170,11 +186,13 @@ impl Market {
         let number = {
             let mut submissions = lock(&self.submissions);
             submissions.push(Submission {
+                number: wish.number,
                 id: sealed.id(),
                 purpose: wish.purpose,
                 nonce: (*sealed.header().payer.as_bytes(), wish.payer_nonce),
                 expires_at: terms.expires_at.get(),
                 sealed_at,
+                sealed: clock.current(),
                 legs,
                 receipts: Vec::new(),
                 rejections: Vec::new(),
@@ -182,8 +200,10 @@ impl Market {
             submissions.len() - 1
         };
         let bytes = sealed.encode();
-        // Every other trader says whom it addresses.
-        let tells = sealed.id().as_bytes()[0].is_multiple_of(2);
+        let tells = match wish.naming {
+            Naming::EveryOther => sealed.id().as_bytes()[0].is_multiple_of(2),
+            Naming::Everybody => true,
+        };
         let named = wish.to.iter().filter(|_| tells);
         let addressed: Vec<_> =
             named.filter_map(|(member, _)| SequencerIndex::from_position(*member)).collect();

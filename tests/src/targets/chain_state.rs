@@ -15,7 +15,8 @@ use fairveil_consensus::balances::Accounting;
 use fairveil_consensus::chain::{Slot, Tip};
 use fairveil_consensus::state::ExtendError;
 use fairveil_consensus::{
-    Block, BlockFault, Body, BundleFacts, ChainState, Parameters, SystemEntry, header::ChainId,
+    Block, BlockFault, Body, BundleFacts, ChainState, Draft, Parameters, SystemEntry,
+    header::ChainId,
 };
 use fairveil_crypto::certificate::Placement;
 use fairveil_crypto::encoding::decode;
@@ -124,13 +125,13 @@ impl Run {
                 }
             }
             1 | 2 => {
-                let body = self.body(choices);
-                self.advance(body, choices.byte());
+                let draft = self.draft(choices);
+                self.lead(&draft, choices.byte());
             }
             3 => {
-                let body = self.body(choices);
-                let body = self.damaged(body, choices);
-                self.advance(body, choices.byte());
+                let draft = self.draft(choices);
+                let draft = self.damaged(draft, choices);
+                self.lead(&draft, choices.byte());
             }
             4 => {
                 if let Ok(body) = decode::<Body>(choices.bytes(), LIMIT_BYTES) {
@@ -141,7 +142,7 @@ impl Run {
         }
     }
 
-    fn body(&self, choices: &mut Choices<'_>) -> Body {
+    fn draft(&self, choices: &mut Choices<'_>) -> Draft {
         let (absent, seen) = (choices.byte(), self.state.tip().height);
         let fragment = |sequencer: SequencerIndex| {
             let log = &self.logs[sequencer.position()];
@@ -150,6 +151,7 @@ impl Run {
             Fragment {
                 head: log.sign(seen, time_ms, WORLD.secret(sequencer)),
                 ids: log.entries_from(committed.length).expect("it is not dropped yet"),
+                times_ms: Vec::new(),
             }
         };
         let present = |sequencer: &SequencerIndex| absent >> sequencer.position() & 1 == 0;
@@ -158,10 +160,10 @@ impl Run {
         let due = self.state.released().next().get()..=self.state.tip().height.get();
         let releases = due.take(choices.below(4)).map(|height| (Height::new(height), root));
         let evidence = Evidence { fragments, list: Vec::new() };
-        Body { evidence, releases: releases.collect(), system: Vec::new() }
+        Draft { evidence, releases: releases.collect(), system: Vec::new() }
     }
 
-    fn damaged(&self, mut body: Body, choices: &mut Choices<'_>) -> Body {
+    fn damaged(&self, mut body: Draft, choices: &mut Choices<'_>) -> Draft {
         let at = choices.below(usize::from(MEMBERS));
         let fragment = body.evidence.fragments.get_mut(at);
         match (choices.below(8), fragment) {
@@ -189,6 +191,15 @@ impl Run {
             parent_view: View::new(view),
             parent: self.state.tip().digest,
             leader: keys[usize::from(leader) % keys.len()],
+        }
+    }
+
+    /// What does not continue the logs is never packed.
+    fn lead(&mut self, draft: &Draft, leader: u8) {
+        if let Ok(body) = self.state.pack(draft) {
+            let evidence = self.state.ordering().unpack(&body.evidence);
+            assert_eq!(evidence.as_ref(), Ok(&draft.evidence));
+            self.advance(body, leader);
         }
     }
 

@@ -1,10 +1,12 @@
 //! What a trader reads: files of any kind, and the answers of sequencers.
 
+use fairveil_client::censorship::CensorshipFile;
 use fairveil_client::file::{File, ReceiptsFile, SealedFile, UnsealedFile};
 use fairveil_client::receipts::{self, Receipts, printable};
 use fairveil_client::rpc::{
     CommitteeInfo, Event, LimitInfo, ReceiptInfo, Rejected, Request, Response, StatusInfo,
 };
+use fairveil_client::trace::TraceFile;
 use fairveil_client::verify::{Judgement, judge_file};
 use fairveil_crypto::encoding::encode;
 use fairveil_crypto::{BundleId, SequencerIndex};
@@ -63,13 +65,23 @@ fn is_true(judgement: &Judgement) {
             let key = WORLD.context.definition().consensus_keys()[CULPRIT.position()];
             assert_eq!(*culprit, key);
         }
+        Judgement::Trace { findings, convicted, .. } => {
+            assert!(convicted.is_empty() && findings.broken + findings.violations == 0);
+        }
+        Judgement::Omission(omission) => panic!("nothing was omitted: {omission}"),
     }
 }
 
 pub(super) fn client_file_seeds() -> Vec<Vec<u8>> {
     let id = SCENE.sealed[0].id();
     let members = SequencerIndex::all(MEMBERS).take(2);
-    let receipts = members.map(|member| WORLD.receipt(member, id, Place::Position(3))).collect();
+    let signed: Vec<_> =
+        members.map(|member| WORLD.receipt(member, id, Place::Position(3))).collect();
+    let (network_id, orders) = (WORLD.network_id(), SCENE.certificates[..1].to_vec());
+    let trace = TraceFile { network_id, receipts: signed.clone(), orders: orders.clone() };
+    let sealed = SealedFile::new(SCENE.sealed[0].sealed());
+    let censorship = CensorshipFile { sealed, receipts: signed.clone(), orders };
+    let receipts = signed;
     let receipts = ReceiptsFile { id, network_id: WORLD.network_id(), receipts };
     let batches = [0, 1].map(|place| SCENE.batch_document(place, CHAINS[0])).to_vec();
     let documents = (0..SCENE.sealed.len()).map(|at| File::Bundle(Box::new(SCENE.document(at))));
@@ -80,6 +92,8 @@ pub(super) fn client_file_seeds() -> Vec<Vec<u8>> {
         File::Order(Box::new(SCENE.certificates[0].clone())),
         File::Batch(Box::new(SCENE.batch_document(0, CHAINS[1]))),
         File::Batches(batches),
+        File::Trace(Box::new(trace)),
+        File::Censorship(Box::new(censorship)),
     ];
     files.extend(documents);
     files.push(File::Fraud(Box::new(fraud())));

@@ -69,10 +69,12 @@ fn convicts_the_culprit_alone(entry: &SystemEntry) -> bool {
 pub(super) fn block_seeds() -> Vec<Vec<u8>> {
     let fork = Equivocation { one: head(CULPRIT, &[1, 2]), other: head(CULPRIT, &[1, 3]) };
     let fork = SystemEntry::ForkedLog(fork);
-    let ids = vec![SCENE.sealed[0].id(), SCENE.sealed[1].id()];
-    let fragment = Fragment { head: head(index(3), &[1, 2]), ids };
+    let ids = [1, 2].map(|byte| fairveil_crypto::BundleId::from_bytes([byte; 32])).to_vec();
+    let fragment = Fragment { head: head(index(3), &[1, 2]), ids, times_ms: Vec::new() };
+    let evidence = Evidence { fragments: vec![fragment], list: Vec::new() };
+    let (_, state) = ChainState::genesis(parameters()).expect("parameters that fit");
     let body = Body {
-        evidence: Evidence { fragments: vec![fragment], list: Vec::new() },
+        evidence: state.ordering().pack(&evidence).expect("it continues the empty logs"),
         releases: vec![(SCENE.orders[0].height(), SCENE.releases[0].0.header.root())],
         system: vec![fork.clone(), SystemEntry::CeremonyEntry(vec![7; 20])],
     };

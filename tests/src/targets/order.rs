@@ -94,6 +94,7 @@ impl Run {
         Fragment {
             head: log.sign(seen, time_ms, WORLD.secret(sequencer)),
             ids: log.entries_from(committed.length).expect("nothing but committed ids is dropped"),
+            times_ms: Vec::new(),
         }
     }
 
@@ -112,8 +113,13 @@ impl Run {
 
     fn block(&mut self, choices: &mut Choices<'_>) {
         let evidence = self.evidence(choices);
-        let evidence = self.verified(evidence).expect("signed by its sequencers, in order");
-        self.apply(choices, &evidence);
+        let packed = self.state.pack(&evidence);
+        let verified = self.verified(evidence).expect("signed by its sequencers, in order");
+        if let Ok(packed) = packed {
+            let keys = WORLD.dealt.committee.consensus_keys();
+            assert_eq!(self.state.verify(&packed, keys).as_ref(), Ok(&verified));
+        }
+        self.apply(choices, &verified);
     }
 
     /// Evidence that was signed and then changed, or that is not what the logs say.

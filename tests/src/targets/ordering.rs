@@ -2,7 +2,9 @@
 
 use fairveil_crypto::encoding::{decode, encode};
 use fairveil_crypto::{Height, SequencerIndex};
-use fairveil_ordering::{Committee, Equivocation, Evidence, Fragment, Mode, State, median_time_ms};
+use fairveil_ordering::{
+    Committee, Equivocation, Evidence, Fragment, Mode, PackedEvidence, State, median_time_ms,
+};
 
 use super::order::sample_states;
 use super::scene::{evidence as faults, head, honest_heads};
@@ -28,16 +30,18 @@ pub(super) fn order_evidence(bytes: &[u8]) -> Verdict {
         assert!(!proven || proof.one.sequencer == CULPRIT);
         return Verdict::of(proven);
     }
-    let Ok(evidence) = decode::<Evidence>(bytes, LIMIT_BYTES) else { return Verdict::Refused };
-    assert_eq!(encode(&evidence), bytes);
-    let Ok(verified) = evidence.clone().verify(&WORLD.network_id(), EPOCH, keys) else {
-        return Verdict::Refused;
-    };
+    let Ok(packed) = decode::<PackedEvidence>(bytes, LIMIT_BYTES) else { return Verdict::Refused };
+    assert_eq!(encode(&packed), bytes);
+    let state = State::new(WORLD.network_id(), EPOCH, committee(), Mode::Strict, Height::new(3));
+    let Ok(evidence) = state.unpack(&packed) else { return Verdict::Refused };
+    assert_eq!(state.pack(&evidence).as_ref(), Ok(&packed), "one encoding");
+    let entries: usize = evidence.fragments.iter().map(|fragment| fragment.ids.len()).sum();
+    assert_eq!(packed.ids(), entries + evidence.list.len());
+    let Ok(verified) = state.verify(&packed, keys) else { return Verdict::Refused };
     assert_eq!(*verified.evidence(), evidence);
     let height = Height::new(4);
     let fresh = verified.fragments().iter().any(|fragment| fragment.head.is_fresh(height, 32));
     assert_eq!(median_time_ms(height, &verified).is_some(), fresh);
-    let state = State::new(WORLD.network_id(), EPOCH, committee(), Mode::Strict, Height::new(3));
     let valid = state.validate(height, &verified).is_ok();
     assert!(!valid || verified.fragments().len() >= usize::from(committee().quorum()));
     Verdict::Accepted
@@ -46,17 +50,19 @@ pub(super) fn order_evidence(bytes: &[u8]) -> Verdict {
 pub(super) fn order_evidence_seeds() -> Vec<Vec<u8>> {
     let fragment = |sequencer: SequencerIndex| {
         let ids = [1, 2, 3].map(|byte| fairveil_crypto::BundleId::from_bytes([byte; 32])).to_vec();
-        Fragment { head: head(sequencer, &[1, 2, 3]), ids }
+        Fragment { head: head(sequencer, &[1, 2, 3]), ids, times_ms: Vec::new() }
     };
     let fragments = SequencerIndex::all(MEMBERS).map(fragment).collect();
     let evidence = Evidence { fragments, list: Vec::new() };
-    let heartbeat = Fragment { head: honest_heads()[0], ids: Vec::new() };
+    let heartbeat = Fragment { head: honest_heads()[0], ids: Vec::new(), times_ms: Vec::new() };
     let heartbeats = Evidence { fragments: vec![heartbeat], list: Vec::new() };
     let forked = Equivocation { one: head(CULPRIT, &[1, 2]), other: head(CULPRIT, &[1, 3]) };
     assert!(faults().contains(&fairveil_release::evidence::Evidence::ForkedLog(forked)));
+    let state = State::new(WORLD.network_id(), EPOCH, committee(), Mode::Strict, Height::new(3));
+    let packed = |evidence| encode(&state.pack(evidence).expect("it continues the empty logs"));
     vec![
-        tagged(0, &encode(&evidence)),
-        tagged(0, &encode(&heartbeats)),
+        tagged(0, &packed(&evidence)),
+        tagged(0, &packed(&heartbeats)),
         tagged(1, &encode(&forked)),
     ]
 }

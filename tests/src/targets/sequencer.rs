@@ -133,17 +133,21 @@ impl Run {
         self.check();
     }
 
-    /// Entries from some length on, with the head that is signed over all of them.
+    /// Entries from some length on, up to some other one, with the head that is signed there.
     fn piece(
         &self,
         owner: SequencerIndex,
         choices: &mut Choices<'_>,
     ) -> (u64, LogHead, Vec<BundleId>) {
         let log = &self.logs[owner.position()];
-        let from = u64::from(choices.byte()).min(log.tip().length);
+        let length = log.tip().length;
+        let all = log.entries_from(0).expect("nothing is dropped");
+        let from = u64::from(choices.byte()).min(length);
+        let to = length - u64::from(choices.byte()).min(length - from);
         let (seen, time_ms) = (Height::new(choices.byte().into()), choices.byte().into());
-        let head = log.sign(seen, time_ms, WORLD.secret(owner));
-        (from, head, log.entries_from(from).expect("nothing is dropped"))
+        let tip = log.name().start().after_all(&all[..to as usize]);
+        let head = LogHead::sign(log.name(), tip, seen, time_ms, WORLD.secret(owner));
+        (from, head, all[from as usize..to as usize].to_vec())
     }
 
     fn odd_piece(&mut self, owner: SequencerIndex, choices: &mut Choices<'_>) {
@@ -178,7 +182,9 @@ impl Run {
                 assert_eq!(before.map(|tip| tip.length), Some(known));
                 assert_eq!(self.known.known(sender), before);
             }
-            Ok(Learned::Nothing) | Err(_) => assert_eq!(self.known.known(sender), before),
+            Ok(Learned::Renewed | Learned::Nothing) | Err(_) => {
+                assert_eq!(self.known.known(sender), before)
+            }
         }
     }
 
@@ -186,7 +192,8 @@ impl Run {
     fn fragment(&mut self, owner: SequencerIndex, choices: &mut Choices<'_>) {
         let committed = self.committed[owner.position()];
         let limit = choices.below(8);
-        let Some(fragment) = self.known.fragment(owner, committed, limit) else { return };
+        let height = Height::new(choices.byte().into());
+        let Some(fragment) = self.known.fragment(owner, committed, limit, height) else { return };
         assert!(fragment.ids.len() <= limit.min(MAX_PIECE_IDS));
         assert_eq!(committed.after_all(&fragment.ids), fragment.head.tip());
         let evidence = Evidence { fragments: vec![fragment], list: Vec::new() };

@@ -24,8 +24,8 @@ impl Scene {
         let mut config = ids[1].config(LOOPBACK);
         config.timing = timing;
         let (victim, witness) = (Node::with(ids[1], config), Node::open(ids[2]));
-        victim.join(1, vec![ids[0].member(LOOPBACK), witness.member()]);
         witness.join(1, vec![victim.member()]);
+        victim.join(1, vec![ids[0].member(LOOPBACK), witness.member()]);
         victim.connected(1).await;
         Self { raw: ids[0], victim, witness }
     }

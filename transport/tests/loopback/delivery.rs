@@ -35,7 +35,9 @@ async fn every_channel_delivers_in_order_both_ways() {
                 assert_eq!(key, ids[from].key());
                 assert_eq!(message, numbered(at, 4 + at as usize), "{}", channel.name());
             }
-            let counts = *nodes[from].peer(ids[to]).channel(channel);
+            let counts = || *nodes[from].peer(ids[to]).channel(channel);
+            until(|| counts().sent >= u64::from(count)).await;
+            let counts = counts();
             assert_eq!(counts.sent, u64::from(count));
             assert_eq!((counts.dropped_full, counts.dropped_offline, counts.lost), (0, 0, 0));
         }
@@ -127,8 +129,8 @@ async fn a_full_outgoing_queue_drops_and_counts() {
     let ids = identities(2);
     let (lower, mut higher) = (Node::open(ids[0]), Node::open(ids[1]));
     let proxy = LossyProxy::start(higher.address(), Faults::default()).await.unwrap();
-    lower.join(1, vec![ids[1].member(proxy.address())]);
     higher.join(1, vec![lower.member()]);
+    lower.join(1, vec![ids[1].member(proxy.address())]);
     lower.connected(1).await;
     higher.connected(1).await;
 

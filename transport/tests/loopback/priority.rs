@@ -22,8 +22,8 @@ async fn a_flood_of_backfill_does_not_delay_votes() {
     let delay = Duration::from_millis(10);
     let faults = Faults { seed: 1, delay, ..Faults::default() };
     let proxy = LossyProxy::start(higher.address(), faults).await.unwrap();
-    lower.join(1, vec![ids[1].member(proxy.address())]);
     higher.join(1, vec![lower.member()]);
+    lower.join(1, vec![ids[1].member(proxy.address())]);
     lower.connected(1).await;
     higher.connected(1).await;
 
@@ -72,8 +72,8 @@ async fn every_channel_goes_before_the_next() {
     let (lower, mut higher) = (Node::open(ids[0]), Node::open(ids[1]));
     let faults = Faults { seed: 2, delay: Duration::from_millis(5), ..Faults::default() };
     let proxy = LossyProxy::start(higher.address(), faults).await.unwrap();
-    lower.join(1, vec![ids[1].member(proxy.address())]);
     higher.join(1, vec![lower.member()]);
+    lower.join(1, vec![ids[1].member(proxy.address())]);
     lower.connected(1).await;
     higher.connected(1).await;
 

@@ -159,8 +159,9 @@ pub(crate) async fn committee(n: u8) -> Vec<Node> {
     nodes
 }
 
+/// The highest key first: the lower ones dial, and who is dialled has to know them by then.
 pub(crate) fn introduce(nodes: &[Node]) {
-    for node in nodes {
+    for node in nodes.iter().rev() {
         node.join(1, nodes.iter().map(Node::member).collect());
     }
 }

@@ -311,7 +311,9 @@ async fn a_flood_of_traders_does_not_touch_the_sequencers() {
         assert!(nodes[0].send(Channel::Votes, to, at.to_be_bytes().to_vec()));
         assert_eq!(nodes[1].receive(Channel::Votes).await.1[..], at.to_be_bytes());
     }
-    let counts = *nodes[0].peer(to).channel(Channel::Votes);
+    let counts = || *nodes[0].peer(to).channel(Channel::Votes);
+    until(|| counts().sent >= 500).await;
+    let counts = counts();
     assert_eq!((counts.sent, counts.dropped_full, counts.lost), (500, 0, 0));
     assert_eq!(nodes[0].peer(to).connections, 1);
     flood.shutdown().await;

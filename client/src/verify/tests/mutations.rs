@@ -4,6 +4,8 @@
 //! The expected lines are whole and exact. Digests in them are computed here from the changed file,
 //! not taken from the judge.
 
+mod accountability;
+
 use std::collections::BTreeMap;
 
 use fairveil_crypto::certificate::body::body_digest;
@@ -19,6 +21,8 @@ use fairveil_release::proof::BundleProof;
 use fairveil_release::release::ReleaseHeader;
 use fairveil_release::tree::{LegDigest, Node, ReleasedLeg};
 use serde::de::DeserializeOwned;
+
+use accountability::{accountability_mutations, censorship, trace};
 
 use super::*;
 use crate::file::{MAX_FILE_BYTES, UnsealedFile, limit};
@@ -1390,6 +1394,7 @@ fn good_files() -> Vec<File> {
     files.push(File::Batches(vec![SCENE.batch(1, 902), SCENE.batch(2, 902)]));
     files.push(fraud());
     files.push(blame());
+    files.extend([trace(), censorship()]);
     files.extend((0..5).map(|number| File::Bundle(Box::new(SCENE.document(number)))));
     files.extend(SCENE.evidence(&WORLD).map(proof_of));
     files
@@ -1408,7 +1413,7 @@ fn a_good_file_of_every_kind_is_accepted_with_one_line() {
         assert!(is_one_line(&judgement.to_string()), "{judgement}");
         kinds.insert(good.kind());
     }
-    assert_eq!(kinds.len(), 10, "{kinds:?}");
+    assert_eq!(kinds.len(), 12, "{kinds:?}");
     for (evidence, offence) in SCENE.evidence(&WORLD).into_iter().zip([
         "signed a bad decryption share: proof does not hold",
         "signed a decryption share for an order that is not final",
@@ -1435,6 +1440,7 @@ fn invariants_2_and_4_every_mutation_is_refused_with_a_line_of_its_own() {
         transcript_mutations(),
         blame_mutations(),
         sealed_mutations(),
+        accountability_mutations(),
         form_mutations(),
     ];
     let mut names = BTreeMap::new();

@@ -41,9 +41,9 @@ fn anchor(chain_id: u64, number: u64) -> Anchor {
 }
 
 impl Bench {
-    fn naming(&self, anchors: &[Anchor]) -> Body {
+    fn naming(&self, anchors: &[Anchor]) -> Draft {
         let system = anchors.iter().copied().map(SystemEntry::Anchor).collect();
-        Body { system, ..self.body() }
+        Draft { system, ..self.body() }
     }
 
     fn refused_anchor(&self, anchors: &[Anchor]) -> AnchorFault {
@@ -72,8 +72,8 @@ fn anchors_are_kept_in_the_state_and_committed_to_invariant_1() {
     let digest = bench.state.anchors().clone();
     bench.advance(bench.body());
     assert_eq!(bench.state.anchors(), &digest);
-    let body = Body { evidence: Evidence::default(), ..bench.naming(&[anchor(901, 6)]) };
-    assert_eq!(bench.state.load(&body), Load::Idle);
+    let body = Draft { evidence: Evidence::default(), ..bench.naming(&[anchor(901, 6)]) };
+    assert_eq!(bench.state.load(&bench.state.pack(&body).unwrap()), Load::Idle);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_rollup_that_leaves_takes_its_anchor_with_it_invariant_4() {
     let approvals = approvals.map(|approval| (approval.member, approval.signature)).collect();
     let approved = ApprovedChange { change, approvals };
     let system = vec![SystemEntry::RegistryChange(approved)];
-    bench.advance(Body { system, ..bench.body() });
+    bench.advance(Draft { system, ..bench.body() });
     while bench.state.tip().height.get() + 1 < at {
         assert_eq!(bench.state.anchors().len(), 2);
         bench.advance(bench.body());

@@ -33,8 +33,8 @@ fn entry(byte: u8) -> SystemEntry {
 }
 
 impl Bench {
-    fn with(&self, system: impl IntoIterator<Item = SystemEntry>) -> Body {
-        Body { system: system.into_iter().collect(), ..self.body() }
+    fn with(&self, system: impl IntoIterator<Item = SystemEntry>) -> Draft {
+        Draft { system: system.into_iter().collect(), ..self.body() }
     }
 
     fn ending_fault(&self, system: impl IntoIterator<Item = SystemEntry>) -> EndingFault {
@@ -206,16 +206,16 @@ fn invariant_5_after_the_end_blocks_are_empty_and_change_nothing() {
     bench.announce();
     let boundary = bench.hand_over();
     bench.idle_until(boundary);
-    assert_eq!(bench.state.needed(&bench.body()).unwrap(), []);
+    assert_eq!(bench.needed(), []);
     assert_eq!(bench.ending_fault([]), EndingFault::Ended, "heads are too much");
     assert!(matches!(
-        bench.fault(bench.released(Body::default())),
+        bench.fault(bench.released(Draft::default())),
         BlockFault::Ending(EndingFault::Ended)
     ));
     let last = bench.state.clone();
     let (first, end) = last.next_epoch().unwrap();
     for step in 1..4 {
-        let output = bench.advance(Body::default());
+        let output = bench.advance(Draft::default());
         assert_eq!(placements(&output), []);
         assert_eq!(bench.state.digest(), last.digest());
         assert_eq!(bench.state.tip().time_ms, last.tip().time_ms + step);
@@ -263,8 +263,9 @@ fn invariant_6_the_next_epoch_goes_on_with_what_is_settled() {
         (0..7).for_each(|member| assert!(next.logs[member].append(id(number)).is_ok()));
     }
     let fragments = (0..7).map(|member| next.fragment(member)).collect();
-    let body = Body { evidence: Evidence { fragments, list: Vec::new() }, ..Body::default() };
+    let body = Draft { evidence: Evidence { fragments, list: Vec::new() }, ..Draft::default() };
     let slot = Slot { epoch: EPOCH.next(), ..next.slot() };
+    let body = next.state.pack(&body).unwrap();
     let (block, after, output) = next.state.extend(slot, body, &next.facts).unwrap();
     assert_eq!(block.header().height, boundary.next());
     assert_eq!(placements(&output), [(id(2), Placement::Open)], "the first was emitted before");

@@ -27,9 +27,9 @@ impl Bench {
         ApprovedChange { change, approvals }
     }
 
-    fn announcing(&self, changes: Vec<ApprovedChange>) -> Body {
+    fn announcing(&self, changes: Vec<ApprovedChange>) -> Draft {
         let system = changes.into_iter().map(SystemEntry::RegistryChange).collect();
-        Body { system, ..self.body() }
+        Draft { system, ..self.body() }
     }
 
     fn refused(&self, change: ApprovedChange) -> BlockFault {

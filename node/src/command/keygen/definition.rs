@@ -6,7 +6,7 @@ use fairveil_crypto::{Epoch, Height};
 use fairveil_keygen::{
     Approval, Definition, Deposits, Member, Proposal,
     definition::{
-        Accounting, Blocks, Deadlines, Ordering, RESHARING_VERSION, Resharing, VERSION,
+        Accounting, Blocks, Deadlines, Mode, Ordering, RESHARING_VERSION, Resharing, VERSION,
         short_digest,
     },
     deposits::MAX_DEPOSITS_BYTES,
@@ -29,6 +29,7 @@ use crate::{
 pub(super) struct Numbers {
     pub(super) f: u16,
     pub(super) g: u16,
+    pub(super) mode: Mode,
     pub(super) step_ms: u64,
     pub(super) revealed_limit: u16,
     pub(super) accounting: Option<Accounting>,
@@ -58,7 +59,7 @@ pub(super) fn propose(
 ) -> Result<u8, CommandError> {
     let members = members_of(members)?;
     let rollups = named(rollups, now_ms())?.into_iter().map(|named| named.rollup).collect();
-    let &Numbers { f, g, step_ms, revealed_limit, accounting } = numbers;
+    let &Numbers { f, g, mode, step_ms, revealed_limit, accounting } = numbers;
     let n = number_of(&members)?;
     let definition = Definition::new(Proposal {
         version: VERSION,
@@ -67,7 +68,7 @@ pub(super) fn propose(
         f,
         g,
         revealed_limit,
-        ordering: Ordering::default(),
+        ordering: Ordering { mode, ..Ordering::default() },
         blocks: Blocks::default(),
         deadlines: deadlines(step_ms),
         accounting,

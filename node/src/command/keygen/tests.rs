@@ -48,6 +48,7 @@ impl Office {
             members: ["a", "b", "c", "d", "e"].map(|m| self.path(m).join("member.json")).to_vec(),
             f: 1,
             g: 0,
+            order: cli::OrderMode::Strict,
             rollups: rollups.iter().map(ToString::to_string).collect(),
             deposits: fee.map(|_| self.path("deposits.json")),
             fee_per_byte: fee,

@@ -1,6 +1,6 @@
 //! Rules 7 and 8: what the fair order promises about any two bundles, and about one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fairveil_crypto::BundleId;
 use fairveil_crypto::certificate::Placement;
@@ -24,8 +24,11 @@ impl Case<'_> {
     fn fairness_in(&self, epoch: u64, wrong: &mut Vec<String>) -> u64 {
         let logs = |view: &View| positions(view, epoch);
         let honest: Vec<Positions> = self.honest.iter().filter_map(logs).collect();
-        let liar = self.adversary.as_ref().and_then(logs);
-        let shown = self.given.plan.adversary.is_none_or(|(_, how)| !shows_another_log(how));
+        let liars = self.adversaries.iter().map(|view| {
+            let shown = !shows_another_log(self.given.plan.behaviour(view.position));
+            (logs(view), shown)
+        });
+        let liars: Vec<(Option<Positions>, bool)> = liars.collect();
         let of_epoch = |height: &u64| {
             self.headers.get(height).is_some_and(|(_, header)| header.epoch.get() == epoch)
         };
@@ -39,11 +42,14 @@ impl Case<'_> {
                 }
                 // With g = 0 an inversion takes a faulty log that has it the other way round; with
                 // one, `late` may come first if few had it when it was proposed.
-                let lied = liar.as_ref().is_some_and(|log| !(shown && first(log, early, late)));
+                let lies = |(log, shown): &(Option<Positions>, bool)| {
+                    log.as_ref().is_some_and(|log| !(*shown && first(log, early, late)))
+                };
+                let lied = self.given.plan.g > 0 || liars.iter().any(lies);
                 let ((one, _), (other, _)) = (self.spots[early], self.spots[late]);
                 let inverted = (other.height, other.cohort) < (one.height, one.cohort);
                 pairs += 1;
-                if inverted && !(lied && self.was_rare(late, one.height)) {
+                if inverted && !(lied && self.was_rare(late, early, &honest)) {
                     wrong.push(format!(
                         "{late} at height {}.{} is before {early} at height {}.{}, against all \
                          honest logs",
@@ -55,10 +61,36 @@ impl Case<'_> {
         pairs
     }
 
+    /// Traders' bundles that share a cohort with some that no trader sealed.
+    pub(super) fn trapped(&self) -> u64 {
+        let sealed: BTreeSet<BundleId> =
+            self.given.submissions.iter().map(|submission| submission.id).collect();
+        let cohorts = self.emissions.values().flat_map(|emission| &emission.cohorts);
+        let trapped = cohorts.map(|cohort| {
+            let ours = cohort.iter().filter(|entry| sealed.contains(&entry.id)).count();
+            if ours < cohort.len() { ours as u64 } else { 0 }
+        });
+        trapped.sum()
+    }
+
     /// Whether the exception of part (2) of the promise may have applied: `late` was proposed while
-    /// at most 2(g+f) logs had it, which takes that it left before the other one did.
-    fn was_rare(&self, late: &BundleId, other_height: u64) -> bool {
-        self.spots[late].0.height < other_height
+    /// at most 2(g+f) logs had it, in an earlier proposal. Two proposals that leave in one block look
+    /// like one from here; then at least part (3) holds, each step from `late` to `early` has more than
+    /// g honest supporters.
+    fn was_rare(&self, late: &BundleId, early: &BundleId, honest: &[Positions]) -> bool {
+        let (earlier, later) = (self.spots[late].0.height, self.spots[early].0.height);
+        if earlier < later {
+            return true;
+        }
+        let Some(emission) = self.emissions.get(&later) else { return false };
+        let ids: Vec<BundleId> = emission.ids().map(|entry| entry.id).collect();
+        let from = ids.iter().position(|id| id == late);
+        let to = ids.iter().position(|id| id == early);
+        let (Some(from), Some(to)) = (from, to) else { return false };
+        ids[from..=to].windows(2).all(|pair| {
+            let supporters = honest.iter().filter(|log| first(log, &pair[0], &pair[1])).count();
+            supporters > usize::from(self.given.plan.g)
+        })
     }
 
     /// Rule 8, from the traders' own knowledge of what they sealed.

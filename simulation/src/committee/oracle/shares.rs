@@ -13,7 +13,8 @@ use crate::committee::trace::Sent;
 
 impl Case<'_> {
     /// Rule 6. A height is final no sooner than a quorum has sent its votes to finalize its block
-    /// or a later one.
+    /// or a later one. A run may be cut while a height becomes final: votes for a block that is on no
+    /// disk yet, once all others are final, are for the next height.
     pub(super) fn shares(&mut self) {
         let mut heights: BTreeMap<BlockDigest, u64> =
             self.headers.iter().map(|(height, (digest, _))| (*digest, *height)).collect();
@@ -22,6 +23,7 @@ impl Case<'_> {
             heights.entry(*block).or_insert(*height);
         }
         let batches = self.batches();
+        let stored = self.headers.keys().next_back().copied().unwrap_or(0);
         let honest = self.given.plan.honest();
         let mut votes: BTreeMap<BlockDigest, BTreeSet<usize>> = BTreeMap::new();
         let (mut final_height, mut shares, mut hints) = (0, 0, 0);
@@ -32,10 +34,12 @@ impl Case<'_> {
                 Sent::Finalize(block) => {
                     let voters = votes.entry(*block).or_default();
                     voters.insert(*member);
-                    if let Some(height) = heights.get(block)
-                        && voters.len() >= self.quorum_at(*height)
+                    let next = || (final_height >= stored).then_some(final_height + 1);
+                    if let Some(height) = heights.get(block).copied().or_else(next)
+                        && voters.len() >= self.quorum_at(height.min(stored))
                     {
-                        final_height = final_height.max(*height);
+                        heights.insert(*block, height);
+                        final_height = final_height.max(height);
                     }
                 }
                 Sent::Share { height, batch, share } if honest.contains(member) => {
@@ -47,7 +51,7 @@ impl Case<'_> {
                              was final"
                         ));
                     }
-                    if batches.get(height) != Some(batch) {
+                    if *height <= stored && batches.get(height) != Some(batch) {
                         wrong.push(format!(
                             "sequencer {who} sent a share of another order than that of {height}"
                         ));
@@ -62,8 +66,10 @@ impl Case<'_> {
                         ));
                     }
                 }
-                Sent::Unreadable => wrong.push(format!("sequencer {who} sent what nobody reads")),
-                Sent::Share { .. } | Sent::Hints { .. } | Sent::Request => {}
+                Sent::Unreadable if honest.contains(member) => {
+                    wrong.push(format!("sequencer {who} sent what nobody reads"));
+                }
+                Sent::Share { .. } | Sent::Hints { .. } | Sent::Request | Sent::Unreadable => {}
             }
         }
         wrong.extend(self.read_early());

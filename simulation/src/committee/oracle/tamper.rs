@@ -80,6 +80,12 @@ pub const TAMPERS: &[Tamper] = &[
     },
     Tamper {
         kind: Kind::Honest,
+        name: "rule_6_a_share_of_a_height_to_come",
+        says: "was final",
+        change: rule_6_a_share_of_a_height_to_come,
+    },
+    Tamper {
+        kind: Kind::Honest,
         name: "rule_6_a_hint_before_its_order_was_final",
         says: "hint",
         change: rule_6_a_hint_before_its_order_was_final,
@@ -319,6 +325,14 @@ fn rule_6_a_share_before_its_order_was_final(given: &mut Evidence<'_>) {
     let at = given.trace.iter().position(|(_, sent)| matches!(sent, Sent::Share { .. }));
     let share = given.trace.remove(at.unwrap());
     given.trace.insert(0, share);
+}
+
+fn rule_6_a_share_of_a_height_to_come(given: &mut Evidence<'_>) {
+    let shares = given.trace.iter_mut().rev().filter_map(|(_, sent)| match sent {
+        Sent::Share { height, .. } => Some(height),
+        _ => None,
+    });
+    *shares.into_iter().next().unwrap() = u64::MAX;
 }
 
 fn rule_6_a_hint_before_its_order_was_final(given: &mut Evidence<'_>) {
