@@ -31,7 +31,8 @@ pub const GRACE: Duration = Duration::from_millis(300);
 pub struct Tip {
     /// The median of the last final heights.
     pub height: Height,
-    /// The median of the sequencers' mean block intervals, in milliseconds.
+    /// Milliseconds that a height takes while bundles wait: the median of the sequencers' means, and
+    /// never less than the definition's `minimum_interval_ms`.
     pub block_interval_ms: u64,
     /// Sequencers that answered for this network.
     pub answered: usize,
@@ -95,7 +96,9 @@ pub async fn tip(network: &PinnedNetwork, endpoints: &[Endpoint]) -> Result<Tip,
         return Err(TipError { asked: endpoints.len(), answered, needed, faults });
     }
     let height = Height::new(median(infos.iter().map(|info| info.height)));
-    let block_interval_ms = median(infos.iter().map(|info| info.block_interval_ms)).max(1);
+    let least = network.definition().proposal().blocks.minimum_interval_ms;
+    let block_interval_ms =
+        median(infos.iter().map(|info| info.loaded_interval_ms)).max(least.into());
     Ok(Tip { height, block_interval_ms, answered })
 }
 

@@ -253,11 +253,13 @@ impl std::fmt::Display for Answer {
             Self::Repeated(sequencer) => {
                 write!(out, "another receipt of sequencer {sequencer}, which counts once")
             }
-            Self::Rejected(rejected) => write!(
+            Self::Rejected(Rejected { code, actual, limit, cure }) => write!(
                 out,
-                "rejected ({}): {}",
-                printable(&rejected.code),
-                printable(&rejected.cure)
+                "rejected ({}): actual {}, limit {}: {}",
+                printable(code),
+                printable(actual),
+                printable(limit),
+                printable(cure)
             ),
             Self::Refused(fault) => write!(out, "a receipt that does not count: {fault}"),
             Self::Failed(why) | Self::Silent(why) => out.write_str(&printable(why)),

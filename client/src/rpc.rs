@@ -96,6 +96,8 @@ pub struct CommitteeInfo {
     pub time_ms: u64,
     /// Mean milliseconds between the last final blocks (at most 64).
     pub block_interval_ms: u64,
+    /// The same of those blocks for which a bundle waited there; 0 if there were none since its start.
+    pub loaded_interval_ms: u64,
     /// Members in order of index.
     pub members: Vec<MemberInfo>,
     /// Rollups that bundles may name at that height.

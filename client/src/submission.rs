@@ -151,8 +151,8 @@ fn answer_of(error: HttpError) -> Answer {
             let said = failure.data.and_then(|data| serde_json::from_value(data).ok());
             Answer::Rejected(said.unwrap_or_else(|| Rejected {
                 code: "unknown".into(),
-                actual: String::new(),
-                limit: String::new(),
+                actual: "not said".into(),
+                limit: "not said".into(),
                 cure: printable(&failure.message),
             }))
         }

@@ -29,6 +29,7 @@ mod injection;
 mod ledger;
 mod logs;
 mod opening;
+pub(crate) mod pace;
 mod resume;
 mod sending;
 mod status;
@@ -222,7 +223,7 @@ pub(crate) struct Actor<E, S> {
     pub(crate) events: watch::Sender<u64>,
     pub(crate) connected: Vec<bool>,
     pub(crate) overview: Arc<Mutex<Overview>>,
-    pub(crate) intervals: std::collections::VecDeque<u64>,
+    pub(crate) pace: pace::Pace,
     pub(crate) counters: BTreeMap<&'static str, u64>,
     pub(crate) adversary: Adversary,
     /// Some: it was restored, and signs nothing.

@@ -4,11 +4,7 @@
 //! heights that are not released are taken up again, the engine continues. Nothing is signed
 //! before all of that has succeeded.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Blocker, Provider, Receiver, Sender};
@@ -39,7 +35,7 @@ use tracing::warn;
 
 use crate::{
     abstention::Abstention,
-    actor::{Actor, Closing, Missed, PeerChannels, Served, StopReason, engine_keys},
+    actor::{Actor, Closing, Missed, PeerChannels, Served, StopReason, engine_keys, pace::Pace},
     adversary::Adversary,
     behaviour::Behaviour,
     boundary,
@@ -266,7 +262,7 @@ where
         events: events.clone(),
         connected: vec![false; usize::from(config.committee.n())],
         overview: Arc::clone(&handle.overview),
-        intervals: VecDeque::new(),
+        pace: Pace::default(),
         counters: ALARMED.map(|counter| (counter, 0)).into(),
         adversary: Adversary::new(config.behaviour, config.index, log_length, now_ms),
         abstention,

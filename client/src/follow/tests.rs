@@ -7,7 +7,7 @@ use fairveil_mempool::Place;
 use serde_json::{json, to_value};
 
 use super::*;
-use crate::network::fake::{Says, committee, nobody, serve};
+use crate::network::fake::{Says, committee, nobody, paced, serve};
 use crate::network::tip;
 use crate::receipts::tests::info;
 use crate::test_support::{RENEWED, SCENE, STRANGERS, WORLD, emitted};
@@ -216,13 +216,28 @@ async fn the_tip_is_the_median_of_this_network() {
     let ours = WORLD.network.network_id().to_string();
     let ours = ours.as_str();
     let mut endpoints = Vec::new();
-    for (height, network) in [(100, ours), (102, ours), (u64::MAX, ours), (7, "0x00"), (101, ours)]
-    {
-        endpoints.push(serve(&[("fairveil_committee", committee(1, height, network))]).await);
+    let said = [
+        (100, ours, 120),
+        (102, ours, 130),
+        (u64::MAX, ours, u64::MAX),
+        (7, "0x00", 9),
+        (101, ours, 0),
+    ];
+    for (height, network, interval) in said {
+        let says = paced(1, height, network, interval);
+        endpoints.push(serve(&[("fairveil_committee", says)]).await);
     }
     let found = tip(&WORLD.network, &endpoints).await.unwrap();
-    assert_eq!((found.height, found.block_interval_ms, found.answered), (Height::new(101), 101, 4));
+    assert_eq!((found.height, found.block_interval_ms, found.answered), (Height::new(101), 120, 4));
     let error = tip(&WORLD.network, &endpoints[3..]).await.unwrap_err();
     assert_eq!((error.asked, error.answered, error.needed), (2, 1, 2));
     assert!(error.to_string().contains("is of network 0x00"), "{error}");
+    // Nobody has seen a block for which a bundle waited: heights pass no faster than the definition says.
+    let mut young = Vec::new();
+    for _ in 0..3 {
+        young.push(serve(&[("fairveil_committee", committee(1, 1, ours))]).await);
+    }
+    let least = WORLD.network.definition().proposal().blocks.minimum_interval_ms;
+    let found = tip(&WORLD.network, &young).await.unwrap();
+    assert_eq!(found.block_interval_ms, u64::from(least));
 }

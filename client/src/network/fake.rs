@@ -26,10 +26,15 @@ pub(crate) enum Says {
 
 /// What a sequencer says of its committee, in this epoch and at this height.
 pub(crate) fn committee(epoch: u64, height: u64, network: &str) -> Says {
+    paced(epoch, height, network, 0)
+}
+
+/// The same, with this interval between blocks for which bundles waited.
+pub(crate) fn paced(epoch: u64, height: u64, network: &str, interval: u64) -> Says {
     Says::Result(serde_json::json!({
         "network_id": network, "epoch": epoch, "key_id": "0x", "committee_key": "0x", "n": 5,
         "f": 1, "g": 0, "t": 4, "index": 1, "height": height, "time_ms": 1,
-        "block_interval_ms": height, "members": [], "rollups": [],
+        "block_interval_ms": height, "loaded_interval_ms": interval, "members": [], "rollups": [],
     }))
 }
 

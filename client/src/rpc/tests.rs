@@ -84,6 +84,7 @@ fn every_field_is_documented() {
         height: 1,
         time_ms: 1,
         block_interval_ms: 1,
+        loaded_interval_ms: 1,
         members: vec![member],
         rollups: vec![rollup],
         changes: vec![change],

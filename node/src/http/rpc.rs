@@ -222,6 +222,7 @@ fn committee(shared: &Shared) -> rpc::CommitteeInfo {
         height: overview.height,
         time_ms: overview.time_ms,
         block_interval_ms: overview.block_interval_ms,
+        loaded_interval_ms: overview.loaded_interval_ms,
         members: members.collect(),
         rollups: rollups.collect(),
         changes: schedule.pending().map(change_info).collect(),

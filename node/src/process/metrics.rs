@@ -40,6 +40,11 @@ pub(super) fn text(
         ("released_height", "height up to which everything is released", overview.released),
         ("certified_height", "height up to which releases are certified", overview.certified),
         ("block_interval_milliseconds", "mean of recent blocks", overview.block_interval_ms),
+        (
+            "loaded_interval_milliseconds",
+            "the same while bundles wait",
+            overview.loaded_interval_ms,
+        ),
         ("pool_bundles", "bundles admitted and not ordered", overview.pool_bundles),
         ("pool_bytes", "bytes of them", overview.pool_bytes),
         ("pool_held", "bundles in memory", overview.pool_held),

@@ -9,7 +9,7 @@ use crate::bad_input::says;
 use crate::network::{Desk, Dev, Sequencer, fairveil, seen_within_minutes, signal, wait_for};
 use crate::trader::seal;
 
-/// Reckoned in heights of an idle network, which pass many times as fast once it has work.
+/// Longer than whatever is waited for here.
 const WINDOW: &str = "5m";
 
 const PASSPHRASE: &str = "archive passphrase";

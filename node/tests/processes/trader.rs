@@ -84,5 +84,21 @@ fn a_bundle_that_comes_too_late_is_rejected_with_its_values() {
     let output = dev.trader(&["bundle", "submit", &desk.text("sealed.json")]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(3), "{text}");
-    assert!(text.contains("expired"), "{text}");
+    // Each of the five says the window's end, and its own height, which is beyond that.
+    let values = text.split("rejected (expired): actual ").skip(1).map(|rest| {
+        let (actual, rest) = rest.split_once(", limit ").unwrap();
+        (actual.to_owned(), rest.split_once(':').unwrap().0.to_owned())
+    });
+    let values: Vec<_> = values.collect();
+    assert_eq!(values.len(), 5, "{text}");
+
+    // What ends beyond the horizon is not even sealed.
+    let seal = ["bundle", "seal", "--bundle", &desk.text("bundle.json"), "--out"];
+    let rest =
+        [&desk.text("late.json"), "--payer", &desk.text("payer.key"), "--expires-in", "65600h"];
+    let refused = dev.trader(&[&seal[..], &rest].concat());
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{error}");
+    assert!(error.contains("it may end at") && error.contains("65536 heights ahead"), "{error}");
+    assert!(!desk.path("late.json").exists());
 }

@@ -27,8 +27,6 @@ use crate::{
 const DUTY_HEIGHTS: u64 = 256;
 /// Certified release roots that are kept for blocks that are still being voted on.
 const KEPT_ROOTS: u64 = 1_024;
-/// Block intervals that the mean is taken over.
-const INTERVALS: usize = 64;
 
 impl<E, S> Actor<E, S>
 where
@@ -45,11 +43,7 @@ where
         let height = block.header().height;
         let interval = block.header().time_ms.saturating_sub(self.chain.tip().time_ms);
         if height.get() > 1 {
-            self.intervals.push_back(interval);
-            self.intervals.truncate(INTERVALS + 1);
-            if self.intervals.len() > INTERVALS {
-                self.intervals.pop_front();
-            }
+            self.pace.passed(interval);
         }
         let order = self.verified(&certificate)?;
         self.certify_releases(&block, &certificate, &output)?;
@@ -69,6 +63,8 @@ where
         self.share_progress();
         self.open(order)?;
         self.tell_pool(height, &output, emitted)?;
+        let pool = self.pool.stats();
+        self.pace.waits(pool.admitted > pool.held_back as u64);
         self.keep_up_own_log(height)?;
         self.prune()?;
         self.ending(height, &output.ending)?;

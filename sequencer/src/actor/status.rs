@@ -1,6 +1,5 @@
 //! What the task tells about itself.
 
-use std::collections::VecDeque;
 use std::sync::PoisonError;
 
 use commonware_cryptography::ed25519::PublicKey;
@@ -11,20 +10,6 @@ use rand_core_10::CryptoRng;
 
 use super::Actor;
 use crate::{abstention::Abstention, handle::Overview, record::BundleState};
-
-/// Multiples of the median that an interval counts at most: traders reckon in heights with the mean, and
-/// one standstill must not make their windows too short for a minute.
-const MOST_MEDIANS: u64 = 8;
-
-/// The mean of block intervals, of which none counts for more than a few medians; 0 of none.
-fn typical(intervals: &VecDeque<u64>) -> u64 {
-    let mut sorted: Vec<u64> = intervals.iter().copied().collect();
-    sorted.sort_unstable();
-    let Some(median) = sorted.get(sorted.len() / 2) else { return 0 };
-    let most = median.saturating_mul(MOST_MEDIANS).max(1);
-    let sum = sorted.iter().fold(0, |sum: u64, each| sum.saturating_add(*each.min(&most)));
-    sum / sorted.len() as u64
-}
 
 impl<E, S> Actor<E, S>
 where
@@ -69,7 +54,8 @@ where
             final_height: self.progress.finalized().get().max(tip.height.get()),
             final_view: self.progress.final_view().get(),
             time_ms: tip.time_ms,
-            block_interval_ms: typical(&self.intervals),
+            block_interval_ms: self.pace.recent_ms(),
+            loaded_interval_ms: self.pace.loaded_ms(),
             released: self.openings.next().get().saturating_sub(1),
             certified: self.chain.released().get(),
             pool_bundles: pool.admitted,
@@ -85,24 +71,5 @@ where
             counters,
         };
         *self.overview.lock().unwrap_or_else(PoisonError::into_inner) = overview;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_standstill_does_not_change_the_typical_interval_much() {
-        let of = |intervals: &[u64]| typical(&intervals.iter().copied().collect());
-        assert_eq!(of(&[]), 0);
-        assert_eq!(of(&[100, 200, 300]), 200);
-        // Every fifth leader is away: it counts.
-        assert_eq!(of(&[100, 100, 100, 100, 700]), 220);
-        let mut stalled = vec![100; 63];
-        stalled.push(60_000);
-        assert_eq!(of(&stalled), (63 * 100 + 800) / 64);
-        assert_eq!(of(&[0, 0, 9]), 0);
-        assert!(of(&[u64::MAX, u64::MAX]) > 0);
     }
 }

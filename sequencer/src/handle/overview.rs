@@ -30,6 +30,8 @@ pub struct Overview {
     pub time_ms: u64,
     /// Mean milliseconds between the last final blocks (at most 64).
     pub block_interval_ms: u64,
+    /// The same of those blocks for which a bundle waited here; 0 if there were none since the start.
+    pub loaded_interval_ms: u64,
     /// Height up to which everything is released here.
     pub released: u64,
     /// Bundles held and not yet ordered.

@@ -10,7 +10,7 @@ use fairveil_client::{
     network, seal,
 };
 use fairveil_crypto::{Height, envelope::PayerSecret, seal::SealRandomness};
-use fairveil_mempool::{Bundle, Bytes, Leg, Policy};
+use fairveil_mempool::{Bundle, Bytes, Leg, Policy, limits::HORIZON_HEIGHTS};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -158,6 +158,7 @@ pub(super) fn seal(
     let valid_from = choices.valid_from.or(file.valid_from).map_or(first, Height::new);
     // The window is open for that long from when it opens, which is never in the past.
     let expires_at = valid_from.max(first).saturating_add(heights - 1);
+    within_horizon(expires_at, &tip)?;
     let payer_nonce = match choices.nonce {
         Some(nonce) => nonce,
         None => u64::from_be_bytes(random()?),
@@ -175,6 +176,21 @@ pub(super) fn seal(
     let shown = Sealed { id: sealed.id().to_string(), terms, heights, tip, out: out.to_path_buf() };
     shown.print(&payer.payer().to_string(), json);
     Ok(exit::OK)
+}
+
+/// No sequencer admits a bundle whose window ends later than that.
+fn within_horizon(expires_at: Height, tip: &network::Tip) -> Result<(), CommandError> {
+    let last = tip.height.saturating_add(HORIZON_HEIGHTS);
+    if expires_at <= last {
+        return Ok(());
+    }
+    let interval = tip.block_interval_ms;
+    let minutes = HORIZON_HEIGHTS.saturating_mul(interval) / 60_000;
+    Err(CommandError::Usage(format!(
+        "the window would end at height {expires_at}; it may end at {last} at most, {HORIZON_HEIGHTS} \
+         heights ahead, which take about {minutes} minutes: give an earlier --valid-from or a shorter \
+         --expires-in (a height takes {interval} ms now)"
+    )))
 }
 
 /// `bundle height`.
