@@ -11,6 +11,7 @@ use crate::{
     bits::{Bits, BitsOf, Matrix, tail_mask},
     kernel::{Columns, LANES, Panel, Weights},
     rules::Cut,
+    tree::first_bytes,
 };
 
 /// How strong one vertex must beat another.
@@ -376,10 +377,12 @@ impl Graph {
 impl Decider {
     /// `orders[i]` are the vertices of log i in its order, `keys` breaks ties.
     pub(crate) fn new(orders: &[Vec<u32>], edge: u16, keys: &[Digest]) -> Self {
-        let mut by_key: Vec<u32> = (0..keys.len() as u32).collect();
-        by_key.sort_unstable_by_key(|vertex| keys[*vertex as usize]);
+        let firsts = keys.iter().map(|key| first_bytes(key.as_bytes()));
+        let mut by_key: Vec<(u64, u32)> = firsts.zip(0..).collect();
+        let key = |vertex: u32| &keys[vertex as usize];
+        by_key.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key(a.1).cmp(key(b.1))));
         let mut ranks = vec![0; keys.len()];
-        for (rank, vertex) in by_key.into_iter().enumerate() {
+        for (rank, (_, vertex)) in by_key.into_iter().enumerate() {
             ranks[vertex as usize] = rank as u32;
         }
         Self { columns: Columns::new(keys.len(), orders), edge, ranks }

@@ -24,11 +24,13 @@
 mod checks;
 mod median;
 mod queries;
+mod votes;
 
 pub(crate) use checks::repeated;
+use votes::{Vote, Votes};
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
@@ -71,6 +73,13 @@ pub struct FairOrder {
     pub(crate) arrivals: BTreeMap<Height, Arc<Vec<BundleId>>>,
 }
 
+/// What was known of an id that is live no longer.
+#[derive(Default)]
+struct Taken {
+    logs: LogSet,
+    expires_at: Option<Height>,
+}
+
 impl FairOrder {
     /// Empty logs, before the block of height `height` + 1.
     pub fn new(committee: Committee, mode: Mode, height: Height) -> Self {
@@ -107,9 +116,10 @@ impl FairOrder {
 
     /// Applies one block, or refuses it and changes nothing.
     pub fn apply(&mut self, step: &Step<'_>) -> Result<Output, OrderError> {
-        self.check(step)?;
+        let votes = Votes::new(step.appended);
+        self.check(step, &votes)?;
         self.height = step.height;
-        let reached_edge = self.append(step);
+        let reached_edge = self.append(step, &votes);
         let cohorts = match self.mode {
             Mode::Strict | Mode::Themis => self.order(step),
             Mode::Median => self.by_median(step),
@@ -160,47 +170,37 @@ impl FairOrder {
     }
 
     /// Returns the ids that reached T, in the order of ids.
-    fn append(&mut self, step: &Step<'_>) -> Vec<BundleId> {
-        let mut reached = BTreeSet::new();
-        let mut arrived = Vec::new();
-        for log in step.appended {
-            for (at, id) in log.ids.iter().enumerate() {
-                let length = self.lengths[log.sequencer.position()];
-                let position = log.times_ms.get(at).copied().unwrap_or(length);
-                self.lengths[log.sequencer.position()] += 1;
-                if let Some(settled) = self.settled.get_mut(id) {
-                    settled.logs.insert(log.sequencer);
-                    continue;
-                }
-                if self.live.get(id).is_none() {
-                    self.live.insert(*id, Live::new(self.committee.n(), step.height));
-                    arrived.push(*id);
-                }
-                if self.count_vote(id, log.sequencer, position, step) {
-                    reached.insert(*id);
-                }
+    fn append(&mut self, step: &Step<'_>, votes: &Votes<'_>) -> Vec<BundleId> {
+        let (mut reached, mut arrived) = (Vec::new(), Vec::new());
+        for vote in votes.iter() {
+            if let Some(settled) = self.settled.get_mut(vote.id) {
+                vote.entries().for_each(|(log, _)| settled.logs.insert(log.sequencer));
+                continue;
             }
+            if self.live.get(vote.id).is_none() {
+                self.live.insert(*vote.id, Live::new(self.committee.n(), step.height));
+                arrived.push(*vote.id);
+            }
+            if self.count_vote(vote, step) {
+                reached.push(*vote.id);
+            }
+        }
+        for log in step.appended {
+            self.lengths[log.sequencer.position()] += log.ids.len() as u64;
             if let Some(clock_ms) = self.clocks.get_mut(log.sequencer.position()) {
                 *clock_ms = log.clock_ms;
             }
         }
         if !arrived.is_empty() {
-            arrived.sort_unstable();
             self.arrivals.insert(step.height, Arc::new(arrived));
         }
-        reached.into_iter().collect()
+        reached
     }
 
-    /// Records a live id in a log; whether that lifted it to T.
-    fn count_vote(
-        &mut self,
-        id: &BundleId,
-        sequencer: SequencerIndex,
-        position: u64,
-        step: &Step<'_>,
-    ) -> bool {
+    /// Records a live id in the logs that name it; whether that lifted it to T.
+    fn count_vote(&mut self, vote: Vote<'_, '_>, step: &Step<'_>) -> bool {
         let edge = self.thresholds().edge;
-        let Some(live) = self.live.get_mut(id) else {
+        let Some(live) = self.live.get_mut(vote.id) else {
             return false;
         };
         match self.rules.closed {
@@ -212,22 +212,27 @@ impl FairOrder {
                 }
             }
         }
-        live.positions[sequencer.position()] = position;
-        live.count += 1;
+        let was_below = live.count < edge;
+        let before = if was_below { live.logs() } else { LogSet::default() };
+        for (log, at) in vote.entries() {
+            let log_at = log.sequencer.position();
+            let time_ms = log.times_ms.get(at).copied();
+            live.positions[log_at] = time_ms.unwrap_or(self.lengths[log_at] + at as u64);
+            live.count += 1;
+        }
         if live.count < edge {
-            self.below_edge[sequencer.position()] += 1;
+            for (log, _) in vote.entries() {
+                self.below_edge[log.sequencer.position()] += 1;
+            }
             return false;
         }
         if live.expires_at.is_none() {
-            live.expires_at = step.expiries.get(id).copied();
+            live.expires_at = step.expiries.get(vote.id).copied();
         }
-        if live.count > edge {
-            return false;
+        if was_below {
+            self.uncount(before);
         }
-        let mut before = live.logs();
-        before.remove(sequencer);
-        self.uncount(before);
-        true
+        was_below
     }
 
     /// Takes one id off the counters of these logs.
@@ -365,34 +370,36 @@ impl FairOrder {
 
     /// Settles an id at the next index of this block.
     fn emit(&mut self, id: BundleId, step: &Step<'_>, index: &mut u32) -> Emitted {
-        let expires_at = self.expiry(&id, step.expiries).unwrap_or(step.height);
+        let live = self.take_live(&id);
+        let expires_at = live.expires_at.or_else(|| step.expiries.get(&id).copied());
+        let expires_at = expires_at.unwrap_or(step.height);
         let (validity, placement) = if expires_at >= step.height {
             (Validity::Open, Placement::Open)
         } else {
             (Validity::Expired, Placement::Expired)
         };
-        let logs = self.take_live(&id);
         let until = expires_at.max(step.height).saturating_add(GRACE_HEIGHTS);
         let outcome = Outcome::Emitted { height: step.height, index: *index, validity };
-        self.settled.insert(id, Settled { logs, until, outcome });
+        self.settled.insert(id, Settled { logs: live.logs, until, outcome });
         *index += 1;
         Emitted { id, placement }
     }
 
-    /// Removes a live id; the logs that contain it.
-    fn take_live(&mut self, id: &BundleId) -> LogSet {
-        let Some(live) = self.live.remove(id) else {
-            return LogSet::default();
+    /// Removes a live id.
+    fn take_live(&mut self, id: &BundleId) -> Taken {
+        let Some(live) = self.live.get(id) else {
+            return Taken::default();
         };
-        let logs = live.logs();
+        let taken = Taken { logs: live.logs(), expires_at: live.expires_at };
         if live.count < self.thresholds().edge {
-            self.uncount(logs);
+            self.uncount(taken.logs);
         }
-        logs
+        self.live.remove(id);
+        taken
     }
 
     fn settle_forgotten(&mut self, id: &BundleId, height: Height) {
-        let logs = self.take_live(id);
+        let Taken { logs, .. } = self.take_live(id);
         let until = height.saturating_add(MAX_WINDOW_HEIGHTS + GRACE_HEIGHTS);
         self.settled.insert(*id, Settled { logs, until, outcome: Outcome::Forgotten });
     }

@@ -63,10 +63,6 @@ impl LogSet {
         self.0 |= 1 << sequencer.position();
     }
 
-    pub(crate) fn remove(&mut self, sequencer: SequencerIndex) {
-        self.0 &= !(1 << sequencer.position());
-    }
-
     pub(crate) fn within(self, n: u16) -> bool {
         n >= 128 || self.0 >> n == 0
     }

@@ -147,6 +147,11 @@ impl<'a, V> Iterator for Entries<'a, V> {
     }
 }
 
+/// What decides the order of two ids or keys nearly always.
+pub(crate) fn first_bytes(bytes: &[u8; 32]) -> u64 {
+    bytes.first_chunk::<8>().map_or(0, |first| u64::from_be_bytes(*first))
+}
+
 fn nibble(id: &BundleId, depth: usize) -> usize {
     let byte = id.as_bytes()[depth / 2];
     usize::from(if depth.is_multiple_of(2) { byte >> 4 } else { byte & 15 })

@@ -5,30 +5,32 @@ use std::collections::BTreeSet;
 use fairveil_crypto::{BundleId, Height};
 
 use crate::{
-    order::FairOrder,
+    order::{FairOrder, votes::Votes},
     step::{Appended, Mode, OrderError, Step},
+    tree::first_bytes,
 };
 
 impl FairOrder {
     /// Ids that these entries lift into T logs (or that the list names) and whose expiry is not
     /// known yet, in the order of ids. Their bundles must be held before the step is applied.
     pub fn would_reach_edge(&self, appended: &[Appended<'_>], list: &[BundleId]) -> Vec<BundleId> {
+        self.reaching(&Votes::new(appended), list)
+    }
+
+    fn reaching(&self, votes: &Votes<'_>, list: &[BundleId]) -> Vec<BundleId> {
         let edge = usize::from(self.thresholds().edge);
-        let named = appended.iter().flat_map(|log| log.ids);
-        let mut named: Vec<(u64, &BundleId)> = named.map(|id| (first_bytes(id), id)).collect();
-        named.sort_unstable();
-        let votes = named.chunk_by(|a, b| a == b).map(|same| (*same[0].1, same.len()));
         let listed: BTreeSet<BundleId> = list.iter().copied().collect();
-        let reaches = |id: &BundleId, more: usize| {
-            let live = self.live.get(id);
-            self.settled.get(id).is_none()
-                && live.is_none_or(|live| live.expires_at.is_none())
-                && live.map_or(0, |live| usize::from(live.count)) + more >= edge
+        let reaches = |id: &BundleId, more: usize| match self.live.get(id) {
+            Some(live) => live.expires_at.is_none() && usize::from(live.count) + more >= edge,
+            None => more >= edge && self.settled.get(id).is_none(),
         };
-        let lifted = votes.filter(|(id, more)| !listed.contains(id) && reaches(id, *more));
-        let mut ids: Vec<BundleId> = lifted.map(|(id, _)| id).collect();
-        ids.extend(listed.iter().filter(|id| reaches(id, edge)));
-        ids.sort_unstable();
+        let unlisted = votes.iter().filter(|vote| !listed.contains(vote.id));
+        let lifted = unlisted.filter(|vote| reaches(vote.id, vote.len()));
+        let mut ids: Vec<BundleId> = lifted.map(|vote| *vote.id).collect();
+        if !listed.is_empty() {
+            ids.extend(listed.iter().filter(|id| reaches(id, edge)));
+            ids.sort_unstable();
+        }
         ids
     }
 
@@ -39,12 +41,21 @@ impl FairOrder {
         appended: &[Appended<'_>],
         list: &[BundleId],
     ) -> Result<(), OrderError> {
+        self.validate_votes(height, &Votes::new(appended), list)
+    }
+
+    fn validate_votes(
+        &self,
+        height: Height,
+        votes: &Votes<'_>,
+        list: &[BundleId],
+    ) -> Result<(), OrderError> {
         let expected = self.height.next();
         if height != expected {
             return Err(OrderError::Height { expected, actual: height });
         }
         let mut seen = BTreeSet::new();
-        for log in appended {
+        for log in votes.logs() {
             let sequencer = log.sequencer;
             if sequencer.get() > self.committee.n() {
                 return Err(OrderError::UnknownSequencer { sequencer, n: self.committee.n() });
@@ -52,15 +63,16 @@ impl FairOrder {
             if !seen.insert(sequencer) {
                 return Err(OrderError::DuplicateSequencer { sequencer });
             }
-            self.check_log(log)?;
+            self.check_room(log)?;
             self.check_times(log)?;
         }
+        self.check_repeated(votes)?;
         self.check_list(list)
     }
 
-    pub(super) fn check(&self, step: &Step<'_>) -> Result<(), OrderError> {
-        self.validate(step.height, step.appended, step.list)?;
-        let unknown = self.would_reach_edge(step.appended, step.list);
+    pub(super) fn check(&self, step: &Step<'_>, votes: &Votes<'_>) -> Result<(), OrderError> {
+        self.validate_votes(step.height, votes, step.list)?;
+        let unknown = self.reaching(votes, step.list);
         if let Some(id) = unknown.into_iter().find(|id| !step.expiries.contains_key(id)) {
             return Err(OrderError::MissingExpiry { id });
         }
@@ -71,20 +83,27 @@ impl FairOrder {
         }
     }
 
-    fn check_log(&self, log: &Appended<'_>) -> Result<(), OrderError> {
+    fn check_room(&self, log: &Appended<'_>) -> Result<(), OrderError> {
         let sequencer = log.sequencer;
         let (actual, limit) = (self.below_edge(sequencer), self.rules.bounds.below_edge);
         if actual > limit && !log.ids.is_empty() {
             return Err(OrderError::LogFull { sequencer, actual, limit });
         }
-        let before = |id: &&BundleId| {
-            self.live.get(id).is_some_and(|live| live.is_in(sequencer))
-                || self.settled.get(id).is_some_and(|settled| settled.logs.contains(sequencer))
-        };
-        match repeated(log.ids).or_else(|| log.ids.iter().find(before).copied()) {
-            Some(id) => Err(OrderError::RepeatedId { sequencer, id }),
-            None => Ok(()),
-        }
+        Ok(())
+    }
+
+    /// Names the first entry, in the order of the block, that its log holds already.
+    fn check_repeated(&self, votes: &Votes<'_>) -> Result<(), OrderError> {
+        let repeated = votes.iter().filter_map(|vote| match self.live.get(vote.id) {
+            Some(live) => vote.repeated(|log| live.is_in(log)),
+            None => match self.settled.get(vote.id) {
+                Some(settled) => vote.repeated(|log| settled.logs.contains(log)),
+                None => vote.repeated(|_| false),
+            },
+        });
+        let Some(place) = repeated.min() else { return Ok(()) };
+        let (sequencer, id) = votes.entry(place);
+        Err(OrderError::RepeatedId { sequencer, id })
     }
 
     fn check_times(&self, log: &Appended<'_>) -> Result<(), OrderError> {
@@ -124,16 +143,11 @@ impl FairOrder {
 
 /// An id that stands there twice.
 pub(crate) fn repeated(ids: &[BundleId]) -> Option<BundleId> {
-    let mut firsts: Vec<u64> = ids.iter().map(first_bytes).collect();
+    let mut firsts: Vec<u64> = ids.iter().map(|id| first_bytes(id.as_bytes())).collect();
     firsts.sort_unstable();
     if firsts.windows(2).all(|pair| pair[0] != pair[1]) {
         return None;
     }
     let mut seen = BTreeSet::new();
     ids.iter().find(|id| !seen.insert(**id)).copied()
-}
-
-/// What decides the order of two ids nearly always.
-fn first_bytes(id: &BundleId) -> u64 {
-    id.as_bytes().first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }

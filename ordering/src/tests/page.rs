@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 const PAGE: &str = include_str!("../../../docs/fairness.md");
 /// Where the tests stand that it names.
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 13] = [
     include_str!("bounds.rs"),
     include_str!("counterexamples.rs"),
     include_str!("epochs.rs"),
@@ -21,6 +21,7 @@ const SOURCES: [&str; 12] = [
         include_str!("../kernel.rs"),
         include_str!("../packed/tests.rs")
     ),
+    include_str!("../../../sequencer/src/logs/tests.rs"),
 ];
 
 /// Words in backticks that read like the name of a test.
