@@ -31,9 +31,10 @@ pub const GRACE: Duration = Duration::from_millis(300);
 pub struct Tip {
     /// The median of the last final heights.
     pub height: Height,
-    /// Milliseconds that a height takes while bundles wait: the median of the sequencers' means, and
-    /// never less than the definition's `minimum_interval_ms`.
-    pub block_interval_ms: u64,
+    /// Milliseconds that a height takes while there is work: the median of what sequencers have seen,
+    /// within the definition's `minimum_interval_ms` and `idle_interval_ms`, whoever says what; the
+    /// former if fewer than f+1 have seen any work.
+    pub loaded_interval_ms: u64,
     /// Sequencers that answered for this network.
     pub answered: usize,
 }
@@ -96,10 +97,13 @@ pub async fn tip(network: &PinnedNetwork, endpoints: &[Endpoint]) -> Result<Tip,
         return Err(TipError { asked: endpoints.len(), answered, needed, faults });
     }
     let height = Height::new(median(infos.iter().map(|info| info.height)));
-    let least = network.definition().proposal().blocks.minimum_interval_ms;
-    let block_interval_ms =
-        median(infos.iter().map(|info| info.loaded_interval_ms)).max(least.into());
-    Ok(Tip { height, block_interval_ms, answered })
+    let seen = infos.iter().map(|info| info.loaded_interval_ms).filter(|interval| *interval > 0);
+    let seen: Vec<u64> = seen.collect();
+    let typical = if seen.len() < needed { 0 } else { median(seen.into_iter()) };
+    let blocks = network.definition().proposal().blocks;
+    let loaded_interval_ms =
+        typical.clamp(blocks.minimum_interval_ms.into(), blocks.idle_interval_ms.into());
+    Ok(Tip { height, loaded_interval_ms, answered })
 }
 
 async fn committee(network: &PinnedNetwork, endpoint: &Endpoint) -> Result<CommitteeInfo, String> {

@@ -96,7 +96,9 @@ pub struct CommitteeInfo {
     pub time_ms: u64,
     /// Mean milliseconds between the last final blocks (at most 64).
     pub block_interval_ms: u64,
-    /// The same of those blocks for which a bundle waited there; 0 if there were none since its start.
+    /// The same of the last intervals between two blocks that had work; 0 if it has seen none in this
+    /// epoch since its start.
+    #[serde(default)]
     pub loaded_interval_ms: u64,
     /// Members in order of index.
     pub members: Vec<MemberInfo>,

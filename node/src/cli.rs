@@ -275,7 +275,7 @@ pub(crate) enum Bundle {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Prints the height that the chain has reached, as a certificate proves it.
+    /// Prints the height that the chain has reached: the median of what the sequencers answer.
     Height {
         #[command(flatten)]
         network: Network,

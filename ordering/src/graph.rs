@@ -57,6 +57,22 @@ impl Word {
     fn decided(&self) -> u64 {
         self.forward | self.backward
     }
+
+    /// Lanes before which the vertex must stand.
+    fn succ(&self) -> u64 {
+        self.forward & !self.backward
+    }
+
+    /// Lanes that must stand before the vertex.
+    fn pred(&self) -> u64 {
+        self.backward & !self.forward
+    }
+
+    /// What every lane says of the vertex, where all say the same.
+    fn mirrored(&self) -> Self {
+        let beats = self.decided() & !self.beats;
+        Self { beats, forward: self.backward, backward: self.forward }
+    }
 }
 
 /// What 64 vertices say about the lanes of a panel, a word each.
@@ -84,18 +100,19 @@ impl Graph {
     }
 
     /// All pairs, decided where the votes suffice. Of two vertices in different words one is asked;
-    /// what the other would say is its mirror image.
+    /// what the other would say is its mirror image. Words that are decided at once are written row by
+    /// row, the others over them.
     pub(crate) fn new(size: usize, decider: &Decider) -> Self {
         let mut graph = Self::empty(size);
         let mut panel = decider.columns.panel();
         let words = size.div_ceil(LANES);
+        let at_once = decider.at_once(words);
+        let at_once = |row: usize| &at_once[row * words..][..words];
+        (0..words).for_each(|row| graph.put_at_once(row, at_once(row)));
         for word in 0..words {
             let lanes: Vec<usize> = (word * LANES..size.min((word + 1) * LANES)).collect();
             panel.fill(&lanes);
-            for row in word..words {
-                if row > word && graph.fill_at_once(row, word, decider) {
-                    continue;
-                }
+            for row in (word..words).filter(|row| at_once(*row)[word].is_none()) {
                 let block = graph.block(row, &lanes, &panel, decider);
                 for (vertex, said) in (row * LANES..size).zip(&block) {
                     graph.put(vertex, word, *said);
@@ -307,41 +324,33 @@ impl Graph {
     fn put(&mut self, vertex: usize, word: usize, said: Word) {
         let valid = self.valid(vertex, word);
         self.beats.row_mut(vertex)[word] = said.beats & valid;
-        self.succ.row_mut(vertex)[word] = said.forward & !said.backward & valid;
-        self.pred.row_mut(vertex)[word] = said.backward & !said.forward & valid;
+        self.succ.row_mut(vertex)[word] = said.succ() & valid;
+        self.pred.row_mut(vertex)[word] = said.pred() & valid;
         self.undecided.row_mut(vertex)[word] = valid & !said.decided();
     }
 
-    /// All vertices of one word against all of another, in a graph where nothing stands there yet;
-    /// false if they have to be asked one by one.
-    fn fill_at_once(&mut self, row: usize, word: usize, decider: &Decider) -> bool {
-        let Some((forward, backward)) = decider.columns.between(row, word) else { return false };
-        let edge = decider.edge;
-        let (row_first, row_wins) = match (forward >= edge, backward >= edge) {
-            (true, true) if forward == backward => return false,
-            (true, true) => (false, forward > backward),
-            (ahead, _) => (ahead, ahead),
+    /// The rows of the vertices of a word where all of these say the same of all of another word;
+    /// nothing where they do not.
+    fn put_at_once(&mut self, row: usize, said: &[Option<Word>]) {
+        let whole = |word: usize| {
+            if word + 1 == said.len() { tail_mask(self.size) } else { u64::MAX }
         };
-        let strict = (forward >= edge) != (backward >= edge);
-        let undecided = forward.max(backward) < edge;
-        for (from, to, wins) in [(row, word, row_wins), (word, row, !row_wins)] {
-            let all = if (to + 1) * LANES > self.size { tail_mask(self.size) } else { u64::MAX };
-            for vertex in from * LANES..self.size.min((from + 1) * LANES) {
-                if undecided {
-                    self.undecided.row_mut(vertex)[to] = all;
-                    continue;
-                }
-                if wins {
-                    self.beats.row_mut(vertex)[to] = all;
-                }
-                match (strict, (from == row) == row_first) {
-                    (false, _) => {}
-                    (true, true) => self.succ.row_mut(vertex)[to] = all,
-                    (true, false) => self.pred.row_mut(vertex)[to] = all,
-                }
-            }
+        let bits = |of: fn(&Word) -> u64| -> Vec<u64> {
+            let words = said.iter().enumerate();
+            words.map(|(word, said)| said.map_or(0, |said| of(&said) & whole(word))).collect()
+        };
+        let rows = [
+            bits(|said| said.beats),
+            bits(Word::succ),
+            bits(Word::pred),
+            bits(|said| !said.decided()),
+        ];
+        for vertex in row * LANES..self.size.min((row + 1) * LANES) {
+            self.beats.row_mut(vertex).copy_from_slice(&rows[0]);
+            self.succ.row_mut(vertex).copy_from_slice(&rows[1]);
+            self.pred.row_mut(vertex).copy_from_slice(&rows[2]);
+            self.undecided.row_mut(vertex).copy_from_slice(&rows[3]);
         }
-        true
     }
 
     /// The rows of the lanes against the vertices of a word, from what these say.
@@ -386,6 +395,30 @@ impl Decider {
             ranks[vertex as usize] = rank as u32;
         }
         Self { columns: Columns::new(keys.len(), orders), edge, ranks }
+    }
+
+    /// By word, by other word: what every vertex of the one says of every vertex of the other, if all say
+    /// the same and no tie is to be broken.
+    fn at_once(&self, words: usize) -> Vec<Option<Word>> {
+        let mut said = vec![None; words * words];
+        for (row, word) in (0..words).flat_map(|row| (0..row).map(move |word| (row, word))) {
+            let of = self.word_at_once(row, word);
+            said[row * words + word] = of;
+            said[word * words + row] = of.map(|of| of.mirrored());
+        }
+        said
+    }
+
+    fn word_at_once(&self, row: usize, word: usize) -> Option<Word> {
+        let (forward, backward) = self.columns.between(row, word)?;
+        let enough = [forward >= self.edge, backward >= self.edge];
+        let beats = match enough {
+            [true, true] if forward == backward => return None,
+            [true, true] => forward > backward,
+            [ahead, _] => ahead,
+        };
+        let all = |yes: bool| if yes { u64::MAX } else { 0 };
+        Some(Word { beats: all(beats), forward: all(enough[0]), backward: all(enough[1]) })
     }
 
     /// What these weights of a vertex and a panel say; bits of no lane, and of the vertex itself, mean

@@ -29,7 +29,7 @@ use crate::{
     tree::Tree,
 };
 
-/// An unproposed, eligible id with its record.
+/// An unproposed, eligible id with its record. A list of them stands in the order of ids.
 pub(crate) type Entry<'a> = (BundleId, &'a Live);
 
 /// Ids that are ordered together.
@@ -140,9 +140,7 @@ impl Proposal {
         if ripe.is_empty() {
             return;
         }
-        let orders: Vec<Vec<u32>> = (0..first.len())
-            .map(|log| in_order(positions.iter().map(|(vertex, at)| (at[log], *vertex))))
-            .collect();
+        let orders = orders(first.len(), positions.iter().copied(), |_, _| true);
         let decider = Decider::new(&orders, thresholds.edge, &self.keys(seed));
         let frozen = Arc::make_mut(&mut self.frozen);
         frozen.digest = OnceLock::new();
@@ -231,9 +229,26 @@ fn words(words: &[u64]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_be_bytes()).collect()
 }
 
-/// Vertices by their positions in a log, which are distinct, without those that are absent.
-fn in_order(positions: impl Iterator<Item = (u64, u32)>) -> Vec<u32> {
-    let mut present: Vec<_> = positions.filter(|(position, _)| *position != ABSENT).collect();
+/// By log the vertices that it contains and that are looked at, in its order. Each comes with its
+/// position in every log.
+fn orders<'a>(
+    logs: usize,
+    vertices: impl Iterator<Item = (u32, &'a [u64])>,
+    within: impl Fn(usize, u32) -> bool,
+) -> Vec<Vec<u32>> {
+    let mut columns: Vec<Vec<(u64, u32)>> = vec![Vec::with_capacity(vertices.size_hint().0); logs];
+    for (vertex, positions) in vertices {
+        for (log, (column, position)) in columns.iter_mut().zip(positions).enumerate() {
+            if *position != ABSENT && within(log, vertex) {
+                column.push((*position, vertex));
+            }
+        }
+    }
+    columns.into_iter().map(in_order).collect()
+}
+
+/// Vertices by their positions in a log, which are distinct.
+fn in_order(mut present: Vec<(u64, u32)>) -> Vec<u32> {
     let first = present.iter().map(|(position, _)| *position).min().unwrap_or(0);
     let last = present.iter().map(|(position, _)| *position).max().unwrap_or(0);
     let count = present.len();
@@ -305,16 +320,15 @@ impl Prefix {
 /// By log, by entry: its rank among the entries of the log; `u32::MAX` if it is absent.
 fn ranks(entries: &[Entry<'_>]) -> Vec<Vec<u32>> {
     let logs = entries.first().map_or(0, |(_, live)| live.positions.len());
-    let column = |log: usize| {
-        let positions = entries.iter().enumerate();
-        let order = in_order(positions.map(|(at, (_, live))| (live.positions[log], at as u32)));
+    let positions = (0..).zip(entries).map(|(at, (_, live))| (at, &live.positions[..]));
+    let ranked = |order: Vec<u32>| {
         let mut ranks = vec![u32::MAX; entries.len()];
         for (rank, entry) in order.into_iter().enumerate() {
             ranks[entry as usize] = rank as u32;
         }
         ranks
     };
-    (0..logs).map(column).collect()
+    orders(logs, positions, |_, _| true).into_iter().map(ranked).collect()
 }
 
 /// Ascending: the rank by which `count` logs contain an entry, of all that stand in so many.
@@ -340,9 +354,9 @@ struct Vertices {
 impl Vertices {
     fn new(entries: &[Entry<'_>], prefix: &Prefix, thresholds: Thresholds, rules: &Rules) -> Self {
         let logs = entries.first().map_or(0, |(_, live)| live.positions.len());
+        let entry = |at: usize| &entries[at].1.positions[..];
         let count = |at: usize| {
-            let live = entries[at].1;
-            let within = |log: &usize| live.positions[*log] != ABSENT && prefix.contains(*log, at);
+            let within = |log: &usize| entry(at)[*log] != ABSENT && prefix.contains(*log, at);
             (0..logs).filter(within).count() as u16
         };
         let enough = match rules.shaded {
@@ -350,29 +364,25 @@ impl Vertices {
             #[cfg(test)]
             Shaded::Drop => thresholds.solid,
         };
-        let mut chosen: Vec<(u64, BundleId, usize, u16)> = (0..entries.len())
+        // Entries stand in the order of ids: so this is the order of (median, id).
+        let mut chosen: Vec<(u64, usize, u16)> = (0..entries.len())
             .filter(|at| entries[*at].1.count >= enough)
-            .map(|at| (entries[at].1.median(), entries[at].0, at, count(at)))
-            .filter(|(_, _, _, count)| *count >= enough)
+            .map(|at| (entries[at].1.median(), at, count(at)))
+            .filter(|(_, _, count)| *count >= enough)
             .collect();
         chosen.sort_unstable();
         let mut solid = Bits::empty(chosen.len());
-        for (vertex, (_, _, _, count)) in chosen.iter().enumerate() {
+        for (vertex, (_, _, count)) in chosen.iter().enumerate() {
             if *count >= thresholds.solid {
                 solid.insert(vertex);
             }
         }
-        let order = |log: usize| {
-            let seen = chosen.iter().enumerate();
-            let seen = seen.filter(|(_, (_, _, at, _))| prefix.contains(log, *at));
-            in_order(
-                seen.map(|(vertex, (_, _, at, _))| (entries[*at].1.positions[log], vertex as u32)),
-            )
-        };
+        let positions = (0..).zip(&chosen).map(|(vertex, (_, at, _))| (vertex, entry(*at)));
+        let within = |log: usize, vertex: u32| prefix.contains(log, chosen[vertex as usize].1);
         Self {
-            orders: (0..logs).map(order).collect(),
-            ids: chosen.iter().map(|(_, id, _, _)| *id).collect(),
-            medians: chosen.iter().map(|(median, _, _, _)| *median).collect(),
+            orders: orders(logs, positions, within),
+            ids: chosen.iter().map(|(_, at, _)| entries[*at].0).collect(),
+            medians: chosen.iter().map(|(median, _, _)| *median).collect(),
             solid,
         }
     }

@@ -12,7 +12,7 @@ use crate::network::Endpoint;
 use crate::rpc::{Rejected, code};
 
 /// How long a call to a fake may take.
-pub(crate) const CALL: Duration = Duration::from_secs(2);
+pub(crate) const CALL: Duration = Duration::from_secs(5);
 
 /// What a fake answers to a method or a path.
 #[derive(Clone, Debug)]

@@ -22,8 +22,9 @@ use serde_json::Value;
 use super::{Check, Voice, traders::Traders};
 use crate::local::{LocalError, observer::Observer, workload};
 
-/// How long refusals may take to be counted.
-const COUNTED: Duration = Duration::from_millis(500);
+/// How often it is looked whether all refusals are counted.
+const POLLS: usize = 300;
+const POLL: Duration = Duration::from_millis(100);
 
 /// Both arms side by side.
 #[derive(Debug, Clone, Serialize)]
@@ -81,14 +82,7 @@ pub(crate) async fn compare(
             sealed.stolen += usize::from(first == 0);
         }
     }
-    // What was asked last is refused and counted meanwhile.
-    tokio::time::sleep(COUNTED).await;
-    let mut refused = 0;
-    for (at, endpoint) in endpoints.iter().enumerate() {
-        if at != attacker {
-            refused += metric(endpoint, "fairveil_share_requests_refused_total").await;
-        }
-    }
+    let refused = refusals(endpoints, attacker, report.requests).await;
     // Shares of a final order may be here before the order is: what they open was public.
     let early = |(victim, at): &&(BundleId, u64)| {
         let placed = observer.seen(&victim.to_string()).ordered;
@@ -133,6 +127,24 @@ async fn position(endpoint: &Endpoint, id: &BundleId) -> Option<u64> {
     let params = vec![Value::from(id.to_string())];
     let receipts: Vec<ReceiptInfo> = endpoint.call("fairveil_receipts", params).await.ok()?;
     receipts.first()?.position
+}
+
+/// Requests for shares that the others refused. What was asked last is refused and counted meanwhile.
+async fn refusals(endpoints: &[Endpoint], attacker: usize, requests: u64) -> u64 {
+    let mut refused = 0;
+    for _ in 0..POLLS {
+        refused = 0;
+        for (at, endpoint) in endpoints.iter().enumerate() {
+            if at != attacker {
+                refused += metric(endpoint, "fairveil_share_requests_refused_total").await;
+            }
+        }
+        if refused >= requests {
+            break;
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    refused
 }
 
 async fn metric(endpoint: &Endpoint, name: &str) -> u64 {

@@ -23,7 +23,7 @@ const DOWN: Duration = Duration::from_millis(700);
 /// How long a crash, the restart and the pause before it take at most, on average.
 pub(super) const EACH: Duration = Duration::from_secs(5);
 /// How long a restarted sequencer may take to be ready.
-const READY: Duration = Duration::from_secs(30);
+const READY: Duration = Duration::from_secs(120);
 /// How soon it must be ready and at the tip.
 const READY_MS: u64 = 10_000;
 /// How long the victim's turn is waited for.

@@ -42,7 +42,7 @@ pub(super) fn text(
         ("block_interval_milliseconds", "mean of recent blocks", overview.block_interval_ms),
         (
             "loaded_interval_milliseconds",
-            "the same while bundles wait",
+            "mean between recent blocks that had work",
             overview.loaded_interval_ms,
         ),
         ("pool_bundles", "bundles admitted and not ordered", overview.pool_bundles),

@@ -10,7 +10,7 @@ use std::{io::Read as _, io::Write as _};
 
 use tempfile::TempDir;
 
-use crate::network::{Desk, Dev, fairveil, root};
+use crate::network::{Desk, Dev, fairveil, root, wait_for};
 
 /// The folder of a network that ran and was ended; each test works on a copy.
 static NETWORK: LazyLock<TempDir> = LazyLock::new(|| {
@@ -210,7 +210,7 @@ fn a_second_node_on_one_folder_is_refused_and_strangers_disturb_nobody() {
         stream.write_all(&request).unwrap();
         let _ = stream.read(&mut [0; 512]);
     }
-    assert!(dev.get(first, "/readyz").is_some());
+    wait_for("ready", || dev.get(first, "/readyz"));
     let desk = Desk::new();
     crate::trader::seal(&dev, &desk, "60s");
     dev.done(&["bundle", "submit", &desk.text("sealed.json")]);

@@ -10,8 +10,8 @@ use fairveil_client::Endpoint;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// How long a process may take for what it is asked.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a process may take for what it is asked. No test waits for its end.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 const POLL: Duration = Duration::from_millis(50);
 
 /// The binary under test.
@@ -180,7 +180,7 @@ impl Dev {
 
     /// What a sequencer answers to a call.
     pub(crate) fn call(&self, sequencer: &Sequencer, method: &str, params: Vec<Value>) -> Value {
-        let endpoint = Endpoint::new(&sequencer.http, Duration::from_secs(5)).unwrap();
+        let endpoint = Endpoint::new(&sequencer.http, Duration::from_secs(30)).unwrap();
         self.runtime.block_on(endpoint.call::<Value>(method, params)).unwrap()
     }
 

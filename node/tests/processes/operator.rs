@@ -40,7 +40,7 @@ fn check_of_a_running_network_is_good_and_disturbs_nobody() {
     let one = &dev.sequencers()[0];
     let config = dev.folder().join(&one.name).join("node.toml");
     let mut command = fairveil();
-    command.args(["check", "--json", "--config"]).arg(&config);
+    command.args(["check", "--json", "--patience-ms", "20000", "--config"]).arg(&config);
     let (lines, code) = checked(command);
     for check in ["keystore", "files", "definition", "share", "clock", "peers"] {
         assert_eq!(verdict(&lines, check).0, "ok", "{check}: {lines:?}");

@@ -84,13 +84,18 @@ fn a_bundle_that_comes_too_late_is_rejected_with_its_values() {
     let output = dev.trader(&["bundle", "submit", &desk.text("sealed.json")]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(3), "{text}");
-    // Each of the five says the window's end, and its own height, which is beyond that.
+    // Each of the five says its own height, and the last one at which it would begin to report.
+    let number = |text: &str| text.replace(',', "").parse::<u64>().unwrap();
     let values = text.split("rejected (expired): actual ").skip(1).map(|rest| {
         let (actual, rest) = rest.split_once(", limit ").unwrap();
-        (actual.to_owned(), rest.split_once(':').unwrap().0.to_owned())
+        (number(actual), number(rest.split_once(':').unwrap().0))
     });
-    let values: Vec<_> = values.collect();
+    let values: Vec<(u64, u64)> = values.collect();
     assert_eq!(values.len(), 5, "{text}");
+    let limit = values[0].1;
+    assert!(values.iter().all(|(actual, each)| *each == limit && actual > each), "{text}");
+    // A window of 12 heights that began with the one after `sealed_at` or earlier, without its last 8.
+    assert!((1..=sealed_at + 5).contains(&limit), "{limit}, sealed at {sealed_at}: {text}");
 
     // What ends beyond the horizon is not even sealed.
     let seal = ["bundle", "seal", "--bundle", &desk.text("bundle.json"), "--out"];
@@ -100,5 +105,12 @@ fn a_bundle_that_comes_too_late_is_rejected_with_its_values() {
     let error = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(2), "{error}");
     assert!(error.contains("it may end at") && error.contains("65536 heights ahead"), "{error}");
+    assert!(!desk.path("late.json").exists());
+    // Nor what nobody would report any more.
+    let rest = [&desk.text("late.json"), "--payer", &desk.text("payer.key"), "--expires-in", "7h"];
+    let refused = dev.trader(&[&seal[..], &rest].concat());
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{error}");
+    assert!(error.contains("it has to end at"), "{error}");
     assert!(!desk.path("late.json").exists());
 }

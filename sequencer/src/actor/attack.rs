@@ -77,7 +77,9 @@ where
                 let peers = self.peers();
                 let height = self.progress.finalized().max(height).saturating_add(NOT_FINAL);
                 let message = OpeningMessage::Share(ShareMessage::Request { height });
-                self.adversary.report.requests += peers.len() as u64;
+                // What is sent to others does not leave.
+                let reached = peers.iter().filter(|peer| self.connected[peer.position()]);
+                self.adversary.report.requests += reached.count() as u64;
                 self.count(MOVES, 1);
                 self.send(Lane::Shares, &peers, message.encode());
             }

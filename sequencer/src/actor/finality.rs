@@ -43,7 +43,7 @@ where
         let height = block.header().height;
         let interval = block.header().time_ms.saturating_sub(self.chain.tip().time_ms);
         if height.get() > 1 {
-            self.pace.passed(interval);
+            self.pace.passed(interval, self.chain.load(block.body()));
         }
         let order = self.verified(&certificate)?;
         self.certify_releases(&block, &certificate, &output)?;
@@ -63,8 +63,6 @@ where
         self.share_progress();
         self.open(order)?;
         self.tell_pool(height, &output, emitted)?;
-        let pool = self.pool.stats();
-        self.pace.waits(pool.admitted > pool.held_back as u64);
         self.keep_up_own_log(height)?;
         self.prune()?;
         self.ending(height, &output.ending)?;

@@ -30,7 +30,7 @@ pub struct Overview {
     pub time_ms: u64,
     /// Mean milliseconds between the last final blocks (at most 64).
     pub block_interval_ms: u64,
-    /// The same of those blocks for which a bundle waited here; 0 if there were none since the start.
+    /// The same of the last intervals between blocks that had work; 0 if this task has seen none.
     pub loaded_interval_ms: u64,
     /// Height up to which everything is released here.
     pub released: u64,

@@ -70,6 +70,8 @@ const MODES: [(Whose, Mode); 4] = [
 /// Figures that are 0 in every run of mode `strict`.
 const PROMISED_ZEROS: [&str; 3] =
     ["same_proposal_inversions", "ripe_inversions", "unsupported_neighbours"];
+/// One more, where g = 0 and no log is a liar's (F2).
+const HONEST_ZERO: &str = "other_inversions";
 
 /// Runs a scenario with a seed.
 #[must_use]
@@ -133,7 +135,9 @@ impl Outcome {
         if scenario.mode != Mode::Strict {
             return;
         }
-        for name in PROMISED_ZEROS {
+        let honest = whose == Whose::Honest || scenario.adversaries.is_empty();
+        let honest_zero = (honest && scenario.committee.g() == 0).then_some(HONEST_ZERO);
+        for name in PROMISED_ZEROS.into_iter().chain(honest_zero) {
             let value = self.figure(whose, name).unwrap_or(0);
             if value != 0 {
                 self.violations.push(format!("{}: {name} is {value}, not 0", whose.name()));

@@ -179,7 +179,7 @@ pub(super) fn client_answer_seeds() -> Vec<Vec<u8>> {
         (3, r#"{"code":"pool_full","actual":"7","limit":"6","cure":"wait"}"#),
         (
             4,
-            r#"{"network_id":"0x","epoch":1,"key_id":"0x","committee_key":"0x","n":5,"f":1,"g":0,"t":4,"index":1,"height":9,"time_ms":1,"block_interval_ms":500,"members":[{"index":1,"name":"a","consensus_key":"0x","connected":true}],"rollups":[{"chain_id":901,"name":"r","block_time_ms":250,"simulated":true}]}"#,
+            r#"{"network_id":"0x","epoch":1,"key_id":"0x","committee_key":"0x","n":5,"f":1,"g":0,"t":4,"index":1,"height":9,"time_ms":1,"block_interval_ms":500,"loaded_interval_ms":100,"members":[{"index":1,"name":"a","consensus_key":"0x","connected":true}],"rollups":[{"chain_id":901,"name":"r","block_time_ms":250,"simulated":true}]}"#,
         ),
         (
             5,

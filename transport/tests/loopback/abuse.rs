@@ -42,7 +42,7 @@ impl Scene {
         assert_eq!(within(peer.closed()).await, Ok(reason));
         until(|| self.victim.snapshot().closed_for(reason) == times).await;
         until(|| self.victim.peer(self.raw).last_error == Some(LinkError::Closed(reason))).await;
-        assert_eq!(self.victim.peer(self.raw).state, PeerState::Awaited);
+        until(|| self.victim.peer(self.raw).state == PeerState::Awaited).await;
         assert_eq!(self.victim.peer(self.witness.identity).connections, 1);
         assert!(self.victim.send(Channel::Votes, self.witness.identity, "unharmed"));
         assert_eq!(self.witness.receive(Channel::Votes).await.1, "unharmed");

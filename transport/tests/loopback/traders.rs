@@ -262,10 +262,10 @@ async fn connections_are_bounded_and_retried_when_busy() {
     until(|| endpoint.counts().accepted == 2).await;
     assert_eq!(endpoint.counts().retried, 0);
     clients.push(connect(address).await);
-    assert_eq!(endpoint.counts().retried, 1);
+    assert!(endpoint.counts().retried >= 1);
     // The fourth of this address is closed after its handshake.
     let fourth = TraderClient::connect(client_config(address)).await;
-    until(|| endpoint.counts().refused_busy == 1).await;
+    until(|| endpoint.counts().refused_busy >= 1).await;
     drop(fourth);
     until(|| endpoint.counts().connections == 3).await;
     // Another address gets the last place; then nobody gets one.

@@ -10,7 +10,10 @@ use fairveil_client::{
     network, seal,
 };
 use fairveil_crypto::{Height, envelope::PayerSecret, seal::SealRandomness};
-use fairveil_mempool::{Bundle, Bytes, Leg, Policy, limits::HORIZON_HEIGHTS};
+use fairveil_mempool::{
+    Bundle, Bytes, Leg, Policy,
+    limits::{HORIZON_HEIGHTS, LAST_REPORT_HEIGHTS},
+};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -153,12 +156,12 @@ pub(super) fn seal(
     let payer = payer_secret(payer)?;
     let tip = reach::run(network::tip(&network, &endpoints))?
         .map_err(|error| CommandError::Unreachable(error.to_string()))?;
-    let heights = window.heights(tip.block_interval_ms);
+    let heights = window.heights(tip.loaded_interval_ms);
     let first = tip.height.saturating_add(NEXT);
     let valid_from = choices.valid_from.or(file.valid_from).map_or(first, Height::new);
     // The window is open for that long from when it opens, which is never in the past.
     let expires_at = valid_from.max(first).saturating_add(heights - 1);
-    within_horizon(expires_at, &tip)?;
+    check_window(valid_from, expires_at, &tip)?;
     let payer_nonce = match choices.nonce {
         Some(nonce) => nonce,
         None => u64::from_be_bytes(random()?),
@@ -178,19 +181,31 @@ pub(super) fn seal(
     Ok(exit::OK)
 }
 
-/// No sequencer admits a bundle whose window ends later than that.
-fn within_horizon(expires_at: Height, tip: &network::Tip) -> Result<(), CommandError> {
-    let last = tip.height.saturating_add(HORIZON_HEIGHTS);
-    if expires_at <= last {
-        return Ok(());
+/// Whether sequencers that stand there could admit and report a bundle with this window.
+fn check_window(
+    valid_from: Height,
+    expires_at: Height,
+    tip: &network::Tip,
+) -> Result<(), CommandError> {
+    let (height, interval) = (tip.height, tip.loaded_interval_ms);
+    let last = height.saturating_add(HORIZON_HEIGHTS);
+    if expires_at > last {
+        let minutes = HORIZON_HEIGHTS.saturating_mul(interval) / 60_000;
+        return Err(CommandError::Usage(format!(
+            "the window would end at height {expires_at}; it may end at {last} at most, \
+             {HORIZON_HEIGHTS} heights ahead, which take about {minutes} minutes under load: give an \
+             earlier --valid-from or a shorter --expires-in (a height takes {interval} ms)"
+        )));
     }
-    let interval = tip.block_interval_ms;
-    let minutes = HORIZON_HEIGHTS.saturating_mul(interval) / 60_000;
-    Err(CommandError::Usage(format!(
-        "the window would end at height {expires_at}; it may end at {last} at most, {HORIZON_HEIGHTS} \
-         heights ahead, which take about {minutes} minutes: give an earlier --valid-from or a shorter \
-         --expires-in (a height takes {interval} ms now)"
-    )))
+    let least = valid_from.saturating_sub(1).max(height).saturating_add(LAST_REPORT_HEIGHTS);
+    if expires_at < least {
+        return Err(CommandError::Usage(format!(
+            "the window would end at height {expires_at}, the chain is at {height}; it has to end at \
+             {least} or later, because nobody begins to report a bundle in the last \
+             {LAST_REPORT_HEIGHTS} heights: give a longer --expires-in (a height takes {interval} ms)"
+        )));
+    }
+    Ok(())
 }
 
 /// `bundle height`.
@@ -199,8 +214,8 @@ pub(super) fn height(args: &cli::Network, json: bool) -> Result<u8, CommandError
     let tip = reach::run(network::tip(&network, &endpoints))?
         .map_err(|error| CommandError::Unreachable(error.to_string()))?;
     if json {
-        let interval = tip.block_interval_ms;
-        println!("{}", json!({ "height": tip.height, "block_interval_ms": interval }));
+        let interval = tip.loaded_interval_ms;
+        println!("{}", json!({ "height": tip.height, "loaded_interval_ms": interval }));
     } else {
         println!("{}", tip.height);
     }
@@ -218,12 +233,12 @@ struct Sealed {
 impl Sealed {
     fn print(&self, payer: &str, json: bool) {
         let seal::Terms { valid_from, expires_at, payer_nonce } = self.terms;
-        let network::Tip { height, block_interval_ms, .. } = self.tip;
+        let network::Tip { height, loaded_interval_ms, .. } = self.tip;
         if json {
             let value = json!({
                 "id": self.id, "file": self.out, "payer": payer, "payer_nonce": payer_nonce,
                 "valid_from": valid_from, "expires_at": expires_at, "height": height,
-                "block_interval_ms": block_interval_ms, "heights": self.heights,
+                "loaded_interval_ms": loaded_interval_ms, "heights": self.heights,
             });
             println!("{value}");
             return;
@@ -232,7 +247,7 @@ impl Sealed {
         println!("  file     {}", self.out.display());
         println!("  payer    {payer}, nonce {payer_nonce}");
         println!(
-            "  window   heights {valid_from} to {expires_at}: {} heights of {block_interval_ms} ms \
+            "  window   heights {valid_from} to {expires_at}: {} heights of {loaded_interval_ms} ms \
              each, the chain is at {height}",
             self.heights,
         );
@@ -251,7 +266,7 @@ impl Window {
     fn parse(text: &str) -> Result<Self, CommandError> {
         let usage = || {
             CommandError::Usage(format!(
-                "--expires-in {text}: give a time such as 500ms, 30s or 5m, or a number of heights \
+                "--expires-in {text}: give a time such as 30s or 5m, or a number of heights \
                  such as 300h"
             ))
         };
@@ -268,10 +283,10 @@ impl Window {
         window.filter(|_| number > 0).ok_or_else(usage)
     }
 
-    fn heights(self, block_interval_ms: u64) -> u64 {
+    fn heights(self, loaded_interval_ms: u64) -> u64 {
         match self {
             Self::Heights(heights) => heights,
-            Self::Milliseconds(duration_ms) => seal::heights(duration_ms, block_interval_ms),
+            Self::Milliseconds(duration_ms) => seal::heights(duration_ms, loaded_interval_ms),
         }
     }
 }
