@@ -230,17 +230,23 @@ async fn the_tip_is_the_median_of_this_network() {
     let found = tip(&WORLD.network, &endpoints).await.unwrap();
     assert_eq!(
         (found.height, found.loaded_interval_ms, found.answered),
-        (Height::new(101), 120, 4)
+        (Height::new(101), 130, 4)
     );
     let error = tip(&WORLD.network, &endpoints[3..]).await.unwrap_err();
     assert_eq!((error.asked, error.answered, error.needed), (2, 1, 2));
     assert!(error.to_string().contains("is of network 0x00"), "{error}");
-    // Nobody has seen a block for which a bundle waited: heights pass no faster than the definition says.
-    let mut young = Vec::new();
-    for _ in 0..3 {
-        young.push(serve(&[("fairveil_committee", committee(1, 1, ours))]).await);
+    // Where nobody has seen any work, and after any standstill: within what the definition says.
+    let blocks = WORLD.network.definition().proposal().blocks;
+    for (said, expected) in [
+        (0, blocks.minimum_interval_ms),
+        (1, blocks.minimum_interval_ms),
+        (u64::MAX, blocks.idle_interval_ms),
+    ] {
+        let mut all = Vec::new();
+        for _ in 0..3 {
+            all.push(serve(&[("fairveil_committee", paced(1, 1, ours, said))]).await);
+        }
+        let found = tip(&WORLD.network, &all).await.unwrap();
+        assert_eq!(found.loaded_interval_ms, u64::from(expected), "{said}");
     }
-    let least = WORLD.network.definition().proposal().blocks.minimum_interval_ms;
-    let found = tip(&WORLD.network, &young).await.unwrap();
-    assert_eq!(found.loaded_interval_ms, u64::from(least));
 }
