@@ -1,7 +1,7 @@
 //! A sequencer's keystore on disk, with the epoch keys that make its secrets erasable.
 //!
 //! Beside `keystore.json` stands the folder `keystore.keys`, with one file of 32 bytes for each wrapped
-//! secret: `dealing-XXXXXXXXXXXXXXXX.key` (the first 8 bytes of the public dealing key) and
+//! secret: `dealing-KEY.key` (KEY: the first 8 bytes of the public dealing key, as hex) and
 //! `share-EPOCH.key`.
 //!
 //! # Invariants
