@@ -7,6 +7,7 @@
 //! No method takes plaintext: `fairveil_submit` takes a sealed bundle and nothing else does.
 
 use fairveil_keygen::{Approval, Proposal};
+use fairveil_mempool::RejectionCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -67,6 +68,18 @@ pub struct Rejected {
     pub limit: String,
     /// What the trader can do about it.
     pub cure: String,
+}
+
+impl Rejected {
+    /// Whether the same bytes may be admitted later, with nothing changed in them.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        use RejectionCode as Code;
+        matches!(
+            self.code.parse::<Code>(),
+            Ok(Code::Syncing | Code::Rate | Code::PayerLimit | Code::PoolFull)
+        )
+    }
 }
 
 /// Answer of `fairveil_committee`.

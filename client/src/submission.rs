@@ -112,6 +112,16 @@ impl SubmissionReport {
         self.receipts.is_complete()
     }
 
+    /// Whether every rejection is one that ends by itself: the same bytes may be admitted later, and
+    /// sealing again would make a second bundle. Also without any rejection.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        self.answers().iter().all(|answered| match &answered.answer {
+            Answer::Rejected(rejected) => rejected.is_temporary(),
+            _ => true,
+        })
+    }
+
     /// The receipts that count, by sequencer.
     #[must_use]
     pub fn receipts(&self) -> Vec<Receipt> {

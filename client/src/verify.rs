@@ -7,7 +7,9 @@
 //! 2. Every way to fail has a reason of its own, with both values where there are two.
 //! 3. A file that claims nothing (a bundle in the clear) is refused rather than passed.
 //! 4. A judgement and a refusal are one line each, whatever the file holds.
+//! 5. A genuine trace may show a fault, or too little: [`Judgement::trace_verdict`].
 
+pub mod coverage;
 mod judgement;
 
 use fairveil_crypto::certificate::{CertificateError, OrderCertificate};
@@ -37,6 +39,7 @@ use crate::registry::registry;
 use crate::rollup::{Claim, claimed};
 use crate::trace::{Trace, TraceError, TraceFault};
 use crate::trust::PinnedNetwork;
+use coverage::Coverage;
 
 /// What a file proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,6 +132,8 @@ pub enum Judgement {
         ids: usize,
         /// Pairs that f+1 or more members of one epoch contradict, by what they show.
         findings: Findings,
+        /// How much of the order they are made of.
+        coverage: Coverage,
         /// Members that contradicted themselves.
         convicted: Vec<SequencerIndex>,
     },
@@ -450,10 +455,13 @@ fn judge_trace(network: &PinnedNetwork, file: &File) -> Result<Judgement, Refusa
     if let Some(first) = faults.into_iter().next() {
         return Err(Refusal::TraceFaults { count, first });
     }
-    let findings = Comparison::new(&trace, &order)?.contradictions(&mut |_| {});
+    let comparison = Comparison::new(&trace, &order)?;
+    let coverage = Coverage::new(&trace, &order, &comparison);
+    let findings = comparison.contradictions(&mut |_| {});
     let convicted = trace.conflicts().map(|conflict| conflict.first.sequencer).collect();
     let (receipts, heights) = (trace.receipts(), trace.heights().len());
-    Ok(Judgement::Trace { receipts, heights, ids: order.ids.len(), findings, convicted })
+    let ids = order.ids.len();
+    Ok(Judgement::Trace { receipts, heights, ids, findings, coverage, convicted })
 }
 
 /// The ceremony is one of the pinned network; its key may never have come to be.

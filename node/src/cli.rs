@@ -29,6 +29,8 @@ pub(crate) use self::operator::{Backup, Check, Restore};
 pub(crate) use self::outputs::{Engine as EngineOutput, Frames, Source};
 pub(crate) use self::rollup::{Proposal, Propose, Rollup};
 pub(crate) use self::settings::SettingFlags;
+#[cfg(all(test, feature = "simulate"))]
+pub(crate) use self::simulate::ORDERING_INPUT;
 #[cfg(feature = "simulate")]
 pub(crate) use self::simulate::{CommitteeArgs, Simulate};
 pub(crate) use self::verify::{Pinned, Verify, VerifyCommand};
@@ -45,8 +47,10 @@ pub(crate) mod exit {
     pub(crate) const REJECTED: u8 = 3;
     /// The bundle's window closed before it was ordered.
     pub(crate) const EXPIRED: u8 = 4;
-    /// Too few sequencers answered.
+    /// Too few sequencers answered, or a trace is too little to judge.
     pub(crate) const UNREACHABLE: u8 = 5;
+    /// Whoever read the output closed it: the code of a process that SIGPIPE ended.
+    pub(crate) const CLOSED_OUTPUT: u8 = 141;
 }
 
 /// A fair-ordering, threshold-encrypted mempool for shared sequencers.

@@ -26,7 +26,8 @@ const EXIT_CODES: &[(u8, &str)] = &[
     (exit::USAGE, "the command line, a file or the configuration can't be used"),
     (exit::REJECTED, "the bundle was rejected by f+1 sequencers, or it failed"),
     (exit::EXPIRED, "the bundle's window closed before it was ordered"),
-    (exit::UNREACHABLE, "too few sequencers answered"),
+    (exit::UNREACHABLE, "too few sequencers answered, or a trace is too little to judge"),
+    (exit::CLOSED_OUTPUT, "whoever read the output closed it, as `head` does"),
 ];
 
 /// The page.

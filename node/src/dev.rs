@@ -10,7 +10,7 @@ use fairveil_keygen::definition::{Rollup, RollupState};
 use fairveil_release::states::parse_genesis;
 
 use crate::{
-    cli,
+    cli::{self, ByzantineKind},
     local::{
         Folder, GENESIS, LocalError, LocalNetwork,
         anvil::{Anvil, Delivery},
@@ -52,6 +52,7 @@ pub(crate) fn dev(args: &cli::Dev, json: bool) -> Result<(), LocalError> {
     }
     if let Some(kind) = args.byzantine {
         network.corrupt(usize::from(args.sequencers) - 1, kind);
+        warn_of_liar(&network);
     }
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|source| LocalError::Io { what: "runtime".into(), source })?;
@@ -66,11 +67,17 @@ pub(crate) fn dev(args: &cli::Dev, json: bool) -> Result<(), LocalError> {
                 "transcript": transcript,
                 "folder": dir,
                 "sequencers": endpoints,
+                "byzantine": liar(args, &endpoints).map(|(liar, kind)| serde_json::json!({
+                    "index": liar.index, "name": liar.name, "kind": kind.to_string(),
+                })),
                 "anvil": chains(&anvils),
             });
             println!("{document}");
         } else {
             print(&network, &endpoints);
+            if let Some((liar, kind)) = liar(args, &endpoints) {
+                println!("\nsequencer {} ({}) is Byzantine: {kind}", liar.index, liar.name);
+            }
             println!("\nfor the trader's commands:\n");
             println!("  export FAIRVEIL_TRANSCRIPT={}", transcript.display());
             println!("  export FAIRVEIL_NETWORK={}", network.network_id());
@@ -89,6 +96,26 @@ pub(crate) fn dev(args: &cli::Dev, json: bool) -> Result<(), LocalError> {
             error = deliver(&network, &endpoints, &anvils) => Err(error?),
         }
     })
+}
+
+/// The sequencer that lies, which is the last one, and how.
+fn liar<'a>(
+    args: &cli::Dev,
+    endpoints: &'a [crate::process::Endpoints],
+) -> Option<(&'a crate::process::Endpoints, ByzantineKind)> {
+    endpoints.last().zip(args.byzantine)
+}
+
+/// Says so if the order of this network holds against no liar at all.
+fn warn_of_liar(network: &LocalNetwork) {
+    let proposal = network.definition.proposal();
+    if proposal.f == 0 {
+        eprintln!(
+            "fairveil: f = 0 of {} sequencers: the fair order tolerates no liar, and the last one \
+             lies; --sequencers 5 tolerates one",
+            proposal.n
+        );
+    }
 }
 
 /// Starts the development chains, each with its rollup's genesis.

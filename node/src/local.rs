@@ -81,10 +81,14 @@ pub(crate) enum Folder {
 }
 
 impl Folder {
-    /// The folder that was asked for, or a new temporary one.
+    /// The folder that was asked for, or a new temporary one. Its path is absolute: configurations
+    /// name it, and a relative path in one is relative to that file.
     pub(crate) fn new(asked: Option<&Path>) -> Result<Self, LocalError> {
         Ok(match asked {
-            Some(folder) => Self::Asked(folder.to_path_buf()),
+            Some(folder) => {
+                let path = std::path::absolute(folder);
+                Self::Asked(path.map_err(io(folder.display().to_string()))?)
+            }
             None => Self::Temporary(tempfile::tempdir().map_err(io("temporary folder"))?),
         })
     }
@@ -443,4 +447,23 @@ fn node_toml(folder: &Path, network: &Path) -> String {
 fn write(path: &Path, bytes: &[u8]) -> Result<(), LocalError> {
     #[expect(clippy::disallowed_methods, reason = "the node owns the disk")]
     std::fs::write(path, bytes).map_err(io(path.display().to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_absolute_however_it_is_named_and_so_is_what_its_settings_name() {
+        let folder = Folder::new(Some(Path::new("net/e5"))).unwrap();
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(folder.path(), here.join("net/e5"));
+        assert!(Folder::new(None).unwrap().path().is_absolute());
+
+        let settings = node_toml(&folder.path().join("acme"), folder.path());
+        let settings: toml::Table = settings.parse().unwrap();
+        for (key, value) in &settings {
+            assert!(Path::new(value.as_str().unwrap()).is_absolute(), "{key} = {value}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod cli;
 mod cli_reference;
+mod closed_output;
 mod command;
 mod config;
 mod demo;
@@ -23,7 +24,7 @@ use crate::cli::{Cli, ConfigCommand, Top};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    ExitCode::from(run(cli))
+    ExitCode::from(closed_output::noticed(|| run(cli)))
 }
 
 fn run(cli: Cli) -> u8 {
@@ -61,17 +62,20 @@ fn run(cli: Cli) -> u8 {
         #[cfg(feature = "bench")]
         Top::Bench(args) => ended(command::bench::run(&args, json)),
         #[cfg(feature = "simulate")]
-        Top::Simulate(Simulate::Ordering { input }) => command::simulate::ordering(&input),
+        Top::Simulate(Simulate::Ordering { input }) => command::simulate::ordering::run(&input),
         #[cfg(feature = "simulate")]
-        Top::Simulate(Simulate::Committee(args)) => command::simulate::committee(&args, json),
+        Top::Simulate(Simulate::Committee(args)) => {
+            ended(command::simulate::committee(&args, json))
+        }
         Top::Reference => {
             print!("{}", cli_reference::reference());
             cli::exit::OK
         }
         Top::Man { dir } => ended(command::man::run(dir.as_deref())),
         Top::Completions { shell } => {
-            let mut command = Cli::command();
-            clap_complete::generate(shell, &mut command, "fairveil", &mut std::io::stdout());
+            let (mut command, mut script) = (Cli::command(), Vec::new());
+            clap_complete::generate(shell, &mut command, "fairveil", &mut script);
+            print!("{}", String::from_utf8_lossy(&script));
             cli::exit::OK
         }
     }

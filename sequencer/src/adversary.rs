@@ -19,7 +19,13 @@ mod logs;
 mod partition;
 mod reader;
 
-use fairveil_crypto::{BundleId, SequencerIndex, envelope::PayerSecret, seal::Rho};
+use std::collections::BTreeSet;
+
+use fairveil_crypto::{
+    BundleId, SequencerIndex,
+    envelope::{Payer, PayerSecret, VerifiedBundle},
+    seal::Rho,
+};
 use fairveil_mempool::pool::{Input, LogEntry};
 use fairveil_release::opener::ShareMessage;
 use rand_core_10::CryptoRng;
@@ -80,14 +86,18 @@ pub(crate) struct Adversary {
     /// The tick before which no cycle begins.
     pub(crate) next_cycle: u64,
     own: Own,
+    /// Who pays for bundles of adversaries, its own with them.
+    payers: BTreeSet<Payer>,
     reports: Reports,
 }
 
 impl Adversary {
-    /// `now_ms` is its first bundle's nonce: beyond those that it used before it was started again.
+    /// One of so many sequencers. `now_ms` is its first bundle's nonce: beyond those that it used before
+    /// it was started again.
     pub(crate) fn new(
         behaviour: Behaviour,
         index: SequencerIndex,
+        sequencers: usize,
         log_length: u64,
         now_ms: u64,
     ) -> Self {
@@ -103,6 +113,7 @@ impl Adversary {
             turns: 0,
             next_cycle: 0,
             own: Own::default(),
+            payers: if pays { injection::payers(sequencers) } else { BTreeSet::new() },
             reports: Reports::new(behaviour, log_length),
         }
     }
@@ -151,9 +162,9 @@ impl Adversary {
         }
     }
 
-    /// Whether a bundle is one of its own.
-    pub(crate) fn owns(&self, id: &BundleId) -> bool {
-        self.own.contains(id)
+    /// Whether an adversary pays for it: they do not race each other.
+    pub(crate) fn is_paid_by_one(&self, bundle: &VerifiedBundle) -> bool {
+        self.payers.contains(&bundle.header().payer)
     }
 
     /// What was tried, for whoever judges the attack.

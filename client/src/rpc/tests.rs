@@ -247,3 +247,15 @@ fn every_event_is_documented() {
         }
     }
 }
+
+#[test]
+fn what_a_busy_sequencer_or_payer_rejects_may_be_admitted_later() {
+    let is_temporary = |code: &&str| {
+        let text = || "1".to_owned();
+        let code = (*code).to_owned();
+        Rejected { code, actual: text(), limit: text(), cure: text() }.is_temporary()
+    };
+    let codes = RejectionCode::ALL.iter().map(|code| code.as_str()).chain(["unknown"]);
+    let temporary: Vec<&str> = codes.filter(is_temporary).collect();
+    assert_eq!(temporary, ["syncing", "rate", "payer_limit", "pool_full"]);
+}

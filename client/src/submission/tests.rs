@@ -85,6 +85,10 @@ async fn an_epoch_that_begins_meanwhile_costs_no_receipt() {
 async fn what_does_not_admit_has_its_own_verdict() {
     let rejected = submitted(vec![receipt(1, 0), rejects("rate"), rejects("expired")]).await;
     assert_eq!(rejected.verdict(), Verdict::Rejected);
+    assert!(!rejected.is_temporary());
+    let busy = submitted(vec![receipt(1, 0), rejects("rate"), rejects("pool_full")]).await;
+    assert_eq!(busy.verdict(), Verdict::Rejected);
+    assert!(busy.is_temporary());
     let distrusted = submitted(vec![receipt(1, 1), receipt(2, 1), rejects("rate")]).await;
     assert_eq!(distrusted.verdict(), Verdict::Distrusted);
     let unreachable = submitted(vec![receipt(1, 0), receipt(1, 0)]).await;

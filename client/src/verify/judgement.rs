@@ -6,10 +6,22 @@ use fairveil_release::tree::Position;
 use serde_json::{Value, json};
 
 use super::Judgement;
+use super::coverage::TraceVerdict;
 use crate::document::Ending;
 use crate::fairness::Findings;
 
 impl Judgement {
+    /// What a trace shows, for it may be genuine and show a fault; nothing for other kinds.
+    #[must_use]
+    pub fn trace_verdict(&self) -> Option<TraceVerdict> {
+        match self {
+            Self::Trace { findings, coverage, convicted, .. } => {
+                Some(coverage.verdict(findings, convicted.len()))
+            }
+            _ => None,
+        }
+    }
+
     /// As a JSON object, for programs.
     #[must_use]
     pub fn to_value(&self) -> Value {
@@ -53,11 +65,12 @@ impl Judgement {
             Self::Blame { culprit, name, sentence } => json!({
                 "kind": "blame", "culprit": culprit, "name": name, "sentence": sentence,
             }),
-            Self::Trace { receipts, heights, ids, findings, convicted } => json!({
+            Self::Trace { receipts, heights, ids, findings, coverage, convicted } => json!({
                 "kind": "trace", "receipts": receipts, "heights": heights, "ids": ids,
+                "missing_heights": coverage.missing, "compared": coverage.compared,
                 "pairs": findings.pairs(), "differing": findings.differing,
                 "broken_receipts": findings.broken, "violations": findings.violations,
-                "convicted": convicted,
+                "convicted": convicted, "verdict": self.trace_verdict().map(TraceVerdict::word),
             }),
             Self::Omission(omission) => omission.to_value(),
             Self::Fraud(verdict) => json!({
@@ -144,7 +157,7 @@ impl std::fmt::Display for Judgement {
                 faults.iter().try_for_each(|fault| write!(out, "; {fault}"))
             }
             Self::Evidence { culprit, offence } => write!(out, "sequencer {culprit} {offence}"),
-            Self::Trace { receipts, heights, ids, findings, convicted } => {
+            Self::Trace { receipts, heights, ids, findings, coverage, convicted } => {
                 let Findings { differing, broken, violations } = findings;
                 write!(
                     out,
@@ -153,12 +166,10 @@ impl std::fmt::Display for Judgement {
                      receipts, {violations} violate the rule",
                     findings.pairs()
                 )?;
-                match convicted.as_slice() {
-                    [] => Ok(()),
-                    convicted => {
-                        write!(out, "; of {}: receipts that contradict each other", List(convicted))
-                    }
+                if !convicted.is_empty() {
+                    write!(out, "; of {}: receipts that contradict each other", List(convicted))?;
                 }
+                coverage.doubts().iter().try_for_each(|doubt| write!(out, "; {doubt}"))
             }
             Self::Omission(omission) => omission.fmt(out),
             Self::Fraud(verdict) => verdict.fmt(out),

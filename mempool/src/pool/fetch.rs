@@ -36,14 +36,23 @@ struct Want {
     rounds: u32,
     /// How often it was left for a copy that waits to be verified.
     deferrals: u32,
-    due_ms: u64,
+    due: Due,
+}
+
+/// When a want is looked at: those of one instant in the order in which they came up. Ids say nothing:
+/// what is fetched first is logged first, and whoever seals a bundle chooses its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Due {
+    at_ms: u64,
+    number: u64,
 }
 
 /// Everything that is wanted from peers.
 #[derive(Debug, Default)]
 pub(crate) struct Fetcher {
     wants: BTreeMap<BundleId, Want>,
-    due: BTreeSet<(u64, BundleId)>,
+    due: BTreeMap<Due, BundleId>,
+    next_number: u64,
     connected: BTreeSet<SequencerIndex>,
     asking: BTreeMap<SequencerIndex, usize>,
     announced: BTreeMap<SequencerIndex, usize>,
@@ -164,7 +173,7 @@ impl Fetcher {
         let Some(want) = self.wants.remove(id) else {
             return;
         };
-        self.due.remove(&(want.due_ms, *id));
+        self.due.remove(&want.due);
         if let Some(peer) = want.asking {
             decrement(&mut self.asking, peer);
         }
@@ -212,7 +221,7 @@ impl Fetcher {
         let due: Vec<BundleId> = self
             .due
             .iter()
-            .take_while(|(due_ms, _)| *due_ms <= now_ms)
+            .take_while(|(due, _)| due.at_ms <= now_ms)
             .take(LOOKED_AT)
             .map(|(_, id)| *id)
             .collect();
@@ -229,7 +238,7 @@ impl Fetcher {
 
     /// When [`Self::requests`] has something to do.
     pub(crate) fn wake_at_ms(&self) -> Option<u64> {
-        self.due.first().map(|(due_ms, _)| *due_ms)
+        self.due.first_key_value().map(|(due, _)| due.at_ms)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -314,11 +323,13 @@ impl Fetcher {
             self.needed += 1;
         }
         let (holders, asked) = (holder.into_iter().collect(), BTreeSet::new());
+        let due = Due { at_ms: due_ms, number: self.next_number };
+        self.next_number += 1;
         self.wants.insert(
             id,
-            Want { reason, holders, asked, asking: None, rounds: 0, deferrals: 0, due_ms },
+            Want { reason, holders, asked, asking: None, rounds: 0, deferrals: 0, due },
         );
-        self.due.insert((due_ms, id));
+        self.due.insert(due, id);
     }
 
     fn set_reason(&mut self, id: &BundleId, reason: Reason) {
@@ -355,13 +366,13 @@ impl Fetcher {
         let Some(want) = self.wants.get_mut(id) else {
             return;
         };
-        self.due.remove(&(want.due_ms, *id));
-        want.due_ms = due_ms;
-        self.due.insert((due_ms, *id));
+        self.due.remove(&want.due);
+        want.due.at_ms = due_ms;
+        self.due.insert(want.due, *id);
     }
 
     fn hasten_one(&mut self, id: &BundleId, now_ms: u64) {
-        if self.wants.get(id).is_some_and(|want| want.asking.is_none() && want.due_ms > now_ms) {
+        if self.wants.get(id).is_some_and(|want| want.asking.is_none() && want.due.at_ms > now_ms) {
             self.reschedule(id, now_ms);
         }
     }

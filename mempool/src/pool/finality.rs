@@ -21,9 +21,7 @@ impl Pool {
         if let Some(balances) = &mut self.balances {
             balances.change(&block.balances);
         }
-        for id in &block.duty {
-            self.take_duty(step, id);
-        }
+        self.take_duties(step, &block.duty);
         for emitted in &block.emitted {
             self.emitted(step, emitted);
         }
@@ -32,8 +30,15 @@ impl Pool {
         self.forget(step);
     }
 
+    /// Ids that must be reported: those that are held in the order in which they were accepted.
+    pub(super) fn take_duties(&mut self, step: &mut Step, ids: &[BundleId]) {
+        let mut in_turn = ids.to_vec();
+        in_turn.sort_by_key(|id| self.ids.held(id).map_or(u64::MAX, |held| held.acceptance));
+        in_turn.iter().for_each(|id| self.take_duty(step, id));
+    }
+
     /// An id that must be reported: now, or as soon as it is held.
-    pub(super) fn take_duty(&mut self, step: &mut Step, id: &BundleId) {
+    fn take_duty(&mut self, step: &mut Step, id: &BundleId) {
         let height = self.height;
         let entry = self.ids.get_mut(id);
         let stored = entry.as_ref().is_some_and(|entry| entry.stored_bytes.is_some());

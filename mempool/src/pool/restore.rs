@@ -147,9 +147,7 @@ impl Pool {
                 pool.append(&mut step, id);
             }
         }
-        for id in &duty {
-            pool.take_duty(&mut step, id);
-        }
+        pool.take_duties(&mut step, &duty);
         pool.append_ready(&mut step);
         Ok((pool, step.outputs))
     }

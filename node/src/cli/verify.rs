@@ -15,7 +15,8 @@ pub(crate) struct Verify {
     #[arg(long, env = "FAIRVEIL_NETWORK", required = true)]
     pub(crate) network: Option<String>,
     /// Receipts, order certificates, releases, batches, evidence, blame, fraud and censorship
-    /// proofs, traces; kinds are recognised.
+    /// proofs, traces; kinds are recognised. A trace has the exit code of `fairveil verify
+    /// fairness`.
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
     #[command(subcommand)]
@@ -25,7 +26,8 @@ pub(crate) struct Verify {
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum VerifyCommand {
     /// Lists every pair of bundles that receipts of f+1 members or more contradict, and what that
-    /// shows; exit code 1 if something does not verify, or somebody must have lied.
+    /// shows; exit code 1 if something does not verify, or somebody must have lied; otherwise 5 if
+    /// heights are missing between others, or nothing was compared.
     Fairness {
         #[command(flatten)]
         pinned: Pinned,

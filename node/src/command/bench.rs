@@ -16,6 +16,7 @@ use fairveil_ordering::MAX_SEQUENCERS;
 use super::{
     disk::{self, Readers},
     error::CommandError,
+    seeds::seeds,
 };
 use crate::{
     cli::{self, BenchGrid, Meter, exit},
@@ -84,14 +85,15 @@ fn show(progress: &Progress<'_>) {
 }
 
 fn extracted(meter: &Meter, json: bool) -> Result<u8, CommandError> {
-    let Meter { seeds, first_seed, out, .. } = meter;
+    let Meter { seeds: count, first_seed, out, .. } = meter;
+    let first = *seeds(*first_seed, *count)?.start();
     std::fs::create_dir_all(out).map_err(|error| CommandError::file(out, &error))?;
     let check = |error: &dyn std::fmt::Display| CommandError::Check(error.to_string());
     let tell = |progress: mev::run::Progress| {
         eprintln!("{} of {} seeds", progress.done, progress.seeds);
     };
-    let outcomes = mev::run::run(*first_seed, *seeds, tell).map_err(|error| check(&error))?;
-    let report = mev::report::Report::of(*first_seed, &outcomes);
+    let outcomes = mev::run::run(first, *count, tell).map_err(|error| check(&error))?;
+    let report = mev::report::Report::of(first, &outcomes);
     for file in report.files(&outcomes).map_err(|error| check(&error))? {
         disk::write(&out.join(file.name), file.contents.as_bytes(), Readers::All)?;
     }

@@ -54,8 +54,8 @@ pub(crate) fn run(args: &cli::Bundle, json: bool) -> Result<u8, CommandError> {
         }
         cli::Bundle::Trace { network, from, to, sealed, receipts, ask, out } => {
             let asked = if *ask { trace::Receipts::OfAll } else { trace::Receipts::Given };
-            let valid_from = sealed.as_deref().map(valid_from).transpose()?;
-            let range = (from.or(valid_from), *to);
+            let window = sealed.as_deref().map(valid_from).transpose()?;
+            let range = trace::Range { from: *from, window, to: *to };
             trace::trace(network, range, receipts, asked, out, json)
         }
         cli::Bundle::Verify { network, bundle, unsealed, out } => {

@@ -14,6 +14,8 @@ mod network;
 mod outputs;
 mod revenue;
 pub(crate) mod rollup;
+#[cfg(any(feature = "bench", feature = "simulate"))]
+mod seeds;
 #[cfg(feature = "simulate")]
 pub(crate) mod simulate;
 pub(crate) mod verify;

@@ -1,37 +1,20 @@
 //! `fairveil simulate`.
 
+pub(crate) mod ordering;
+
 use std::fs::File;
 use std::io::Write as _;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use fairveil_simulation::committee::Released;
+use fairveil_simulation::committee::{Released, Suite};
 use fairveil_simulation::scenario::{self, Outcome, OverSeeds, Scenario, Whose, plot, table};
 
+use super::{error::CommandError, seeds::seeds};
 use crate::cli::{CommitteeArgs, exit};
 
-/// One ordering scenario: JSON in, JSON out, and nothing else on standard output.
-pub(crate) fn ordering(input: &Path) -> u8 {
-    #[expect(clippy::disallowed_methods, reason = "the node owns the disk")]
-    let read = std::fs::read(input);
-    let bytes = match read {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            eprintln!("fairveil: cannot read {}: {error}", input.display());
-            return exit::USAGE;
-        }
-    };
-    match fairveil_simulation::ordering_scenario::run(&bytes) {
-        Ok(result) => {
-            println!("{result}");
-            exit::OK
-        }
-        Err(code) => {
-            println!("{}", serde_json::json!({ "error": code.to_string() }));
-            exit::CHECK
-        }
-    }
-}
+/// The one suite whose runs `--batches` writes.
+const WRITTEN: &str = "rollups";
 
 /// What a seed released, as a file for other judges.
 fn write(folder: &Path, seed: u64, released: &Released) -> std::io::Result<()> {
@@ -42,52 +25,32 @@ fn write(folder: &Path, seed: u64, released: &Released) -> std::io::Result<()> {
 }
 
 /// Whole committees on a simulated network: a scenario, one suite or all, `seeds` seeds from the first.
-pub(crate) fn committee(args: &CommitteeArgs, json: bool) -> u8 {
-    let seeds = match seeds(args) {
-        Ok(seeds) => seeds,
-        Err(code) => return code,
-    };
+pub(crate) fn committee(args: &CommitteeArgs, json: bool) -> Result<u8, CommandError> {
+    let seeds = seeds(args.seed, args.seeds)?;
     match &args.scenario {
         Some(path) => scenario(path, args, seeds, json),
         None => suites(args, seeds, json),
     }
 }
 
-/// The seeds that were asked for: at least one, and none beyond the greatest number.
-fn seeds(args: &CommitteeArgs) -> Result<RangeInclusive<u64>, u8> {
-    let more = args.seeds.saturating_sub(1);
-    let last = args.seed.checked_add(more).ok_or_else(|| {
-        let (seed, seeds) = (args.seed, args.seeds);
-        eprintln!("fairveil: {seeds} seeds from {seed} on go beyond {}", u64::MAX);
-        exit::USAGE
-    })?;
-    Ok(args.seed..=last)
-}
-
 /// A scenario: a table or one line of JSON for each seed, what was expected and missed, and for people
 /// what several seeds gave.
-fn scenario(path: &Path, args: &CommitteeArgs, seeds: RangeInclusive<u64>, json: bool) -> u8 {
-    let unusable = |path: &Path, why: &dyn std::fmt::Display| {
-        eprintln!("fairveil: {}: {why}", path.display());
-        exit::USAGE
-    };
+fn scenario(
+    path: &Path,
+    args: &CommitteeArgs,
+    seeds: RangeInclusive<u64>,
+    json: bool,
+) -> Result<u8, CommandError> {
     #[expect(clippy::disallowed_methods, reason = "the node owns the disk")]
     let read = std::fs::read(path);
-    let bytes = match read {
-        Ok(bytes) => bytes,
-        Err(error) => return unusable(path, &error),
-    };
-    let scenario = match Scenario::parse(&bytes) {
-        Ok(scenario) => scenario,
-        Err(error) => return unusable(path, &error),
-    };
+    let bytes = read.map_err(|error| CommandError::file(path, &error))?;
+    let scenario = Scenario::parse(&bytes).map_err(|error| CommandError::file(path, &error))?;
     // Before minutes of simulation: a file that can't be written is noticed now.
-    let opened = args.svg.as_deref().map(|path| (path, open_drawing(path)));
-    let mut drawing = match opened {
-        None => None,
-        Some((path, Ok(file))) => Some((path, file)),
-        Some((path, Err(error))) => return unusable(path, &error),
-    };
+    let opened = args.svg.as_deref().map(|path| match open_drawing(path) {
+        Ok(file) => Ok((path, file)),
+        Err(error) => Err(CommandError::file(path, &error)),
+    });
+    let mut drawing = opened.transpose()?;
     let (mut code, mut over_seeds) = (exit::OK, OverSeeds::new(&scenario));
     for seed in seeds {
         let outcome = scenario::run(&scenario, seed);
@@ -98,12 +61,9 @@ fn scenario(path: &Path, args: &CommitteeArgs, seeds: RangeInclusive<u64>, json:
             true => println!("{}", table::document(&scenario, &outcome)),
             false => print!("{}", table::table(&scenario, &outcome)),
         }
-        if let Some((path, mut file)) = drawing.take()
-            && let Err(error) = file
-                .set_len(0)
-                .and_then(|()| file.write_all(plot::svg(&scenario, &outcome).as_bytes()))
-        {
-            return unusable(path, &error);
+        if let Some((path, file)) = drawing.take() {
+            let drawn = draw(file, &plot::svg(&scenario, &outcome));
+            drawn.map_err(|error| CommandError::file(path, &error))?;
         }
         recompute(&scenario, &outcome);
         over_seeds.take(&outcome);
@@ -111,12 +71,17 @@ fn scenario(path: &Path, args: &CommitteeArgs, seeds: RangeInclusive<u64>, json:
     if !json && args.seeds > 1 {
         print!("{}", over_seeds.table());
     }
-    code
+    Ok(code)
 }
 
 /// The file for a drawing; what it holds stays until there is a new one.
 fn open_drawing(path: &Path) -> std::io::Result<File> {
     File::options().create(true).write(true).truncate(false).open(path)
+}
+
+fn draw(mut file: File, drawing: &str) -> std::io::Result<()> {
+    file.set_len(0)?;
+    file.write_all(drawing.as_bytes())
 }
 
 /// The one figure that is of this machine, and so not among the others.
@@ -130,29 +95,36 @@ fn recompute(scenario: &Scenario, outcome: &Outcome) {
     }
 }
 
-fn suites(args: &CommitteeArgs, seeds: RangeInclusive<u64>, json: bool) -> u8 {
-    use fairveil_simulation::committee::{run, suite, suites};
-    let chosen: Vec<_> = match args.suite.as_deref() {
-        None => suites().iter().collect(),
-        Some(name) => match suite(name) {
-            Some(found) => vec![found],
-            None => {
-                let known: Vec<_> = suites().iter().map(|suite| suite.name).collect();
-                eprintln!("fairveil: no suite {name:?}; there are {}", known.join(", "));
-                return exit::USAGE;
-            }
-        },
-    };
+/// The suites that were asked for, if nothing would be ignored of what is asked of them.
+fn chosen(args: &CommitteeArgs) -> Result<&'static [Suite], CommandError> {
+    use fairveil_simulation::committee::{suite, suites};
+    let Some(name) = args.suite.as_deref() else { return Ok(suites()) };
+    let found = suite(name).ok_or_else(|| {
+        let known: Vec<_> = suites().iter().map(|suite| suite.name).collect();
+        CommandError::Usage(format!("no suite {name:?}; there are {}", known.join(", ")))
+    })?;
+    if args.batches.is_some() && found.name != WRITTEN {
+        return Err(CommandError::Usage(format!(
+            "--batches with --suite {name}: only suite {WRITTEN} writes batches"
+        )));
+    }
+    Ok(std::slice::from_ref(found))
+}
+
+fn suites(
+    args: &CommitteeArgs,
+    seeds: RangeInclusive<u64>,
+    json: bool,
+) -> Result<u8, CommandError> {
+    use fairveil_simulation::committee::run;
     let mut failed = 0_u64;
-    for suite in chosen {
+    for suite in chosen(args)? {
         for seed in seeds.clone() {
             let report = run(suite, seed);
             failed += u64::from(!report.passed());
-            if let (Some(folder), Some(released)) = (&args.batches, &report.released)
-                && let Err(error) = write(folder, seed, released)
-            {
-                eprintln!("fairveil: {}: {error}", folder.display());
-                return exit::USAGE;
+            if let (Some(folder), Some(released)) = (&args.batches, &report.released) {
+                let written = write(folder, seed, released);
+                written.map_err(|error| CommandError::file(folder, &error))?;
             }
             if json {
                 println!("{}", serde_json::to_string(&report).unwrap_or_default());
@@ -168,5 +140,5 @@ fn suites(args: &CommitteeArgs, seeds: RangeInclusive<u64>, json: bool) -> u8 {
             }
         }
     }
-    if failed == 0 { exit::OK } else { exit::CHECK }
+    Ok(if failed == 0 { exit::OK } else { exit::CHECK })
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::network::{Desk, Dev, fairveil, seen_within_minutes, wait_for};
 use crate::trader::{FIRST, SECOND};
@@ -55,6 +55,36 @@ fn answered(dev: &Dev, arguments: &[&str]) -> (Value, Option<i32>) {
     (value, output.status.code())
 }
 
+/// A trace without one of its heights, or without receipts, or without heights, is told as such by
+/// both commands, with one exit code.
+fn too_little_is_no_verdict(dev: &Dev, desk: &Desk, trace: &str) {
+    let (path, whole) = (desk.text("little.json"), value(trace));
+    let told = |changed: &Value, line: &str| {
+        write(&path, changed);
+        let (judged, code) = answered(dev, &["verify", "fairness", "--trace", &path]);
+        assert_eq!(code, Some(5), "{judged:#}");
+        assert_eq!(judged["verdict"], "not_enough", "{judged:#}");
+        let output = dev.trader(&["verify", "fairness", "--trace", &path]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains(&format!("NOT ENOUGH: {line}")), "{text}");
+        let (files, code) = answered(dev, &["verify", &path]);
+        assert_eq!(code, Some(5), "{files:#}");
+        assert_eq!(files["files"][0]["proves"]["verdict"], "not_enough", "{files:#}");
+        judged
+    };
+    let mut cut = whole.clone();
+    let orders = cut["orders"].as_array_mut().unwrap();
+    let order = orders.remove(orders.len() / 2);
+    let height = order["emission"]["height"].as_u64().unwrap();
+    let judged = told(&cut, &format!("height {height} is missing: "));
+    assert_eq!(judged["missing_heights"], json!([[height, height]]));
+    for list in ["receipts", "orders"] {
+        let mut bare = whole.clone();
+        bare[list] = Value::Array(Vec::new());
+        assert_eq!(told(&bare, "nothing was compared: ")["compared"], 0);
+    }
+}
+
 /// One of five reports everything in reverse: its receipts say so, nobody else's do, and the order
 /// is judged as fair. Nothing was omitted, and no proof of it can be made.
 #[test]
@@ -82,6 +112,10 @@ fn a_run_is_recorded_judged_and_omits_nothing() {
     assert!(lines.contains("epoch 1: n 5, f 1, g 0: pairs that 2 or more contradict"), "{lines}");
     let whole = dev.done(&["verify", &trace]);
     assert!(whole.contains("12 ids are genuine"), "{whole}");
+    assert_eq!(judged["verdict"], "no_fault", "{judged:#}");
+    assert_eq!(judged["missing_heights"], Value::Array(Vec::new()));
+    assert_eq!(judged["compared"], BUNDLES, "{judged:#}");
+    too_little_is_no_verdict(&dev, &desk, &trace);
 
     // One position in one receipt changed: named, and not counted.
     let mut changed = value(&trace);

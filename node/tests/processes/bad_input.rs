@@ -223,13 +223,25 @@ fn seeds_and_rows_that_cannot_be_are_refused_before_anything_runs() {
     let scenario = root().join("tests/scenarios/honest.json");
     let scenario = scenario.to_str().unwrap();
     let nowhere = "/nowhere/at/all.svg";
-    let cases: [(&[&str], &[&str]); 6] = [
+    let cases: [(&[&str], &[&str]); 9] = [
         (&["simulate", "committee", "--seeds", "0"], &["--seeds", "0"]),
         (
             &["simulate", "committee", "--seed", "18446744073709551615", "--seeds", "2"],
             &["2 seeds from 18446744073709551615", "beyond 18446744073709551615"],
         ),
         (&["simulate", "committee", "--scenario", scenario, "--svg", nowhere], &[nowhere]),
+        (
+            &["simulate", "committee", "--suite", "honest", "--svg", nowhere],
+            &["--suite", "--svg", "cannot be used"],
+        ),
+        (
+            &["simulate", "committee", "--suite", "honest", "--batches", "/nowhere/at/all"],
+            &["--batches", "--suite honest", "only suite rollups"],
+        ),
+        (
+            &["bench", "mev", "--seeds", "2", "--first-seed", "18446744073709551615"],
+            &["2 seeds from 18446744073709551615", "beyond 18446744073709551615"],
+        ),
         (&["bench", "order", "--rows", "5:40:8,70000:40:8"], &["70000:40:8", "128 sequencers"]),
         (&["bench", "order", "--rows", "5:40:8,5:0:8"], &["0 ids in flight", "1 to 20000"]),
         (&["bench", "order", "--rows", "5:40:8,5:40"], &["5:40 is not N:IDS:JITTER"]),
@@ -239,5 +251,21 @@ fn seeds_and_rows_that_cannot_be_are_refused_before_anything_runs() {
         let line = String::from_utf8(ended.stderr).unwrap();
         says(&(line, ended.status.code()), 2, expected);
         assert!(ended.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_ordering_scenario_that_is_none_has_its_code_and_its_reason() {
+    let desk = Desk::new();
+    fs::write(desk.path("empty.json"), "").unwrap();
+    let list = root().join("tests/vectors/ordering.json");
+    for (input, reason) in [(desk.path("empty.json"), "not JSON: EOF"), (list, "a list, not one")] {
+        let mut command = fairveil();
+        command.args(["simulate", "ordering", "--json", "--input"]).arg(&input);
+        let ended = command.output().unwrap();
+        assert_eq!(ended.stdout, b"{\"error\":\"bad-input\"}\n");
+        let line = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(line.lines().count(), 1, "{line}");
+        says(&(line, ended.status.code()), 1, &["fairveil: ", input.to_str().unwrap(), reason]);
     }
 }

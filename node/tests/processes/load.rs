@@ -1,13 +1,18 @@
 //! `fairveil bench e2e`: that what it counts is what it sent, not how fast that was.
 
+use std::path::Path;
+
 use serde_json::Value;
 
-use crate::network::{alone, fairveil};
+use crate::network::{Desk, alone, fairveil};
 
+/// The report about a network in a folder that is named relative to where the command runs.
 fn measured(args: &[&str]) -> Value {
     let _alone = alone();
-    let output =
-        fairveil().args(["bench", "e2e", "--json", "--seconds", "3"]).args(args).output().unwrap();
+    let desk = Desk::new();
+    let mut command = fairveil();
+    command.current_dir(desk.path("")).args(["bench", "e2e", "--json", "--seconds", "3"]);
+    let output = command.args(["--dir", "net/e5"]).args(args).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}\n{text}{errors}", output.status);
@@ -19,6 +24,8 @@ fn everything_under_a_load_is_counted_at_every_stage_beside_a_flood_and_a_liar()
     let report =
         measured(&["--rate", "10,20", "--flood", "10", "--byzantine", "bad-sharer", "--seed", "3"]);
     assert_eq!(report["sequencers"], 5);
+    let folder = Path::new(report["folder"].as_str().unwrap());
+    assert!(folder.is_absolute() && folder.ends_with("net/e5"), "{folder:?}");
     assert_eq!(report["byzantine"], "bad-sharer");
     let runs = report["runs"].as_array().unwrap();
     assert_eq!(runs.len(), 2);

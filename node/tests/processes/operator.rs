@@ -149,6 +149,18 @@ fn manual_pages_and_completions_have_every_command() {
 }
 
 #[test]
+fn a_reader_that_goes_away_ends_a_command_quietly() {
+    for args in [&["reference"][..], &["man"], &["completions", "bash"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = fairveil().args(args).stdout(writer).output().unwrap();
+        let errors = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(141), "{args:?}: {errors}");
+        assert_eq!(errors, "", "{args:?}");
+    }
+}
+
+#[test]
 fn config_show_says_where_each_value_comes_from() {
     let place = Place::new();
     let mut command = fairveil();

@@ -56,7 +56,7 @@ where
             return Ok(());
         }
         for victim in bundles {
-            if self.adversary.owns(&victim.id()) {
+            if self.adversary.is_paid_by_one(victim) {
                 continue;
             }
             let own = match behaviour {
@@ -126,7 +126,8 @@ where
         let payer_nonce = self.next_nonce();
         let sealed: Vec<_> =
             peers.iter().filter_map(|_| self.seal(payer_nonce, ATTACK_HEIGHTS)).collect();
-        self.fire(&sealed, conflict(volley, &peers));
+        let edge = self.config.fairness.thresholds().edge;
+        self.fire(&sealed, conflict(volley, edge.into(), &peers));
         let (payer_nonce, reach) = (self.next_nonce(), 1 + usize::from(volley.is_multiple_of(3)));
         let expiring = self.seal(payer_nonce, LAST_REPORT_HEIGHTS + volley % SPARE_HEIGHTS);
         let to = peers.iter().cycle().skip((volley % 7) as usize).take(reach);

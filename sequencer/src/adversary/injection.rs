@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use fairveil_crypto::{BundleId, SequencerIndex, envelope::PayerSecret};
+use fairveil_crypto::{
+    BundleId, SequencerIndex,
+    envelope::{Payer, PayerSecret},
+};
 
 /// Ticks after which the second part of a cycle follows: bundles of traders come in between, and it is
 /// less than the grace after which peers would fetch what was announced.
@@ -21,6 +24,12 @@ pub fn attacker(index: SequencerIndex) -> Option<PayerSecret> {
     let at = bytes.len() - index.len();
     bytes[at..].copy_from_slice(&index);
     PayerSecret::from_bytes(bytes).ok()
+}
+
+/// The payers of the adversaries among so many sequencers.
+pub(super) fn payers(sequencers: usize) -> BTreeSet<Payer> {
+    let indices = (0..sequencers).filter_map(SequencerIndex::from_position);
+    indices.filter_map(attacker).map(|secret| secret.payer()).collect()
 }
 
 /// The newest own bundles.
@@ -73,11 +82,11 @@ pub(crate) fn next_cycle(ticks: u64, bundles: u16) -> u64 {
     ticks + CYCLE_TICKS.max(bundles.into())
 }
 
-/// Another bundle for every peer, in every second volley for every two peers: with f = 1 each of these
-/// stands in so many logs that all have to report it.
-pub(crate) fn conflict(volley: u64, peers: &[SequencerIndex]) -> Vec<Shot> {
-    let together = if volley.is_multiple_of(2) { 1 } else { 2 };
-    let groups = peers.chunks(together).enumerate();
+/// Another bundle for every few peers: in every second volley for fewer than `edge` by one, who may all
+/// keep theirs to themselves; in the others for as many as make it every sequencer's duty to report it.
+pub(crate) fn conflict(volley: u64, edge: usize, peers: &[SequencerIndex]) -> Vec<Shot> {
+    let together = if volley.is_multiple_of(2) { edge.saturating_sub(1) } else { edge };
+    let groups = peers.chunks(together.max(1)).enumerate();
     groups
         .flat_map(|(bundle, peers)| {
             peers.iter().map(move |to| Shot { bundle, to: *to, after_ticks: 0 })
@@ -139,18 +148,18 @@ mod tests {
     }
 
     #[test]
-    fn conflicting_bundles_reach_one_peer_each_or_two() {
-        let reached = |volley| {
-            let mut reached: BTreeMap<usize, Vec<SequencerIndex>> = BTreeMap::new();
-            for shot in conflict(volley, &peers(4)) {
-                reached.entry(shot.bundle).or_default().push(shot.to);
+    fn conflicting_bundles_reach_as_many_peers_as_make_them_a_duty_or_one_less() {
+        let reached = |volley, edge, count| {
+            let mut reached: BTreeMap<usize, BTreeSet<SequencerIndex>> = BTreeMap::new();
+            for shot in conflict(volley, edge, &peers(count)) {
+                assert!(reached.entry(shot.bundle).or_default().insert(shot.to));
             }
-            reached
+            reached.values().map(BTreeSet::len).collect::<Vec<_>>()
         };
-        assert!(reached(0).values().all(|to| to.len() == 1));
-        assert!(reached(1).values().all(|to| to.len() == 2 && to[0] != to[1]));
-        assert_eq!((reached(0).len(), reached(1).len()), (4, 2));
-        assert!(conflict(1, &[]).is_empty());
+        assert_eq!((reached(0, 2, 4), reached(1, 2, 4)), (vec![1; 4], vec![2; 2]));
+        assert_eq!((reached(2, 4, 12), reached(3, 4, 12)), (vec![3; 4], vec![4; 3]));
+        assert_eq!((reached(0, 1, 2), reached(1, 3, 2)), (vec![1; 2], vec![2]));
+        assert!(conflict(1, 2, &[]).is_empty());
     }
 
     #[test]
@@ -169,5 +178,6 @@ mod tests {
     fn every_index_has_a_payer_of_its_own() {
         let payer = |at| attacker(SequencerIndex::from_position(at).unwrap()).unwrap().payer();
         assert_ne!(payer(0), payer(1));
+        assert_eq!(payers(2), [payer(0), payer(1)].into());
     }
 }

@@ -265,8 +265,11 @@ impl<'a> Case<'a> {
                 (_, Some(Fate::Failed(code)), Some(Outcome::Failed(failed)))
                     if failed.code() == code => {}
                 (Purpose::Hostile, _, None) if gone => {}
-                (_, _, outcome) => wrong
-                    .push(format!("{} with {} receipts ended {outcome:?}", submission.id, signers)),
+                (_, _, outcome) => {
+                    let ended =
+                        outcome.map_or("did not end".into(), |how| format!("ended {how:?}"));
+                    wrong.push(format!("{} with {signers} receipts {ended}", submission.id));
+                }
             }
         }
         wrong.into_iter().for_each(|what| self.wrong(what));

@@ -11,7 +11,7 @@ use commonware_p2p::simulated::{self, Link};
 use commonware_runtime::{Clock, Spawner, Supervisor as _, deterministic};
 use commonware_utils::NZUsize;
 use fairveil_crypto::BundleId;
-use fairveil_mempool::Bundle;
+use fairveil_mempool::{Bundle, receipt::Receipt};
 use fairveil_release::change::RegistryChange;
 use fairveil_sequencer::Handle;
 use rand::Rng;
@@ -24,7 +24,7 @@ use super::member::{Live, Member, Reach, Stop, World};
 use super::oracle::{self, Evidence};
 use super::plan::{Begins, Faith, Kind, Order, Outage, Partition, Plan, stream};
 use super::trace::Trace;
-use super::traders::{Market, Naming, Purpose, Wish, lock, ordinary, payer};
+use super::traders::{Market, Naming, Purpose, Submission, Wish, lock, ordinary, payer};
 use super::{epochs, rollups, splitter};
 
 pub(crate) use self::scenario::play_scenario;
@@ -404,14 +404,22 @@ impl Scene {
                 Err(_) => false,
             }
         };
-        // Fewer than f+1 receipts promise nothing: such a bundle may wait until its window closes.
-        let promised = usize::from(self.world.plan.f) + 1;
-        let admitted =
-            submissions.iter().filter(|submission| submission.receipts.len() >= promised);
-        let all_ended = admitted.into_iter().all(|submission| {
+        let awaited = submissions.iter().filter(|submission| self.is_awaited(submission, &honest));
+        let all_ended = awaited.into_iter().all(|submission| {
             veterans.iter().all(|member| ended(member, submission.id, submission.expires_at))
         });
         all_ended && self.is_caught_up(&last) && self.is_settled(&last)
+    }
+
+    /// Fewer than f+1 receipts promise nothing: such a bundle may wait until its window closes. A
+    /// scenario also waits for what a single honest member relays, so that all of it is measured.
+    fn is_awaited(&self, submission: &Submission, honest: &[usize]) -> bool {
+        let plan = &self.world.plan;
+        let relays = |receipt: &Receipt| honest.contains(&receipt.sequencer.position());
+        submission.receipts.len() > usize::from(plan.f)
+            || plan.kind == Kind::Scenario
+                && submission.purpose != Purpose::Hostile
+                && submission.receipts.iter().any(relays)
     }
 
     /// Whether all honest members are near one tip and have released it.

@@ -92,12 +92,57 @@ impl Whose {
 }
 
 /// What a bound is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// A figure of an order.
     Figure(Whose, &'static str),
+    /// What an attack adds to a figure: the run's less its honest counterpart's.
+    Added(&'static str),
     /// The moves of the adversary of this kind that did least.
     Moves(&'static str),
+}
+
+impl Subject {
+    /// `figure`, `order.figure`, `added.figure` or `moves.kind`, if there is such a one.
+    fn named(key: &str) -> Option<Self> {
+        let figure = |name| FIGURES.iter().map(|figure| figure.name).find(|known| *known == name);
+        match key.split_once('.') {
+            None => Some(Self::Figure(Whose::Run, figure(key)?)),
+            Some((MOVES, kind)) => Some(Self::Moves(Behaviour::named(kind)?.name())),
+            Some((ADDED, name)) => Some(Self::Added(figure(name)?)),
+            Some((whose, name)) => {
+                let whose = Whose::ALL.into_iter().find(|known| known.name() == whose)?;
+                Some(Self::Figure(whose, figure(name)?))
+            }
+        }
+    }
+
+    /// Its value in a run; nothing if the run has none.
+    pub(crate) fn of(self, outcome: &Outcome) -> Option<i64> {
+        match self {
+            Self::Figure(whose, name) => outcome.figure(whose, name),
+            Self::Added(name) => outcome.added(name),
+            Self::Moves(kind) => moves(outcome.record.as_ref()?).get(kind).copied(),
+        }
+    }
+
+    /// The figure whose unit it has; a kind of adversary for its moves.
+    pub(crate) const fn figure(self) -> &'static str {
+        match self {
+            Self::Figure(_, name) | Self::Added(name) | Self::Moves(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Figure(Whose::Run, name) => out.write_str(name),
+            Self::Figure(whose, name) => write!(out, "{}.{name}", whose.name()),
+            Self::Added(name) => write!(out, "{ADDED}.{name}"),
+            Self::Moves(kind) => write!(out, "{MOVES}.{kind}"),
+        }
+    }
 }
 
 /// A bound on a figure.
@@ -112,30 +157,14 @@ pub struct Expectation {
 }
 
 impl Expectation {
-    /// `figure`, `order.figure` or `moves.kind`, if there is such a one.
+    /// If there is such a subject.
     pub(crate) fn new(key: &str, bound: Bound) -> Option<Self> {
-        let (whose, name) = match key.split_once('.') {
-            None => (Whose::Run, key),
-            Some((MOVES, kind)) => {
-                let subject = Subject::Moves(Behaviour::named(kind)?.name());
-                return Some(Self { key: key.to_owned(), subject, bound });
-            }
-            Some((whose, name)) => {
-                (Whose::ALL.into_iter().find(|known| known.name() == whose)?, name)
-            }
-        };
-        let figure = FIGURES.iter().find(|figure| figure.name == name)?.name;
-        Some(Self { key: key.to_owned(), subject: Subject::Figure(whose, figure), bound })
+        Some(Self { key: key.to_owned(), subject: Subject::named(key)?, bound })
     }
 
     /// What came of it.
     pub(crate) fn judged(&self, outcome: &Outcome) -> Verdict {
-        let actual = match self.subject {
-            Subject::Figure(whose, name) => outcome.figure(whose, name),
-            Subject::Moves(kind) => {
-                outcome.record.as_ref().and_then(|record| moves(record).get(kind).copied())
-            }
-        };
+        let actual = self.subject.of(outcome);
         let met = actual.is_some_and(|actual| self.bound.holds(actual));
         Verdict { key: self.key.clone(), bound: self.bound, actual, met }
     }
@@ -143,6 +172,8 @@ impl Expectation {
 
 /// Stands in front of a kind of adversary.
 pub(crate) const MOVES: &str = "moves";
+/// Stands in front of what an attack adds to a figure.
+pub(crate) const ADDED: &str = "added";
 
 /// Whether an expectation was met.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,5 +203,7 @@ pub(crate) fn known() -> String {
     let figures: Vec<&str> = FIGURES.iter().map(|figure| figure.name).collect();
     let orders: Vec<&str> = Whose::ALL.iter().skip(1).map(|whose| whose.name()).collect();
     let (figures, orders) = (figures.join(", "), orders.join("., "));
-    format!("{figures}, or one of these after {orders}., or {MOVES}. and a kind of adversary")
+    format!(
+        "{figures}, or one of these after {orders}. or {ADDED}., or {MOVES}. and a kind of adversary"
+    )
 }

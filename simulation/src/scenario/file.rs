@@ -34,7 +34,7 @@
 //! | `.attack` | none | `condorcet`: every sequencer gets the group's bundles in another rotation, so `jitter_ms`, `reach` and `site` are refused; `split`: the splitting trader, whose bundles conflict, expire and hit limits, so all keys but `attack` are refused. One group may split |
 //! | `adversaries` | none | which sequencer behaves how: a name of [`Behaviour`], such as `condorcet:10` |
 //! | `faults` | none | losses of power, of a sequencer one after the other, and partitions: `sequencers`, some and not all, reach nobody else |
-//! | `expect` | | figures that the run has ([`crate::scenario::metrics`]), those of another order behind its name and a dot, and moves of a kind of adversary (`moves.reverser`): a number, or `at_least` and `at_most` |
+//! | `expect` | | figures that the run has ([`crate::scenario::metrics`]), those of another order behind its name and a dot, what an attack adds to the same run of honest sequencers (`added.latency_p99_ms`), and moves of a kind of adversary (`moves.reverser`): a number, or `at_least` and `at_most` |
 //!
 //! 1. An unknown key, figure or kind is refused, and so is a number beyond its limit: the error names
 //!    the key, the value, and what it may be.
@@ -72,8 +72,12 @@ pub const MAX_GROUPS: u64 = 64;
 pub const MAX_FAULTS: u64 = 64;
 /// Any instant or time of a scenario, in virtual milliseconds.
 pub const MAX_MS: u64 = 120_000;
-/// Latency and jitter.
-pub const MAX_LATENCY_MS: u64 = 10_000;
+/// How much later than others a sequencer gets a bundle.
+pub const MAX_SPREAD_MS: u64 = 10_000;
+/// Latency between sequencers, in the mean: with more, leaders' time is up before their blocks are final.
+pub const MAX_LATENCY_MS: u64 = 400;
+/// Deviation of the latency.
+pub const MAX_DEVIATION_MS: u64 = 100;
 /// Share of messages lost.
 pub const MAX_LOSS_PERCENT: u64 = 20;
 /// How far sites are apart, unless the file says it.
@@ -286,7 +290,7 @@ impl Scenario {
         let links = raw.links;
         let latency_ms = pair("links.latency_ms", links.latency_ms)?;
         let between_sites_ms = between_sites_ms(links.between_sites_ms, &raw.sites)?;
-        range("links.jitter_ms", links.jitter_ms, 0, MAX_LATENCY_MS)?;
+        range("links.jitter_ms", links.jitter_ms, 0, MAX_DEVIATION_MS)?;
         range("links.loss_percent", links.loss_percent, 0, MAX_LOSS_PERCENT)?;
         let (names, site_of) = sites(&raw.sites, committee.n())?;
         range("the number of traders", raw.traders.len() as u64, 1, MAX_GROUPS)?;

@@ -10,10 +10,12 @@
 //! | M3, M4, M6 | those of traders of good faith | sent times, in microseconds, are the traders' own |
 //! | M5 | pairs of an attacker's bundle and its victim | the one was made when the other arrived |
 //! | M7 | cohorts with an attacker's id | ids that no trader of good faith sent |
+//! | logs | liars: in logs that blocks have | adversaries; in the honest counterpart, those in their places |
 //!
 //! [`FIGURES`] has every figure with its formula. Bundles of honest clients that stand in for an
 //! adversary (M5's control) count as nobody's in M3, M4 and M6.
 
+mod liars;
 mod pairs;
 mod races;
 mod waiting;
@@ -142,6 +144,22 @@ pub const FIGURES: &[Figure] = &[
     figure("M7", "trapped_per_attacker_milli", "the same per attacker's id in it"),
     figure("M8", "evidence_bytes", "bytes of evidence in final blocks"),
     figure("M8", "bytes_per_id", "evidence_bytes per id that came out"),
+    figure("logs", "liars_phantom_ids", "ids in liars' committed logs that no honest log has"),
+    figure(
+        "logs",
+        "liars_reversed_ppm",
+        "of pairs in liars' committed logs with h(a,b) > h(b,a): b before a",
+    ),
+    figure(
+        "logs",
+        "liars_delay_p50_ms",
+        "from the first honest receipt of an id to the commitment of a liar's, p50",
+    ),
+    figure(
+        "logs",
+        "liars_left_out_milli",
+        "entries of honest logs, 50 ms old and in no block yet, that a block of a liar leaves out, mean",
+    ),
 ];
 
 /// What an order measures.
@@ -167,6 +185,7 @@ pub fn measured(record: &Record, order: &Order) -> Measured {
     races::races(record, order, &mut measured.figures);
     waiting::waiting(record, order, &mut measured.figures);
     trapped(record, order, &mut measured.figures);
+    liars::liars(record, &mut measured.figures);
     measured
 }
 

@@ -17,11 +17,11 @@ const COLUMN: usize = 12;
 /// Figures of the seeds so far.
 #[derive(Clone, Debug, Default)]
 pub struct OverSeeds {
-    /// Figures of other orders than the run's that are shown: those that the file speaks of.
-    others: BTreeSet<(Whose, &'static str)>,
+    /// What is shown beside the figures of the run: what the file speaks of.
+    others: BTreeSet<Subject>,
     first: Option<u64>,
     last: u64,
-    figures: BTreeMap<(Whose, &'static str), Spread>,
+    values: BTreeMap<Subject, Spread>,
     missed: Vec<u64>,
 }
 
@@ -46,9 +46,17 @@ impl Spread {
         self.most = self.most.max(value);
     }
 
-    /// Rounded down to the unit of the figure.
-    fn mean(&self) -> i64 {
-        i64::try_from(self.sum.div_euclid(self.count)).unwrap_or(self.most)
+    /// In units of one `unit`-th of the figure's, rounded down.
+    fn mean(&self, unit: i128) -> i64 {
+        i64::try_from((self.sum * unit).div_euclid(self.count)).unwrap_or(self.most)
+    }
+
+    /// The mean of a figure: of one that counts something in thousandths.
+    fn shown_mean(&self, figure: &str) -> String {
+        match figure.ends_with("_ppm") || figure.ends_with("_milli") {
+            true => shown_value(figure, self.mean(1)),
+            false => shown_value("_milli", self.mean(1_000)),
+        }
     }
 }
 
@@ -56,11 +64,14 @@ impl OverSeeds {
     /// None yet.
     #[must_use]
     pub fn new(scenario: &Scenario) -> Self {
-        let others = scenario.expect.iter().filter_map(|expected| match expected.subject {
-            Subject::Figure(whose, name) => Some((whose, name)),
-            Subject::Moves(_) => None,
-        });
+        let spoken_of = scenario.expect.iter().map(|expected| expected.subject);
+        let others = spoken_of.filter(|one| !matches!(one, Subject::Figure(Whose::Run, _)));
         Self { others: others.collect(), ..Self::default() }
+    }
+
+    fn subjects(&self) -> Vec<Subject> {
+        let run = FIGURES.iter().map(|figure| Subject::Figure(Whose::Run, figure.name));
+        run.chain(self.others.iter().copied()).collect()
     }
 
     /// Takes what a seed gave.
@@ -70,37 +81,27 @@ impl OverSeeds {
         if !outcome.passed() {
             self.missed.push(outcome.seed);
         }
-        for (whose, measured) in &outcome.orders {
-            for (name, value) in &measured.figures {
-                let spread = self.figures.entry((*whose, *name));
-                spread.and_modify(|known| known.take(*value)).or_insert(Spread::of(*value));
-            }
+        for subject in self.subjects() {
+            let Some(value) = subject.of(outcome) else { continue };
+            let spread = self.values.entry(subject);
+            spread.and_modify(|known| known.take(value)).or_insert(Spread::of(value));
         }
     }
 
-    /// As a table: the figures of the run, and what the file expects of other orders.
+    /// As a table: the figures of the run, and what else the file expects something of.
     #[must_use]
     pub fn table(&self) -> String {
         let mut page = String::new();
         let Some(first) = self.first else { return page };
         let _ = write!(page, "\n{:NAMES$}", format!("seeds {first} to {}", self.last));
         let _ = writeln!(page, "{:>COLUMN$}{:>COLUMN$}{:>COLUMN$}", "mean", "least", "most");
-        for whose in Whose::ALL {
-            for figure in FIGURES {
-                if whose != Whose::Run && !self.others.contains(&(whose, figure.name)) {
-                    continue;
-                }
-                let Some(spread) = self.figures.get(&(whose, figure.name)) else { continue };
-                let name = match whose {
-                    Whose::Run => figure.name.to_owned(),
-                    _ => format!("{}.{}", whose.name(), figure.name),
-                };
-                let _ = write!(page, "{name:NAMES$}");
-                for value in [spread.mean(), spread.least, spread.most] {
-                    let _ = write!(page, "{:>COLUMN$}", shown_value(figure.name, value));
-                }
-                page.push('\n');
-            }
+        for subject in self.subjects() {
+            let Some(spread) = self.values.get(&subject) else { continue };
+            let _ = write!(page, "{:NAMES$}", subject.to_string());
+            let figure = subject.figure();
+            let [least, most] = [spread.least, spread.most].map(|value| shown_value(figure, value));
+            let mean = spread.shown_mean(figure);
+            let _ = writeln!(page, "{mean:>COLUMN$}{least:>COLUMN$}{most:>COLUMN$}");
         }
         match self.missed.as_slice() {
             [] => page.push_str("every seed met what is expected\n"),
@@ -109,26 +110,5 @@ impl OverSeeds {
             }
         }
         page
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_spread_has_the_mean_rounded_down_and_both_ends() {
-        let mut spread = Spread::of(-3);
-        for value in [4, -2, i64::MAX] {
-            spread.take(value);
-        }
-        assert_eq!((spread.least, spread.most), (-3, i64::MAX));
-        assert_eq!(i128::from(spread.mean()), (i128::from(i64::MAX) - 1).div_euclid(4));
-        assert_eq!(Spread { count: 2, sum: -3, least: -2, most: -1 }.mean(), -2);
-    }
-
-    #[test]
-    fn no_seed_gives_no_table() {
-        assert_eq!(OverSeeds::default().table(), "");
     }
 }

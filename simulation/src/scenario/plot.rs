@@ -20,7 +20,9 @@ const LEFT: usize = 96;
 const RIGHT: usize = 520;
 const STRIPES: usize = TOP + PANEL + 84;
 const STRIPE: usize = 26;
-const STRIPE_WIDTH: usize = WIDTH - LEFT - 56;
+const STRIPE_WIDTH: usize = WIDTH - LEFT - 72;
+/// Characters of a line of prose, and lines.
+const PROSE: (usize, usize) = (115, 2);
 /// The most distances shown.
 const MAX_DISTANCES: usize = 12;
 /// A cohort from this size on is drawn in the colour of unprotected ids.
@@ -44,7 +46,9 @@ pub fn svg(scenario: &Scenario, outcome: &Outcome) -> String {
          <style>{STYLE}</style><rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#fff\"/>"
     );
     text(&mut page, 32, 36, "h", &format!("{}, seed {}", scenario.name, outcome.seed));
-    text(&mut page, 32, 58, "s", &scenario.about);
+    for (line, words) in lines(&scenario.about).iter().enumerate() {
+        text(&mut page, 32, 54 + 16 * line, "s", words);
+    }
     ranks(outcome, &mut page);
     reversals(outcome, &mut page);
     cohorts(scenario, outcome, &mut page);
@@ -160,6 +164,28 @@ fn cohorts(scenario: &Scenario, outcome: &Outcome, page: &mut String) {
         figure("unsupported_neighbours"),
     );
     text(page, LEFT, y, "s", &zeros);
+}
+
+/// A text in lines; an ellipsis for what is beyond the last one.
+fn lines(words: &str) -> Vec<String> {
+    let (length, most) = PROSE;
+    let mut lines: Vec<String> = Vec::new();
+    for word in words.split_whitespace() {
+        let fits = |line: &&mut String| line.chars().count() + 1 + word.chars().count() <= length;
+        let full = lines.len() == most;
+        match lines.last_mut() {
+            Some(line) if fits(&line) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(line) if full => {
+                line.push('…');
+                break;
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 fn frame(page: &mut String, left: usize) {

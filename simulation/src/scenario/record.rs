@@ -40,15 +40,25 @@ pub struct Record {
     pub blocks: Vec<FinalBlock>,
     /// Bundles that traders sent.
     pub bundles: BTreeMap<BundleId, SentBundle>,
-    /// (attacker's bundle, its victim), whoever sent the first: an adversary, or an honest client in
-    /// its place.
-    pub races: Vec<(BundleId, BundleId)>,
+    /// Bundles that were sent because others were.
+    pub races: Vec<Race>,
     /// The last heights at which ids may be ordered.
     pub expiries: BTreeMap<BundleId, Height>,
     /// What each adversary did that honest sequencers never do.
     pub moves: Vec<(Behaviour, u64)>,
     /// What honest sequencers hold against others.
     pub charges: Charges,
+}
+
+/// A bundle that an adversary sent because of another one, or an honest client in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Race {
+    /// The bundle.
+    pub own: BundleId,
+    /// The one that it was sent for.
+    pub victim: BundleId,
+    /// Whose it is, by position: the adversary, or the sequencer to which the client sent it.
+    pub by: usize,
 }
 
 /// What honest sequencers noticed of others. Where nobody cheats and no message is lost, all are 0.
@@ -171,9 +181,11 @@ impl Record {
                 kind => record.moves.push((kind, counter(overview, "adversary_moves"))),
             }
             if let Some(attack) = &overview.attack {
-                let races = attack.pairs.iter().copied();
-                let races = races.filter(|(_, victim)| !record.is_attacker(victim));
-                let races: Vec<_> = races.collect();
+                let races = attack.pairs.iter();
+                let races =
+                    races.map(|(own, victim)| Race { own: *own, victim: *victim, by: member });
+                let races: Vec<_> =
+                    races.filter(|race| !record.is_attacker(&race.victim)).collect();
                 record.races.extend(races);
             }
         }
@@ -208,8 +220,10 @@ impl Record {
         let numbered: BTreeMap<u64, BundleId> = numbered.collect();
         let first = given.plan.orders.len() as u64;
         for (number, echo) in (first..).zip(&given.plan.echoes) {
-            if let (Some(own), Some(victim)) = (numbered.get(&number), numbered.get(&echo.victim)) {
-                self.races.push((*own, *victim));
+            let [own, victim] = [number, echo.victim].map(|number| numbered.get(&number).copied());
+            let to = echo.order.to.first().map(|(member, _)| *member);
+            if let (Some(own), Some(victim), Some(by)) = (own, victim, to) {
+                self.races.push(Race { own, victim, by });
             }
         }
     }
@@ -222,7 +236,7 @@ impl Record {
 
     /// Bundles that traders of good faith sent of their own accord.
     pub fn traders(&self) -> impl Iterator<Item = (BundleId, SentBundle)> + '_ {
-        let races: BTreeSet<BundleId> = self.races.iter().map(|(own, _)| *own).collect();
+        let races: BTreeSet<BundleId> = self.races.iter().map(|race| race.own).collect();
         let sent = self.bundles.iter().map(|(id, sent)| (*id, *sent));
         sent.filter(move |(id, sent)| !sent.hostile && !races.contains(id))
     }

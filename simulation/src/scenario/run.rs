@@ -11,7 +11,7 @@ use super::file::Scenario;
 use super::metrics::{Measured, measured};
 use super::order::Order;
 use super::plan::{Cast, plan};
-use super::record::Record;
+use super::record::{Race, Record};
 use crate::committee::plan::{Echo, Faith, Order as Sent};
 use crate::committee::{Report, scene};
 
@@ -56,6 +56,12 @@ impl Outcome {
     #[must_use]
     pub fn figure(&self, whose: Whose, name: &str) -> Option<i64> {
         self.orders.get(&whose)?.figures.get(name).copied()
+    }
+
+    /// What the attack adds to a figure: the run's less its honest counterpart's.
+    #[must_use]
+    pub fn added(&self, name: &str) -> Option<i64> {
+        Some(self.figure(Whose::Run, name)? - self.figure(Whose::Honest, name)?)
     }
 }
 
@@ -167,46 +173,47 @@ impl Outcome {
         }
     }
 
-    /// The same seed with nobody cheating: what the attack gained.
+    /// The same seed with nobody cheating: what the attack gained. What promises are kept is judged by
+    /// all logs; beside the run it is measured by those that are honest there, too.
     fn counterpart(&mut self, scenario: &Scenario, attacked: &Record) {
-        let echoes = echoes(scenario, attacked);
+        let echoes = echoes(attacked);
         let (report, record) = play(scenario, self.seed, Cast::Honest(&echoes));
         let found = report.violations.into_iter().map(|what| format!("honest: {what}"));
         self.violations.extend(found);
         match record {
-            Ok(record) => {
+            Ok(mut record) => {
                 let order = self.order(scenario, &record, Whose::Honest, scenario.mode);
-                let differs = order.and_then(|order| order.differs(&record));
-                self.violations.extend(differs.map(|what| format!("honest: {what}")));
                 self.broken_promises(scenario, Whose::Honest);
+                if let Some(order) = order {
+                    let differs = order.differs(&record);
+                    self.violations.extend(differs.map(|what| format!("honest: {what}")));
+                    record.honest.clone_from(&attacked.honest);
+                    self.orders.insert(Whose::Honest, measured(&record, &order));
+                }
             }
             Err(why) => self.violations.push(format!("honest: {why}")),
         }
-        let first = |whose| self.figure(whose, "first_ppm");
-        if let (Some(run), Some(honest)) = (first(Whose::Run), first(Whose::Honest))
+        if let Some(gain) = self.added("first_ppm")
             && let Some(measured) = self.orders.get_mut(&Whose::Run)
         {
-            measured.figures.insert("gain_ppm", run - honest);
+            measured.figures.insert("gain_ppm", gain);
         }
     }
 }
 
-/// When and where adversaries' bundles came in that raced others: what an honest client does there.
-fn echoes(scenario: &Scenario, record: &Record) -> Vec<Echo> {
-    let mut found: BTreeMap<u64, Echo> = BTreeMap::new();
-    for (own, victim) in &record.races {
-        let Some(victim) = record.bundles.get(victim).and_then(|sent| sent.number) else {
+/// When and where adversaries' bundles came in that raced others: what an honest client does there, one
+/// for each adversary and victim.
+fn echoes(record: &Record) -> Vec<Echo> {
+    let mut found: BTreeMap<(u64, usize), Echo> = BTreeMap::new();
+    for Race { own, victim, by } in &record.races {
+        let Some(number) = record.bundles.get(victim).and_then(|sent| sent.number) else {
             continue;
         };
-        for (member, _) in &scenario.adversaries {
-            let entry = record.logs[*member].iter().find(|entry| entry.id == *own);
-            let Some(entry) = entry else { continue };
-            // Its clock is rounded down: not before the victim was there.
-            let at = Duration::from_millis(entry.at_ms + 1);
-            let to = vec![(*member, Duration::ZERO)];
-            let order = Sent { at, to, faith: Faith::Good };
-            found.entry(victim).or_insert(Echo { victim, order });
-        }
+        let Some(entry) = record.logs[*by].iter().find(|entry| entry.id == *own) else { continue };
+        // Its clock is rounded down: not before the victim was there.
+        let at = Duration::from_millis(entry.at_ms + 1);
+        let order = Sent { at, to: vec![(*by, Duration::ZERO)], faith: Faith::Good };
+        found.entry((number, *by)).or_insert(Echo { victim: number, order });
     }
     found.into_values().collect()
 }

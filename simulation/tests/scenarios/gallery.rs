@@ -23,7 +23,8 @@ cargo test --release -p fairveil-simulation --test scenarios       # FAIRVEIL_SE
 The format of the files stands at the top of `simulation/src/scenario/file.rs`; what a file expects is checked by the
 command, whose exit code is then 1, and by the test. Same file and seed, same bytes.
 
-An attacked scenario runs twice: as it is written, and with the same seed and nobody cheating. The evidence of
+An attacked scenario runs twice: as it is written, and with the same seed and nobody cheating, measured by the logs
+of the same sequencers. The evidence of
 the run, block by block, also goes through the other modes: what they would have made of it.
 
 ";
@@ -34,7 +35,7 @@ const READING: &str = "\
 cheating. *M1*: premise pairs inverted across cohorts in one proposal, ripe, otherwise; neighbours without g+1
 honest logs (in mode `strict` all but the third must be 0). *Largest cohort*: of `strict` and of `themis`, over the
 evidence of the run. *Reversed*: pairs out against the majority of honest logs, in the run and with nobody cheating
-(M4). *First*: how often an attacker's bundle is out before its victim, and an honest client's from the same place
+(M4), by the same logs: those of the sequencers that are honest in both. *First*: how often an attacker's bundle is out before its victim, and an honest client's from the same place
 (M5). *Wait*: p99 from the first honest receipt to final, and the most heights from known to all to final (M6; the
 bound is 66 and more). *Trapped*: honest ids in the largest cohort with an attacker's (M7). *Bytes*: of evidence per
 id (M8).
@@ -88,7 +89,8 @@ fn page(runs: &[(&Scenario, &Outcome)]) -> String {
     page.push_str(
         "## Figures\n\nShares are in parts per million (`_ppm`), means in thousandths (`_milli`); all are \
          integers. `honest.`, `strict.`, `themis.`, `median.` or `leader.` in front of a name is the same of the \
-         other order.\n\n| metric | figure | |\n|---|---|---|\n",
+         other order; `added.` is what an attack adds: the figure less that of the same seed with nobody \
+         cheating.\n\n| metric | figure | |\n|---|---|---|\n",
     );
     for figure in FIGURES {
         let _ = writeln!(page, "| {} | `{}` | {} |", figure.metric, figure.name, figure.about);

@@ -9,6 +9,7 @@
 mod cores;
 mod gallery;
 mod refused;
+mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -130,6 +131,8 @@ fn what_is_expected_wrongly_is_missed() {
     document["expect"] = serde_json::json!({
         "unordered": 1,
         "adversary_moves": 0,
+        "added.bundles": 1,
+        "added.adversary_moves": { "at_least": 1 },
         "moves.reverser": { "at_most": 0 },
         "cohort_max": { "at_least": 100 },
         "latency_p50_ms": { "at_most": 0 },
@@ -143,6 +146,7 @@ fn what_is_expected_wrongly_is_missed() {
     let missed = outcome.verdicts.iter().filter(|verdict| !verdict.met);
     let missed: Vec<_> = missed.map(|verdict| verdict.key.as_str()).collect();
     let wrong = [
+        "added.bundles",
         "adversary_moves",
         "cohort_max",
         "latency_p50_ms",
@@ -153,6 +157,7 @@ fn what_is_expected_wrongly_is_missed() {
     assert_eq!(missed, wrong);
     let page = table::table(&scenario, &outcome);
     assert!(page.contains("MISSED unordered is 0, expected 1\n"), "{page}");
+    assert!(page.contains("MISSED added.bundles is 0, expected 1\n"), "{page}");
     assert!(page.contains("ok     ordered is 20, expected 20\n"), "{page}");
     let document = table::document(&scenario, &outcome);
     assert_eq!(document["moves"].as_object().unwrap().keys().collect::<Vec<_>>(), ["reverser"]);

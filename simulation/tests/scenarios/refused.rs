@@ -40,7 +40,7 @@ fn parts(sequencers: &[u64]) -> Value {
 }
 
 #[test]
-fn a_figure_is_expected_once_and_honest_ones_beside_an_attack() {
+fn a_figure_is_expected_once_and_those_of_honest_runs_beside_an_attack() {
     let error = |text: &str| Scenario::parse(text.as_bytes()).err().map(|error| error.to_string());
     let twice = file().to_string().replace("\"unordered\":0", "\"ordered\":1,\"ordered\":2");
     let says = error(&twice).unwrap();
@@ -50,6 +50,14 @@ fn a_figure_is_expected_once_and_honest_ones_beside_an_attack() {
     honest["adversaries"] = json!([]);
     let says = error(&honest.to_string()).unwrap();
     assert!(says.contains("honest.ordered is never measured in a run in which"), "{says}");
+    let mut added = changed("/expect/added.bytes_per_id", json!({ "at_most": 40 }));
+    assert_eq!(error(&added.to_string()), None);
+    added["adversaries"] = json!([]);
+    let says = error(&added.to_string()).unwrap();
+    assert!(says.contains("added.bytes_per_id is never measured in a run in which"), "{says}");
+    let gain = changed("/expect/added.gain_ppm", json!(0));
+    let says = error(&gain.to_string()).unwrap();
+    assert!(says.contains("by that name: gain_ppm is added.first_ppm"), "{says}");
     let apart = changed("/faults", json!([power(1, 500, 100), power(1, 601, 10)]));
     assert_eq!(error(&apart.to_string()), None, "one after the other");
 }
@@ -85,6 +93,8 @@ fn the_error_names_the_key_the_value_and_the_limit() {
         ("/traders/0/jitter_ms", json!(10_001), "is 10001, it may be 0 to 10000"),
         ("/links", json!({ "loss_percent": 21 }), "links.loss_percent is 21, it may be 0 to 20"),
         ("/links", json!({ "latency_ms": [9, 8] }), "links.latency_ms is 9, it may be 0 to 8"),
+        ("/links", json!({ "latency_ms": [9, 401] }), "latency_ms is 401, it may be 0 to 400"),
+        ("/links", json!({ "jitter_ms": 101 }), "links.jitter_ms is 101, it may be 0 to 100"),
         ("/sites/1/sequencers", json!([2, 3, 4, 5]), "names sequencer 2 a second time"),
         ("/sites/1/sequencers", json!([4, 5]), "sequencers with a site is 4, it may be 5 to 5"),
         ("/adversaries/0/sequencer", json!(6), "adversaries[0].sequencer is 6, it may be 1 to 5"),

@@ -37,7 +37,7 @@ fn ask(fetcher: &mut Fetcher, now_ms: u64) -> Vec<(u16, Vec<BundleId>)> {
 fn check(fetcher: &Fetcher) {
     assert_eq!(fetcher.due.len(), fetcher.wants.len());
     for (id, want) in &fetcher.wants {
-        assert!(fetcher.due.contains(&(want.due_ms, *id)));
+        assert_eq!(fetcher.due.get(&want.due), Some(id));
     }
     let needed = |want: &&Want| matches!(want.reason, Reason::Needed { .. });
     assert_eq!(fetcher.needed, fetcher.wants.values().filter(needed).count());
@@ -208,4 +208,22 @@ fn announced_bundles_wait_while_intake_is_closed() {
     assert_eq!(requests, BTreeMap::from([(peer(2), vec![id(2)])]));
     fetcher.hasten_all(300);
     assert_eq!(ask(&mut fetcher, 300), [(2, vec![id(1)])]);
+}
+
+/// What is fetched first is logged first: whoever grinds ids gains nothing by it.
+#[test]
+fn bundles_are_fetched_in_the_order_in_which_they_were_announced_whatever_their_ids() {
+    let arrived = [id(7), id(2), id(9)];
+    let mut fetcher = connected(&[2]);
+    for (now_ms, id) in (0..).zip(arrived) {
+        fetcher.announced(now_ms, peer(2), id, &limits());
+    }
+    let closed = fetcher.requests(10_000, Intake::Closed, |_| false, &limits());
+    assert!(closed.is_empty());
+    fetcher.hasten_all(10_001);
+    check(&fetcher);
+    let asked = ask(&mut fetcher, 10_001);
+    assert_eq!(asked, [(2, arrived[..2].to_vec())], "as many as may be asked for at a time");
+    fetcher.remove(&arrived[0]);
+    assert_eq!(ask(&mut fetcher, 10_001 + 20), [(2, vec![arrived[2]])]);
 }

@@ -52,6 +52,22 @@ fn invariant_3_duty_overrides_horizon_and_lag_and_a_future_window() {
 }
 
 #[test]
+fn bundles_that_become_duties_together_are_logged_in_the_order_in_which_they_came() {
+    let mut bench = Bench::new(Limits::DEFAULT);
+    let later: Vec<SealedBundle> =
+        (1..=6).map(|payer| Terms::new(payer, 1).window(500, 900).seal()).collect();
+    for bundle in &later {
+        bench.admitted(bundle);
+    }
+    let came: Vec<BundleId> = later.iter().map(SealedBundle::id).collect();
+    let mut by_id = came.clone();
+    by_id.sort_unstable();
+    assert_ne!(by_id, came);
+    bench.finalize_duty(&by_id);
+    assert_eq!(bench.logged(), came);
+}
+
+#[test]
 fn invariant_3_a_held_bundle_is_appended_when_it_becomes_a_duty() {
     let mut bench = Bench::new(Limits::DEFAULT);
     let later = Terms::new(1, 1).window(500, 900).seal();

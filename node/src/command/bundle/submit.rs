@@ -124,6 +124,9 @@ fn print(report: &SubmissionReport, kept: &Kept) {
     }
     match report.verdict() {
         Verdict::Admitted => {}
+        Verdict::Rejected if report.is_temporary() => {
+            println!("  send the same bytes again later")
+        }
         Verdict::Rejected => println!("  correct what the answers name and seal again"),
         Verdict::Distrusted => {
             println!("  check the sequencers' addresses: their receipts are not this network's")

@@ -28,10 +28,21 @@ pub(super) enum Receipts {
     OfAll,
 }
 
+/// Which heights are wanted, as far as that was said.
+pub(super) struct Range {
+    pub(super) from: Option<u64>,
+    /// The first height at which the sealed bundle may be ordered.
+    pub(super) window: Option<u64>,
+    pub(super) to: Option<u64>,
+}
+
+/// A height, and the words that say where it comes from.
+type Bound = (u64, &'static str);
+
 /// `bundle trace`.
 pub(super) fn trace(
     args: &cli::Network,
-    range: (Option<u64>, Option<u64>),
+    range: Range,
     files: &[PathBuf],
     asked: Receipts,
     out: &Path,
@@ -87,24 +98,36 @@ fn given(path: &Path) -> Result<Vec<Receipt>, CommandError> {
 fn heights(
     network: &PinnedNetwork,
     endpoints: &[Endpoint],
-    (from, to): (Option<u64>, Option<u64>),
+    range: Range,
     receipts: &[Receipt],
 ) -> Result<(u64, u64), CommandError> {
     let earliest = receipts.iter().map(|receipt| receipt.body.height.get().max(1)).min();
-    let first = from.or(earliest).ok_or_else(|| {
-        CommandError::Usage("give the first height with --from, or --sealed, or --receipts".into())
-    })?;
-    let last = match to {
-        Some(last) => last,
+    let first = match (range.from, range.window, earliest) {
+        (Some(from), _, _) => (from, "--from is height"),
+        (None, Some(window), _) => (window, "the bundle's window begins at height"),
+        (None, None, Some(earliest)) => (earliest, "the earliest receipt is of height"),
+        (None, None, None) => {
+            return Err(CommandError::Usage(
+                "give the first height with --from, or --sealed, or --receipts".into(),
+            ));
+        }
+    };
+    let last = match range.to {
+        Some(to) => (to, "--to is height"),
         None => {
             let tip = reach::run(tip(network, endpoints))?
                 .map_err(|error| CommandError::Unreachable(error.to_string()))?;
-            tip.height.get()
+            (tip.height.get(), "the network is at height")
         }
     };
+    traceable(first, last)
+}
+
+/// Both heights, if a trace holds what is between them.
+fn traceable((first, begins): Bound, (last, ends): Bound) -> Result<(u64, u64), CommandError> {
     if last < first {
         return Err(CommandError::Usage(format!(
-            "the last height, {last}, is below the first, {first}"
+            "{begins} {first}, but {ends} {last}: there is nothing to trace"
         )));
     }
     let (actual, limit) = ((last - first).saturating_add(1), MAX_HEIGHTS as u64);
@@ -115,4 +138,28 @@ fn heights(
         )));
     }
     Ok((first, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heights_that_can_not_be_traced_are_told_with_where_they_come_from() {
+        let window = (400, "the bundle's window begins at height");
+        let tip = (6, "the network is at height");
+        let early = traceable(window, tip).unwrap_err();
+        assert_eq!(early.exit(), exit::USAGE);
+        assert_eq!(
+            early.to_string(),
+            "the bundle's window begins at height 400, but the network is at height 6: there is \
+             nothing to trace"
+        );
+        assert_eq!(traceable((6, "--from is height"), tip).unwrap(), (6, 6));
+
+        let limit = MAX_HEIGHTS as u64;
+        assert_eq!(traceable((1, "--from is height"), (limit, "")).unwrap(), (1, limit));
+        let many = traceable((1, "--from is height"), (limit + 1, "")).unwrap_err();
+        assert!(many.to_string().contains(&format!("at most {limit}")), "{many}");
+    }
 }

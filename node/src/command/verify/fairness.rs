@@ -10,6 +10,7 @@ use fairveil_client::{
     fairness::{Comparison, Contradiction, Finding, Findings, Rule},
     file::File,
     trace::{CertifiedOrder, Ordered, Trace},
+    verify::coverage::{Coverage, TraceVerdict},
 };
 use fairveil_release::evidence::Evidence;
 use serde_json::{Value, json};
@@ -25,7 +26,8 @@ BROKEN RECEIPTS: members put into their order logs another order than they signe
 them the order is fair all the same; the logs in the blocks, which every sequencer has, say who.
 VIOLATION: more than f members lied, or the certified order is not the one that the rule gives.";
 
-/// Judges the traces; exit code 0 if all of it verifies and nobody must have lied.
+/// Judges the traces; exit code 0 if all of it verifies, nobody must have lied, no height is
+/// missing between others and something was compared.
 pub(super) fn run(
     pinned: &PinnedNetwork,
     paths: &[PathBuf],
@@ -42,16 +44,22 @@ pub(super) fn run(
     faults.extend(order.faults.iter().map(ToString::to_string));
     let comparison = Comparison::new(&trace, &order);
     let comparison = comparison.map_err(|error| CommandError::Usage(error.to_string()))?;
-    let read = Read { trace: &trace, order: &order, faults: &faults, comparison: &comparison };
+    let read = Read {
+        trace: &trace,
+        order: &order,
+        faults: &faults,
+        comparison: &comparison,
+        coverage: Coverage::new(&trace, &order, &comparison),
+    };
     let mut out = BufWriter::new(io::stdout().lock());
     let shown = if json { read.show_json(&mut out) } else { read.show(&mut out) };
     let findings = shown.and_then(|findings| out.flush().map(|()| findings));
-    let findings = findings.map_err(|error| CommandError::Check(error.to_string()))?;
-    let is_honest = faults.is_empty()
-        && trace.conflicts().next().is_none()
-        && findings.broken == 0
-        && findings.violations == 0;
-    Ok(if is_honest { exit::OK } else { exit::CHECK })
+    let findings = match findings {
+        Ok(findings) => findings,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(exit::CLOSED_OUTPUT),
+        Err(error) => return Err(CommandError::Check(error.to_string())),
+    };
+    Ok(super::code_of_trace(read.verdict(&findings)))
 }
 
 /// What was read, and how it compares.
@@ -60,9 +68,14 @@ struct Read<'a> {
     order: &'a CertifiedOrder,
     faults: &'a [String],
     comparison: &'a Comparison<'a>,
+    coverage: Coverage,
 }
 
 impl Read<'_> {
+    fn verdict(&self, findings: &Findings) -> TraceVerdict {
+        self.coverage.verdict(findings, self.faults.len() + self.trace.conflicts().count())
+    }
+
     /// As lines for people.
     fn show(&self, out: &mut dyn Write) -> io::Result<Findings> {
         for fault in self.faults {
@@ -94,6 +107,9 @@ impl Read<'_> {
              {violations} violate the rule",
             findings.pairs()
         )?;
+        for doubt in self.coverage.doubts() {
+            writeln!(out, "NOT ENOUGH: {doubt}")?;
+        }
         if findings.pairs() > 0 {
             writeln!(out, "{MEANING}")?;
         }
@@ -117,7 +133,8 @@ impl Read<'_> {
             "pairs": findings.pairs(), "differing": findings.differing,
             "broken_receipts": findings.broken, "violations": findings.violations,
         });
-        writeln!(out, "],\"findings\":{counts}}}")?;
+        let verdict = self.verdict(&findings).word();
+        writeln!(out, "],\"findings\":{counts},\"verdict\":\"{verdict}\"}}")?;
         Ok(findings)
     }
 
@@ -132,7 +149,8 @@ impl Read<'_> {
         });
         json!({
             "network_id": self.trace.network().network_id(), "receipts": self.trace.receipts(),
-            "heights": self.trace.heights().len(), "ids": self.order.ids.len(),
+            "heights": self.trace.heights().len(), "missing_heights": self.coverage.missing,
+            "ids": self.order.ids.len(), "compared": self.coverage.compared,
             "refused": self.faults, "epochs": epochs,
             "convicted": convicted.collect::<Vec<_>>(),
         })
@@ -148,8 +166,10 @@ impl Read<'_> {
             }
         };
         format!(
-            "{range} certified, {} bundles ordered; {} receipts verified, {} faults",
+            "{range} certified, {} bundles ordered, {} of them compared; {} receipts verified, \
+             {} faults",
             self.order.ids.len(),
+            self.coverage.compared,
             self.trace.receipts(),
             self.faults.len()
         )

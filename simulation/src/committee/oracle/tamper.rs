@@ -45,7 +45,7 @@ pub const TAMPERS: &[Tamper] = &[
     Tamper {
         kind: Kind::Honest,
         name: "rule_3_a_lost_bundle",
-        says: "receipts ended None",
+        says: "receipts did not end",
         change: rule_3_a_lost_bundle,
     },
     Tamper {

@@ -65,6 +65,8 @@ impl RawExpected {
 
 impl Measurable<'_> {
     fn measures(&self, expectation: Expectation) -> Result<Expectation, FileError> {
+        let honest = self.adversaries.is_empty() && !self.attacked;
+        let all_honest = honest.then(|| "in a run in which everybody is honest".to_owned());
         let why = match expectation.subject {
             Subject::Moves(kind) => {
                 let is = |(_, behaviour): &(usize, Behaviour)| behaviour.name() == kind;
@@ -73,11 +75,10 @@ impl Measurable<'_> {
             Subject::Figure(whose, "gain_ppm") if whose != Whose::Run => Some(
                 "of another order than the run's: it is what the run's gives an attacker".into(),
             ),
-            Subject::Figure(Whose::Run, "gain_ppm") => (self.adversaries.is_empty()
-                && !self.attacked)
-                .then(|| "in a run in which everybody is honest".to_owned()),
-            Subject::Figure(Whose::Honest, _) => (self.adversaries.is_empty() && !self.attacked)
-                .then(|| "in a run in which everybody is honest".to_owned()),
+            Subject::Added("gain_ppm") => Some("by that name: gain_ppm is added.first_ppm".into()),
+            Subject::Figure(Whose::Run, "gain_ppm")
+            | Subject::Figure(Whose::Honest, _)
+            | Subject::Added(_) => all_honest,
             Subject::Figure(whose, _) => (whose.name() == self.mode.name())
                 .then(|| format!("in a run of mode {}, whose own figures it names", whose.name())),
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{FileError, MAX_BUNDLES, MAX_LATENCY_MS, MAX_MS, range, words};
+use super::{FileError, MAX_BUNDLES, MAX_MS, MAX_SPREAD_MS, range, words};
 
 /// When the first bundle of a group is sent, unless the file says it.
 const FROM_MS: u64 = 1_200;
@@ -89,7 +89,7 @@ impl RawTraders {
         range(&key("from_ms"), from_ms, 0, MAX_MS)?;
         range(&key("every_ms"), every_ms, 0, MAX_MS)?;
         range(&key("bundles times every_ms"), bundles * every_ms, 0, MAX_MS)?;
-        range(&key("jitter_ms"), jitter_ms, 0, MAX_LATENCY_MS)?;
+        range(&key("jitter_ms"), jitter_ms, 0, MAX_SPREAD_MS)?;
         let reach = match &self.reach {
             None => u64::from(n),
             Some(Value::String(word)) if word == "all" => u64::from(n),

@@ -13,8 +13,8 @@ pub(super) fn races(record: &Record, order: &Order, figures: &mut Figures) {
     let ranks: BTreeMap<BundleId, usize> =
         order.places.iter().enumerate().map(|(rank, place)| (place.id, rank)).collect();
     let mut by_victim: BTreeMap<BundleId, Vec<Option<usize>>> = BTreeMap::new();
-    for (own, victim) in &record.races {
-        by_victim.entry(*victim).or_default().push(ranks.get(own).copied());
+    for race in &record.races {
+        by_victim.entry(race.victim).or_default().push(ranks.get(&race.own).copied());
     }
     let (mut races, mut first, mut sandwiched) = (0_usize, 0, 0);
     for (victim, own) in by_victim {
