@@ -158,7 +158,8 @@ pub const FIGURES: &[Figure] = &[
     figure(
         "logs",
         "liars_left_out_milli",
-        "entries of honest logs, 50 ms old and in no block yet, that a block of a liar leaves out, mean",
+        "entries of honest logs that a block of a liar leaves out though they were 80 ms old when its \
+         parent was final, mean",
     ),
 ];
 

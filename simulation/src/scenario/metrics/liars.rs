@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use fairveil_crypto::BundleId;
 
 use super::{Figures, PPM, count, quantile, share};
-use crate::scenario::record::{FinalBlock, Record};
+use crate::scenario::record::{Received, Record};
 
-/// Entries of honest logs that are older than this when a block is proposed have reached its leader.
-const ARRIVED_MS: u64 = 50;
+/// Entries of honest logs that are older than this when a block is final have reached whoever proposes
+/// the next one. (A block's own time is the median of what its evidence says, which a liar chooses.)
+const ARRIVED_MS: u64 = 80;
 
 /// Where and when honest sequencers received ids.
 struct Known {
@@ -94,21 +95,24 @@ fn against_majority(places: &[Vec<usize>], length: usize) -> (u64, u64) {
 /// theirs.
 fn left_out(record: &Record, liars: &[usize]) -> (u64, u64) {
     let mut lengths = vec![0; record.logs.len()];
-    let (mut blocks, mut missing) = (0, 0);
+    let (mut blocks, mut missing, mut parent_ms) = (0, 0, 0);
     for block in &record.blocks {
         for fragment in &block.appended {
             lengths[fragment.sequencer.position()] += fragment.ids.len();
         }
         if liars.contains(&block.leader) {
-            let of = record.honest.iter().map(|member| arrived(record, block, *member, &lengths));
+            let honest = record.honest.iter();
+            let of =
+                honest.map(|member| arrived(&record.logs[*member], lengths[*member], parent_ms));
             (blocks, missing) = (blocks + 1, missing + of.sum::<usize>() as u64);
         }
+        parent_ms = block.committed_ms;
     }
     (blocks, missing)
 }
 
-/// Entries of a log beyond what blocks have of it that had arrived when the block was proposed.
-fn arrived(record: &Record, block: &FinalBlock, member: usize, lengths: &[usize]) -> usize {
-    let rest = record.logs[member].iter().skip(lengths[member]);
-    rest.take_while(|entry| entry.at_ms + ARRIVED_MS < block.time_ms).count()
+/// Entries of a log beyond a length that had arrived when the parent of a block was final.
+fn arrived(log: &[Received], length: usize, parent_ms: u64) -> usize {
+    let rest = log.iter().skip(length);
+    rest.take_while(|entry| entry.at_ms + ARRIVED_MS < parent_ms).count()
 }
