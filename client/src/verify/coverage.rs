@@ -8,9 +8,9 @@
 //! # Invariants
 //!
 //! 1. Every height between the first and the last certified one that is not certified is missing.
-//! 2. An ordered id is compared if f+1 members of one epoch, none of them convicted, signed
-//!    positions of it and of another ordered id: so is every id of a pair that could be listed, and
-//!    no other one.
+//! 2. An ordered id is compared if f+1 members of the epoch that ordered it, none of them convicted,
+//!    signed positions of it and of another id of that epoch, whose order promises something about
+//!    pairs: a fault of that pair would be found.
 //! 3. Whatever is missing, a fault is a fault. Without one nothing is found good of which heights
 //!    are missing, or of which nothing is compared.
 
@@ -57,12 +57,13 @@ impl Coverage {
     /// That of a trace, of its order, and of what was compared in them.
     #[must_use]
     pub fn new(trace: &Trace, order: &CertifiedOrder, comparison: &Comparison<'_>) -> Self {
-        let ids: BTreeSet<BundleId> = order.ids.iter().map(|one| one.id).collect();
         let mut compared = BTreeSet::new();
-        for rule in comparison.rules() {
+        for rule in comparison.rules().filter(|rule| rule.promises()) {
+            let own = order.ids.iter().filter(|one| one.epoch == rule.epoch);
+            let ids: BTreeSet<BundleId> = own.map(|one| one.id).collect();
             compared.extend(compared_ids(rule, &signers(trace, rule, &ids)));
         }
-        Self { missing: missing(trace), ordered: ids.len(), compared: compared.len() }
+        Self { missing: missing(trace), ordered: order.ids.len(), compared: compared.len() }
     }
 
     /// What the findings are worth. `faults` counts what does not verify and the members that

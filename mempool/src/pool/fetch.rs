@@ -39,8 +39,8 @@ struct Want {
     due: Due,
 }
 
-/// When a want is looked at: those of one instant in the order in which they came up. Ids say nothing:
-/// what is fetched first is logged first, and whoever seals a bundle chooses its id.
+/// When a want is looked at: those of one instant in the order in which they came up, whatever their ids,
+/// which whoever seals a bundle chooses: what is fetched first is logged first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Due {
     at_ms: u64,

@@ -30,7 +30,8 @@ impl Pool {
         self.forget(step);
     }
 
-    /// Ids that must be reported: those that are held in the order in which they were accepted.
+    /// Ids that must be reported: those that are held in the order in which they were accepted, then the
+    /// others as they are given.
     pub(super) fn take_duties(&mut self, step: &mut Step, ids: &[BundleId]) {
         let mut in_turn = ids.to_vec();
         in_turn.sort_by_key(|id| self.ids.held(id).map_or(u64::MAX, |held| held.acceptance));

@@ -377,7 +377,7 @@ impl Scene {
         }
     }
 
-    /// Whether every submission is answered and every bundle with f+1 receipts has ended everywhere.
+    /// Whether every submission is answered and every awaited bundle has ended everywhere.
     fn is_quiet(&self) -> bool {
         let outages = self.outages.iter().any(|outage| outage.begins_at_write().is_none());
         if outages || !self.dark.is_empty() || !self.partitions.is_empty() {

@@ -119,6 +119,17 @@ fn invariant_2_ids_are_compared_that_the_same_two_members_signed() {
     let later = |(position, letter)| RENEWED.receipt(2, id(letter), Place::Position(position));
     signed.extend([(0, 'a'), (1, 'b')].map(later));
     assert_eq!(coverage(&file("ab", &[], signed)).compared, 0);
+    // All of an epoch that did not order them: no fault of theirs would be found.
+    let ab = [(0, 'a'), (1, 'b')];
+    let of = |sequencer| {
+        ab.map(|(position, letter)| {
+            RENEWED.receipt(sequencer, id(letter), Place::Position(position))
+        })
+    };
+    let signed: Vec<Receipt> = (1..=5).flat_map(of).collect();
+    let later = file("ab", &[], signed);
+    assert_eq!(coverage(&later).compared, 0);
+    assert_eq!(judged(&later).trace_verdict(), Some(TraceVerdict::NotEnough));
 }
 
 #[test]
