@@ -218,13 +218,15 @@ impl Fetcher {
         limits: &Limits,
     ) -> BTreeMap<SequencerIndex, Vec<BundleId>> {
         let mut requests: BTreeMap<SequencerIndex, Vec<BundleId>> = BTreeMap::new();
-        let due: Vec<BundleId> = self
+        let mut due: Vec<BundleId> = self
             .due
             .iter()
             .take_while(|(due, _)| due.at_ms <= now_ms)
             .take(LOOKED_AT)
             .map(|(_, id)| *id)
             .collect();
+        // What blocks wait for comes before what came up earlier and may wait.
+        due.sort_by_key(|id| !self.is_required(id));
         for id in due {
             if self.defer(now_ms, &id, &queued, limits) {
                 continue;

@@ -27,7 +27,7 @@ const READY: Duration = Duration::from_secs(120);
 /// How soon it must be ready and at the tip.
 const READY_MS: u64 = 10_000;
 /// How long the victim's turn is waited for.
-const TURN: Duration = Duration::from_secs(60);
+const TURN: Duration = Duration::from_secs(180);
 const POLL: Duration = Duration::from_millis(5);
 /// Receipts of the last moments before a crash are counted apart, and must be honoured.
 const LAST_MOMENTS_MS: u64 = 1_000;

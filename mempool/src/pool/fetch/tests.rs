@@ -227,3 +227,16 @@ fn bundles_are_fetched_in_the_order_in_which_they_were_announced_whatever_their_
     fetcher.remove(&arrived[0]);
     assert_eq!(ask(&mut fetcher, 10_001 + 20), [(2, vec![arrived[2]])]);
 }
+
+/// A backlog of announcements never holds up what a proposal waits for.
+#[test]
+fn what_blocks_wait_for_is_fetched_before_what_was_announced_earlier() {
+    let mut fetcher = connected(&[2]);
+    for number in [7, 2, 9] {
+        fetcher.announced(0, peer(2), id(number), &limits());
+    }
+    let now_ms = limits().announced_grace_ms;
+    fetcher.want(now_ms, id(8), Reason::Duty, &limits());
+    assert_eq!(ask(&mut fetcher, now_ms), [(2, vec![id(8), id(7)])]);
+    check(&fetcher);
+}
