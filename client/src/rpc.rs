@@ -74,11 +74,7 @@ impl Rejected {
     /// Whether the same bytes may be admitted later, with nothing changed in them.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
-        use RejectionCode as Code;
-        matches!(
-            self.code.parse::<Code>(),
-            Ok(Code::Syncing | Code::Rate | Code::PayerLimit | Code::PoolFull)
-        )
+        self.code.parse().is_ok_and(RejectionCode::is_temporary)
     }
 }
 

@@ -77,6 +77,14 @@ codes! {
     Unfunded = "unfunded",
 }
 
+impl RejectionCode {
+    /// Whether it ends by itself: the same bytes may be admitted later.
+    #[must_use]
+    pub const fn is_temporary(self) -> bool {
+        matches!(self, Self::Syncing | Self::Rate | Self::PayerLimit | Self::PoolFull)
+    }
+}
+
 impl fmt::Display for RejectionCode {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(self.as_str())

@@ -4,23 +4,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fairveil_simulation::ordering_scenario::{self, ScenarioError};
+use fairveil_simulation::ordering_scenario::{self, Code};
 use fairveil_tests::vectors::{self, Vectors};
 use serde_json::{Value, json};
 
-const CODES: [ScenarioError; 8] = [
-    ScenarioError::BadInput,
-    ScenarioError::BadCommittee,
-    ScenarioError::BadMode,
-    ScenarioError::UnknownSequencer,
-    ScenarioError::DuplicateSequencer,
-    ScenarioError::BadId,
-    ScenarioError::RepeatedId,
-    ScenarioError::TooFewFragments,
+const CODES: [Code; 8] = [
+    Code::BadInput,
+    Code::BadCommittee,
+    Code::BadMode,
+    Code::UnknownSequencer,
+    Code::DuplicateSequencer,
+    Code::BadId,
+    Code::RepeatedId,
+    Code::TooFewFragments,
 ];
 
-fn run(scenario: &Value) -> Result<Value, ScenarioError> {
-    let output = ordering_scenario::run(&serde_json::to_vec(scenario).unwrap())?;
+fn run(scenario: &Value) -> Result<Value, Code> {
+    let output = ordering_scenario::run(&serde_json::to_vec(scenario).unwrap());
+    let output = output.map_err(|error| error.code)?;
     Ok(serde_json::from_str(&output).unwrap())
 }
 
@@ -106,8 +107,8 @@ fn every_scenario_of_the_ordering_vectors() {
         let (name, expected) = (&scenario["name"], &scenario["expected"]);
         match (expected["error"].as_str(), run(scenario)) {
             (Some(code), Err(error)) => {
-                assert_eq!(error.code(), code, "{name}");
-                refused.insert(error.code());
+                assert_eq!(error.name(), code, "{name}");
+                refused.insert(error.name());
             }
             (None, Ok(output)) => {
                 assert_eq!(&canonical(&output), expected, "{name}");
@@ -119,7 +120,7 @@ fn every_scenario_of_the_ordering_vectors() {
             (_, actual) => panic!("{name}: {actual:?}, expected {expected}"),
         }
     }
-    let codes: BTreeSet<&str> = CODES.into_iter().map(ScenarioError::code).collect();
+    let codes: BTreeSet<&str> = CODES.into_iter().map(Code::name).collect();
     assert!(ordered > 0);
     if std::env::var_os(vectors::FOLDER_VARIABLE).is_none() {
         assert_eq!(refused, codes, "our own file meets every code");
@@ -192,7 +193,7 @@ fn mode_leader_follows_lists_or_the_leaders_log() {
     assert_eq!(output["blocks"][0]["cohorts"], json!([[id("cc")], [id("bb")]]));
     assert_eq!(output["unproposed"], json!([id("aa")]));
     scenario["blocks"][0]["list"] = json!([id("cc"), id("cc")]);
-    assert_eq!(run(&scenario), Err(ScenarioError::RepeatedId));
+    assert_eq!(run(&scenario), Err(Code::RepeatedId));
     scenario["mode"] = json!("strict");
     assert!(run(&scenario).is_ok(), "an unknown key of mode strict");
 }
@@ -224,5 +225,47 @@ fn mode_median_goes_by_the_times_that_stand_in_the_file() {
     assert_eq!(flat(&output), [id("bb"), id("aa")], "now 25 and 20");
     let times = &mut scenario["blocks"][0]["fragments"][0]["times_ms"];
     *times = json!([20, 10]);
-    assert_eq!(run(&scenario), Err(ScenarioError::BadInput), "times descend");
+    assert_eq!(run(&scenario), Err(Code::BadInput), "times descend");
+}
+
+/// One line: where, what stands there, what it may be.
+#[test]
+fn what_is_no_scenario_is_told_with_its_place_and_its_value() {
+    let id = format!("0x{}", "aa".repeat(32));
+    let scenario = json!({
+        "n": 1, "f": 0, "g": 0, "mode": "strict",
+        "blocks": [{ "fragments": [{ "sequencer": 1, "ids": [id] }] }],
+    });
+    assert!(run(&scenario).is_ok());
+    let refused = |text: &str| ordering_scenario::run(text.as_bytes()).unwrap_err().to_string();
+    assert_eq!(refused("{\"n\": 1,\n x}"), "not JSON: key must be a string at line 2 column 2");
+    assert_eq!(refused("[1]"), "scenario is a list, not an object");
+    assert_eq!(refused("{}"), "scenario has no \"n\"");
+    let cases = [
+        ("/f", json!("0"), "scenario.f is \"0\", not an integer"),
+        ("/n", json!(u64::MAX), "scenario.n is 18446744073709551615, not an integer of 64 bits"),
+        ("/n", json!(0), "n = 0, f = 0, g = 0: "),
+        ("/n", json!(70_000), "n = 70000, f = 0, g = 0: they may be 0 to 65535"),
+        ("/mode", json!("strct"), "scenario.mode is \"strct\", none of the modes"),
+        ("/blocks/0", json!({}), "scenario.blocks[0] has no \"fragments\""),
+        (
+            "/blocks/0/fragments",
+            json!([]),
+            "fragments is a list, with 0 fragments, it takes n - f = 1",
+        ),
+        ("/blocks/0/fragments/0/sequencer", json!(2), "[0].sequencer is 2, it may be 1 to 1"),
+        ("/blocks/0/fragments/0/ids/0", json!("0xAA"), ".ids[0] is \"0xAA\", not 0x and 64"),
+        ("/blocks/0/fragments/0/ids", json!([id, id]), ".ids[1] is \"0xaaaa"),
+    ];
+    for (pointer, value, expected) in cases {
+        let mut changed = scenario.clone();
+        *changed.pointer_mut(pointer).unwrap() = value;
+        let says = refused(&changed.to_string());
+        assert!(says.contains(expected), "{pointer}: {says}");
+    }
+    let mut times = scenario.clone();
+    times["mode"] = json!("median");
+    times["blocks"][0]["fragments"][0]["times_ms"] = json!([]);
+    let says = refused(&times.to_string());
+    assert!(says.contains("with 0 times for 1 ids"), "{says}");
 }

@@ -259,7 +259,9 @@ fn an_ordering_scenario_that_is_none_has_its_code_and_its_reason() {
     let desk = Desk::new();
     fs::write(desk.path("empty.json"), "").unwrap();
     let list = root().join("tests/vectors/ordering.json");
-    for (input, reason) in [(desk.path("empty.json"), "not JSON: EOF"), (list, "a list, not one")] {
+    for (input, reason) in
+        [(desk.path("empty.json"), "not JSON: EOF"), (list, "is a list, not an object")]
+    {
         let mut command = fairveil();
         command.args(["simulate", "ordering", "--json", "--input"]).arg(&input);
         let ended = command.output().unwrap();

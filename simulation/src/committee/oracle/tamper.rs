@@ -7,13 +7,16 @@
     reason = "a change that can't be made ends the test that asked for it"
 )]
 
+mod epochs;
+mod rollups;
+
 use commonware_runtime::{Runner as _, deterministic};
-use fairveil_release::change::Action;
 use fairveil_sequencer::store::Write;
 
+use self::epochs::*;
+use self::rollups::*;
 use super::*;
 use crate::committee::keys::EPOCH;
-use crate::committee::rollups::Fates;
 use crate::committee::scene::play_with;
 
 /// One thing changed in what the oracle is shown.
@@ -383,128 +386,4 @@ fn rule_9_evidence_that_proves_nothing(given: &mut Evidence<'_>) {
 
 fn rule_10_a_run_that_does_not_end(given: &mut Evidence<'_>) {
     given.finished = false;
-}
-
-/// Changes the first release of every sequencer that has a block.
-fn change_blocks(given: &mut Evidence<'_>, change: impl Fn(&mut Release)) {
-    for member in 0..5 {
-        rewrite(given, member, Table::Releases, |bytes| change_release(bytes, &change));
-    }
-}
-
-fn rule_12_a_block_of_another_slot(given: &mut Evidence<'_>) {
-    change_blocks(given, |release| {
-        let batch = release.batches.iter_mut().find(|batch| !batch.is_empty()).unwrap();
-        batch.blocks[0].number += 1_000;
-    });
-}
-
-fn rule_12_legs_at_different_times(given: &mut Evidence<'_>) {
-    change_blocks(given, |release| {
-        for leaf in &mut release.leaves {
-            if let Outcome::Released { legs, .. } = &mut leaf.outcome {
-                legs[0].block.time_ms = 0;
-            }
-        }
-    });
-}
-
-fn rule_13_another_balance(given: &mut Evidence<'_>) {
-    for member in 0..5 {
-        rewrite(given, member, Table::States, |bytes| {
-            // An account: nonce, balance, hash of its code. One that sent something.
-            let sent = bytes.len() == 72 && bytes[7] > 0;
-            bytes[39] ^= u8::from(sent);
-            sent
-        });
-    }
-}
-
-fn rule_13_another_fate(given: &mut Evidence<'_>) {
-    for submission in &mut given.submissions {
-        let fate = Fate::Failed("leg_failed");
-        submission.purpose = Purpose::Known(Fates { seen: fate, blind: fate });
-    }
-}
-
-/// Shows changes that nobody announced: a rollup is paused for one height.
-fn pause_at(given: &mut Evidence<'_>, height: u64, chain_id: u64) {
-    let change = |at, action| RegistryChange {
-        network_id: given.keys.network_id,
-        number: at,
-        at: fairveil_crypto::Height::new(at),
-        action,
-    };
-    let changes = [
-        change(height, Action::Pause { chain_id }),
-        change(height + 1, Action::Resume { chain_id }),
-    ];
-    given.changes.extend(changes);
-}
-
-/// The releases of the first sequencer.
-fn releases(given: &Evidence<'_>) -> Vec<Release> {
-    let stored = given.stores[0].as_ref().unwrap().range(Table::Releases, &[], usize::MAX);
-    stored.unwrap().iter().map(|(_, bytes)| Release::decode(bytes).unwrap()).collect()
-}
-
-fn rule_15_a_change_that_nobody_announced(given: &mut Evidence<'_>) {
-    let chain_id = given.plan.rollups.registry.chain_ids()[0];
-    pause_at(given, 1, chain_id);
-}
-
-fn rule_15_a_paused_rollup_got_something(given: &mut Evidence<'_>) {
-    let full = |release: Release| {
-        let batch = release.batches.into_iter().find(|batch| !batch.is_empty());
-        batch.map(|batch| (release.header.height.get(), batch.chain_id))
-    };
-    let (height, chain_id) = releases(given).into_iter().find_map(full).unwrap();
-    pause_at(given, height, chain_id);
-}
-
-fn rule_14_a_fee_is_lost(given: &mut Evidence<'_>) {
-    given.accounts[0].as_mut().unwrap().balances -= 1;
-}
-
-/// A member of all epochs.
-fn veteran<'a>(given: &'a Evidence<'_>) -> &'a Store {
-    let position = given.plan.succession.veterans()[0];
-    given.stores[position].as_ref().unwrap()
-}
-
-fn rule_16_another_beginning(given: &mut Evidence<'_>) {
-    let store = veteran(given);
-    let mut manifest = fairveil_sequencer::boundary::manifest(store).unwrap().unwrap();
-    manifest.bytes += 1;
-    store.commit(&[Write::put(Table::Boundary, b"manifest", manifest.encode())]).unwrap();
-}
-
-fn rule_17_a_share_of_another_epoch(given: &mut Evidence<'_>) {
-    let shares = given.trace.iter_mut().filter_map(|(_, sent)| match sent {
-        Sent::Share { share, .. } => Some(share),
-        _ => None,
-    });
-    let share = shares.into_iter().next().unwrap();
-    let other = SequencerIndex::from_position((share.index.position() + 1) % 5);
-    share.index = other.unwrap();
-}
-
-fn rule_17_an_honest_member_that_is_blamed(given: &mut Evidence<'_>) {
-    given.blamed.push(given.plan.honest()[0]);
-}
-
-fn rule_18_a_log_that_begins_otherwise(given: &mut Evidence<'_>) {
-    let store = veteran(given);
-    let last = given.plan.succession.last_epoch().get();
-    let entries = store.range(Table::Log, &[], usize::MAX).unwrap();
-    let log = |epoch: u64| -> Vec<BundleId> {
-        let of = |key: &[u8]| key[..8] == epoch.to_be_bytes();
-        let entries = entries.iter().filter(|(key, _)| of(key));
-        entries.map(|(_, value)| decode::<LogEntry>(value, MAX_VALUE_BYTES).unwrap().id).collect()
-    };
-    let (before, now) = (log(last - 1), log(last));
-    let lost: Vec<_> = before.into_iter().filter(|id| !now.contains(id)).take(1).collect();
-    assert_eq!(lost.len(), 1);
-    let value = fairveil_crypto::encoding::encode(&lost);
-    store.commit(&[Write::put(Table::Meta, b"unproposed", value)]).unwrap();
 }
