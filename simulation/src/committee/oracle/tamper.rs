@@ -156,7 +156,7 @@ pub const TAMPERS: &[Tamper] = &[
     Tamper {
         kind: Kind::Rollups,
         name: "rule_13_another_fate",
-        says: "receipts ended Some(Released",
+        says: "receipts ended Released",
         change: rule_13_another_fate,
     },
     Tamper {
