@@ -9,11 +9,12 @@ pub(crate) mod charges;
 pub(crate) mod clock;
 pub(crate) mod genesis;
 pub(crate) mod observer;
+mod ports;
 pub(crate) mod workload;
 
 use std::{
     fs::File,
-    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -27,7 +28,10 @@ use fairveil_keygen::{
     keystore::{self, Passphrase, ScryptCost, SequencerKeys},
 };
 
-use self::charges::Charges;
+use self::{
+    charges::Charges,
+    ports::{Addresses, free_addresses},
+};
 use crate::{
     cli::ByzantineKind,
     process::{Endpoints, KeystoreFile, NodeError, keep_secret, random},
@@ -139,11 +143,10 @@ impl LocalNetwork {
         let file = dir.join(PASSPHRASE);
         keep_secret(&file, passphrase.as_bytes()).map_err(io(file.display().to_string()))?;
         let mut members = Vec::new();
-        let mut ports = free_ports(sequencers)?.into_iter();
-        for name in NAMES.iter().take(usize::from(sequencers)) {
+        let addresses = free_addresses(usize::from(sequencers)).map_err(io("a port"))?;
+        for (name, addresses) in NAMES.iter().zip(addresses) {
             let folder = dir.join(name);
             std::fs::create_dir_all(folder.join("data")).map_err(io(*name))?;
-            let addresses = ports.next().unwrap_or_default();
             members.push(identity(name, &folder, &passphrase, addresses)?);
         }
         let accounting = charges.map(Charges::accounting);
@@ -340,34 +343,6 @@ impl Sequencer {
     }
 }
 
-#[derive(Default)]
-struct Addresses {
-    peer: String,
-    trader: String,
-    rpc: String,
-}
-
-/// Three free loopback ports per sequencer, all found before any is given back.
-fn free_ports(sequencers: u16) -> Result<Vec<Addresses>, LocalError> {
-    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let mut held = Vec::new();
-    for _ in 0..sequencers {
-        let peer = UdpSocket::bind(loopback).map_err(io("a port"))?;
-        let trader = UdpSocket::bind(loopback).map_err(io("a port"))?;
-        let rpc = TcpListener::bind(loopback).map_err(io("a port"))?;
-        held.push((peer, trader, rpc));
-    }
-    held.iter()
-        .map(|(peer, trader, rpc)| {
-            Ok(Addresses {
-                peer: peer.local_addr().map_err(io("a port"))?.to_string(),
-                trader: trader.local_addr().map_err(io("a port"))?.to_string(),
-                rpc: rpc.local_addr().map_err(io("a port"))?.to_string(),
-            })
-        })
-        .collect()
-}
-
 fn identity(
     name: &str,
     folder: &Path,
@@ -383,15 +358,19 @@ fn identity(
     let passphrase = Passphrase::new(passphrase).map_err(|e| LocalError::Other(e.to_string()))?;
     let path = folder.join("keystore.json");
     KeystoreFile::create(&path, passphrase, ScryptCost::Light, keys, &dealing)?;
-    let address = |text: String| text.parse().map_err(|_| LocalError::Other(text));
+    let [peer, trader, rpc] = addresses;
+    let address = |at: SocketAddr| {
+        let text = at.to_string();
+        text.parse().map_err(|_| LocalError::Other(text))
+    };
     Ok(Member {
         name: name.to_owned(),
         consensus,
         network: NetworkPublicKey::from_bytes(network.to_bytes()),
         dealing: dealing.public_key(),
-        peer_address: address(addresses.peer)?,
-        trader_address: address(addresses.trader)?,
-        rpc_address: address(addresses.rpc)?,
+        peer_address: address(peer)?,
+        trader_address: address(trader)?,
+        rpc_address: address(rpc)?,
     })
 }
 

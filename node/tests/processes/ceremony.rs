@@ -1,17 +1,17 @@
 //! Key ceremonies as operators run them: five folders, five processes.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::MutexGuard;
 use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::markdown::{blocks, is_shown};
-use crate::network::{alone, fairveil, root, signal, wait_for};
+use crate::network::{fairveil, root, signal, wait_for};
+use crate::ports::free_addresses;
+use crate::turns::{Turn, beside_others};
 
 const NAMES: [&str; 5] = ["acme", "bolt", "cato", "delta", "echo"];
 /// The most commands that an operator is asked for.
@@ -19,7 +19,7 @@ const MOST_COMMANDS: usize = 9;
 
 /// Five operators, each with a folder.
 struct Operators {
-    _alone: MutexGuard<'static, ()>,
+    _turn: Turn,
     dir: TempDir,
     addresses: Vec<[String; 3]>,
     digest: String,
@@ -27,15 +27,16 @@ struct Operators {
 
 impl Operators {
     fn new() -> Self {
-        let alone = alone();
+        let turn = beside_others();
         let dir = tempfile::tempdir().unwrap();
         for name in NAMES {
             fs::create_dir_all(dir.path().join(name).join("approvals")).unwrap();
             fs::create_dir_all(dir.path().join(name).join("members")).unwrap();
             fs::write(dir.path().join(name).join("passphrase"), "correct horse\n").unwrap();
         }
-        let addresses = free_addresses();
-        Self { _alone: alone, dir, addresses, digest: String::new() }
+        let addresses = free_addresses(NAMES.len()).unwrap().into_iter();
+        let addresses = addresses.map(|one| one.map(|address| address.to_string())).collect();
+        Self { _turn: turn, dir, addresses, digest: String::new() }
     }
 
     fn folder(&self, member: usize) -> PathBuf {
@@ -129,23 +130,6 @@ impl Operators {
 }
 
 /// Three free loopback addresses for each member, all held until all are found.
-fn free_addresses() -> Vec<[String; 3]> {
-    let loopback = (Ipv4Addr::LOCALHOST, 0);
-    let held: Vec<_> = NAMES
-        .iter()
-        .map(|_| {
-            let udp = [UdpSocket::bind(loopback).unwrap(), UdpSocket::bind(loopback).unwrap()];
-            (udp, TcpListener::bind(loopback).unwrap())
-        })
-        .collect();
-    held.iter()
-        .map(|([peer, trader], rpc)| {
-            [peer.local_addr(), trader.local_addr(), rpc.local_addr()]
-                .map(|address| address.unwrap().to_string())
-        })
-        .collect()
-}
-
 fn ended(child: Child) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

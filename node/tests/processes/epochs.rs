@@ -1,7 +1,6 @@
 //! Epochs of a running network: members come and go, shares are renewed, and no bundle notices.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +11,7 @@ use fairveil_keygen::keystore::{self, EpochKey, Passphrase};
 use serde_json::Value;
 
 use crate::network::{Desk, Dev, fairveil, runs, seen_within_minutes, wait_for};
+use crate::ports::free_addresses;
 use crate::trader::{FIRST, SECOND, seal};
 
 /// How long each step of a resharing waits for who is missing.
@@ -229,14 +229,7 @@ fn addresses(folder: &Path, name: &str) -> [String; 3] {
         let found: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
         return found.try_into().unwrap();
     }
-    let loopback = (Ipv4Addr::LOCALHOST, 0);
-    let udp = [UdpSocket::bind(loopback).unwrap(), UdpSocket::bind(loopback).unwrap()];
-    let rpc = TcpListener::bind(loopback).unwrap();
-    let found = [
-        udp[0].local_addr().unwrap().to_string(),
-        udp[1].local_addr().unwrap().to_string(),
-        rpc.local_addr().unwrap().to_string(),
-    ];
+    let found = free_addresses(1).unwrap().remove(0).map(|address| address.to_string());
     fs::write(kept, found.join("\n")).unwrap();
     found
 }

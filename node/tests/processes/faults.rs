@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::network::{Desk, Dev, alone, fairveil, runs, signal, wait_for};
+use crate::network::{Desk, Dev, fairveil, runs, signal, wait_for};
+use crate::turns::alone;
 
 /// How long the network is watched while it must stand still.
 const STANDSTILL: Duration = Duration::from_secs(4);

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::network::{Desk, alone, fairveil};
+use crate::network::{Desk, fairveil};
+use crate::turns::alone;
 
 /// The report about a network in a folder that is named relative to where the command runs.
 fn measured(args: &[&str]) -> Value {

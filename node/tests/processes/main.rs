@@ -21,6 +21,9 @@ mod markdown;
 mod network;
 mod operator;
 mod outputs;
+#[path = "../../src/local/ports.rs"]
+mod ports;
 mod rollup;
 mod rollups;
 mod trader;
+mod turns;

@@ -3,12 +3,13 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fairveil_client::Endpoint;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::turns::{Turn, beside_others};
 
 /// How long a process may take for what it is asked. No test waits for its end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
@@ -80,17 +81,9 @@ pub(crate) struct Sequencer {
     pub(crate) trader: String,
 }
 
-/// One network at a time: the machine may have 2 cores, and five sequencers are busy.
-static ALONE: Mutex<()> = Mutex::new(());
-
-/// Waits until no other test runs a network.
-pub(crate) fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A running `fairveil dev`.
 pub(crate) struct Dev {
-    _alone: MutexGuard<'static, ()>,
+    _turn: Turn,
     process: Child,
     /// Sequencers that were started again by hand.
     restarted: Vec<Child>,
@@ -110,7 +103,7 @@ impl Dev {
 
     /// The same with these arguments of `dev`.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
-        let alone = alone();
+        let turn = beside_others();
         let dir = tempfile::tempdir().unwrap();
         let mut command = fairveil();
         command.current_dir(root());
@@ -120,7 +113,7 @@ impl Dev {
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let document = serde_json::from_str(&line).unwrap_or_else(|_| panic!("dev: {line:?}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { _alone: alone, process, restarted: Vec::new(), dir, document, runtime }
+        Self { _turn: turn, process, restarted: Vec::new(), dir, document, runtime }
     }
 
     pub(crate) fn folder(&self) -> &Path {
