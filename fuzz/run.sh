@@ -2,10 +2,12 @@
 # Builds all fuzz targets with the pinned stable compiler and runs each for some seconds.
 #
 #     fuzz/run.sh [SECONDS [TARGET...]]
+#     fuzz/run.sh build                    # builds alone
 #
 # FUZZ_JOBS targets run at a time (2). FUZZ_ENGINE=1 adds the targets that link the consensus
-# engine, which take some minutes more to compile; by name they are always there. Ends with 1 at the first input that breaks a promise, takes
-# longer than 20 s or more than 2 GiB, and prints where the input lies.
+# engine, which take some minutes more to compile; by name they are always there. Ends with 1 at the
+# first input that breaks a promise, takes longer than 20 s or more than 2 GiB, and prints where the
+# input lies.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -46,6 +48,7 @@ began=$SECONDS
 RUSTFLAGS="${flags[*]}" cargo build --quiet --locked --release --target "$host" "${features[@]}" \
   $(printf -- '--bin %s ' "${targets[@]}")
 echo "built ${#targets[@]} targets in $((SECONDS - began)) s"
+[ "$seconds" != build ] || exit 0
 
 run_target() {
   local name=$1 log=logs/$1.log code=0

@@ -12,12 +12,12 @@ const INTRODUCTION: &str = "\
 # Scenarios
 
 Whole runs of real sequencers on a simulated network, each described by a file, measured by M1 to M8, and
-judged by the oracle of [testing.md](testing.md). A test writes this page from what came of seed 1, and runs
-every file with more seeds:
+judged by the oracle of [testing.md](testing.md). A test judges every file with seed 1 and writes this page from
+what came out; it takes more seeds, too:
 
 ```sh
 fairveil simulate committee --scenario tests/scenarios/racer.json --seed 1 --svg racer.svg
-cargo test --release -p fairveil-simulation --test scenarios       # FAIRVEIL_SEEDS=20 for more seeds
+cargo test --release -p fairveil-simulation --test scenarios       # FAIRVEIL_SEEDS=20 for seeds 1 to 20
 ```
 
 The format of the files stands at the top of `simulation/src/scenario/file.rs`; what a file expects is checked by the
