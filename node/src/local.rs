@@ -30,7 +30,7 @@ use fairveil_keygen::{
 
 use self::{
     charges::Charges,
-    ports::{Addresses, free_addresses},
+    ports::{Addresses, Ports},
 };
 use crate::{
     cli::ByzantineKind,
@@ -109,6 +109,7 @@ impl Folder {
 pub(crate) struct LocalNetwork {
     pub(crate) definition: Definition,
     pub(crate) sequencers: Vec<Sequencer>,
+    _ports: Ports,
 }
 
 /// One sequencer's process.
@@ -143,8 +144,8 @@ impl LocalNetwork {
         let file = dir.join(PASSPHRASE);
         keep_secret(&file, passphrase.as_bytes()).map_err(io(file.display().to_string()))?;
         let mut members = Vec::new();
-        let addresses = free_addresses(usize::from(sequencers)).map_err(io("a port"))?;
-        for (name, addresses) in NAMES.iter().zip(addresses) {
+        let ports = Ports::claim(sequencers).map_err(io("a port"))?;
+        for (name, addresses) in NAMES.iter().zip(&ports.addresses) {
             let folder = dir.join(name);
             std::fs::create_dir_all(folder.join("data")).map_err(io(*name))?;
             members.push(identity(name, &folder, &passphrase, addresses)?);
@@ -173,7 +174,7 @@ impl LocalNetwork {
             let name = member.name.clone();
             started.push(Sequencer { name, folder, byzantine: None, child: None });
         }
-        let network = Self { definition, sequencers: started };
+        let network = Self { definition, sequencers: started, _ports: ports };
         if let Some(charges) = charges {
             let file = dir.join(DEPOSITS);
             write(&file, charges.deposits.to_json().as_bytes())?;
@@ -347,7 +348,7 @@ fn identity(
     name: &str,
     folder: &Path,
     passphrase: &str,
-    addresses: Addresses,
+    addresses: &Addresses,
 ) -> Result<Member, LocalError> {
     let keys = SequencerKeys::new(
         ConsensusSecret::from_seed(random()?),
@@ -359,7 +360,7 @@ fn identity(
     let path = folder.join("keystore.json");
     KeystoreFile::create(&path, passphrase, ScryptCost::Light, keys, &dealing)?;
     let [peer, trader, rpc] = addresses;
-    let address = |at: SocketAddr| {
+    let address = |at: &SocketAddr| {
         let text = at.to_string();
         text.parse().map_err(|_| LocalError::Other(text))
     };

@@ -1,47 +1,73 @@
-//! Free ports of this machine that nothing else takes while their owner is down.
+//! Free ports of this machine for a network whose processes come, go and return.
 //!
 //! A port that the system picks is one of those that it also gives to outgoing connections: of a
-//! sequencer that is killed and starts again it may be gone. These lie below.
+//! sequencer that is killed and starts again it may be gone. These lie below, in a block for each
+//! network, which it claims by holding the first port; so no other network takes one of them while
+//! its owner is down.
 
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    ops::RangeInclusive,
 };
 
 use rand::Rng as _;
 
-/// The ports to choose from: outgoing connections get those from 32,768 on Linux, from 49,152 elsewhere.
-const PORTS: std::ops::Range<u16> = 10_000..32_768;
-/// How many ports may be taken, one after the other, until it is given up.
+/// Ports of a block: the claim, and three each of 21 sequencers.
+const BLOCK: u16 = 64;
+const MOST: u16 = (BLOCK - 1) / 3;
+/// The blocks to choose from: ports 10,048 to 32,703. Outgoing connections get those from 32,768 on
+/// Linux, from 49,152 elsewhere.
+const BLOCKS: RangeInclusive<u16> = 157..=510;
+/// How many blocks may be in use, one after the other, until it is given up.
 const ATTEMPTS: usize = 1_000;
 
 /// Loopback addresses of one sequencer, of different ports: for its peers, for traders, for calls.
 pub(crate) type Addresses = [SocketAddr; 3];
 
-/// Addresses of some sequencers, all found before any is given back.
-pub(crate) fn free_addresses(sequencers: usize) -> io::Result<Vec<Addresses>> {
-    let mut held = Vec::new();
-    for _ in 0..sequencers {
-        let peer = on_a_free_port(UdpSocket::bind)?;
-        let trader = on_a_free_port(UdpSocket::bind)?;
-        held.push((peer, trader, on_a_free_port(TcpListener::bind)?));
-    }
-    held.iter()
-        .map(|(peer, trader, rpc)| {
-            Ok([peer.local_addr()?, trader.local_addr()?, rpc.local_addr()?])
-        })
-        .collect()
+/// A block of ports, claimed while this value lives.
+pub(crate) struct Ports {
+    _claim: TcpListener,
+    /// Of each sequencer.
+    pub(crate) addresses: Vec<Addresses>,
 }
 
-fn on_a_free_port<T>(bind: fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
-    let mut left = ATTEMPTS;
-    loop {
-        let port = rand::rng().random_range(PORTS);
-        left -= 1;
-        match bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))) {
-            // Not "in use" alone: a port may be kept for others.
-            Err(_) if left > 0 => {}
-            bound => return bound,
+impl Ports {
+    /// Claims a block for this many sequencers, of whose ports none is in use.
+    ///
+    /// # Errors
+    ///
+    /// None of [`ATTEMPTS`] blocks was free, or more sequencers than a block has ports for.
+    pub(crate) fn claim(sequencers: u16) -> io::Result<Self> {
+        if sequencers > MOST {
+            let what = format!("ports for {sequencers} sequencers, at most {MOST}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
+        let mut left = ATTEMPTS;
+        loop {
+            let block = BLOCK * rand::rng().random_range(BLOCKS);
+            left -= 1;
+            match Self::claim_block(block, sequencers) {
+                Err(_) if left > 0 => {}
+                claimed => return claimed,
+            }
+        }
+    }
+
+    fn claim_block(block: u16, sequencers: u16) -> io::Result<Self> {
+        let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let claim = TcpListener::bind(at(block))?;
+        let addresses = (0..sequencers)
+            .map(|sequencer| {
+                let first = block + 1 + 3 * sequencer;
+                let addresses = [first, first + 1, first + 2].map(at);
+                // That they are free: the sockets end here.
+                UdpSocket::bind(addresses[0])?;
+                UdpSocket::bind(addresses[1])?;
+                TcpListener::bind(addresses[2])?;
+                Ok(addresses)
+            })
+            .collect::<io::Result<_>>()?;
+        Ok(Self { _claim: claim, addresses })
     }
 }

@@ -45,7 +45,7 @@ fn moves(dev: &Dev, adversary: &Sequencer) -> u64 {
     line.map_or(0, |number| number.trim().parse().unwrap())
 }
 
-/// Those that the demo, the load or the epochs do not start.
+/// Those that neither the demo, the load, the simulated epochs nor the test below runs.
 #[test]
 fn every_bundle_is_released_beside_each_adversary() {
     let elsewhere = ["equivocator", "bad-sharer", "front-runner", "false-witness"];

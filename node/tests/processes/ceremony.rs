@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::markdown::{blocks, is_shown};
 use crate::network::{fairveil, root, signal, wait_for};
-use crate::ports::free_addresses;
+use crate::ports::Ports;
 use crate::turns::{Turn, beside_others};
 
 const NAMES: [&str; 5] = ["acme", "bolt", "cato", "delta", "echo"];
@@ -21,7 +21,7 @@ const MOST_COMMANDS: usize = 9;
 struct Operators {
     _turn: Turn,
     dir: TempDir,
-    addresses: Vec<[String; 3]>,
+    ports: Ports,
     digest: String,
 }
 
@@ -34,9 +34,7 @@ impl Operators {
             fs::create_dir_all(dir.path().join(name).join("members")).unwrap();
             fs::write(dir.path().join(name).join("passphrase"), "correct horse\n").unwrap();
         }
-        let addresses = free_addresses(NAMES.len()).unwrap().into_iter();
-        let addresses = addresses.map(|one| one.map(|address| address.to_string())).collect();
-        Self { _turn: turn, dir, addresses, digest: String::new() }
+        Self { _turn: turn, dir, ports: Ports::claim(5).unwrap(), digest: String::new() }
     }
 
     fn folder(&self, member: usize) -> PathBuf {
@@ -47,7 +45,7 @@ impl Operators {
     fn shell(&self, member: usize, line: &str) -> Command {
         let path = std::env::var("PATH").unwrap_or_default();
         let binary = Path::new(fairveil().get_program()).parent().unwrap().to_owned();
-        let [peer, trader, rpc] = &self.addresses[member];
+        let [peer, trader, rpc] = self.ports.addresses[member].map(|address| address.to_string());
         let mut command = Command::new("sh");
         command.arg("-c").arg(format!("exec {line}")).current_dir(self.folder(member));
         command.stdin(Stdio::null()).env_remove("FAIRVEIL_PASSPHRASE");
@@ -129,7 +127,6 @@ impl Operators {
     }
 }
 
-/// Three free loopback addresses for each member, all held until all are found.
 fn ended(child: Child) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -286,16 +283,16 @@ fn health_and_metrics_say_how_far_a_ceremony_is() {
     let mut child = operators.begin(0, "");
     // It answers already before the first step has begun.
     wait_for("the dealing", || {
-        let ready = get(&operators.addresses[0][2], "/readyz")?;
+        let ready = get(&operators.ports.addresses[0][2].to_string(), "/readyz")?;
         assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("failing  key"), "{ready}");
         ready.contains("waiting for").then_some(())
     });
-    let metrics = get(&operators.addresses[0][2], "/metrics").unwrap();
+    let metrics = get(&operators.ports.addresses[0][2].to_string(), "/metrics").unwrap();
     assert!(
         metrics.contains("fairveil_ceremony_state{epoch=\"1\",round=\"0\",state=\"dealing\"} 1"),
         "{metrics}"
     );
-    let report = get(&operators.addresses[0][2], "/ceremony").unwrap();
+    let report = get(&operators.ports.addresses[0][2].to_string(), "/ceremony").unwrap();
     assert!(report.contains("\"state\":\"dealing\""), "{report}");
     child.kill().unwrap();
     child.wait().unwrap();

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use fairveil_keygen::keystore::{self, EpochKey, Passphrase};
 use serde_json::Value;
 
 use crate::network::{Desk, Dev, fairveil, runs, seen_within_minutes, wait_for};
-use crate::ports::free_addresses;
+use crate::ports::Ports;
 use crate::trader::{FIRST, SECOND, seal};
 
 /// How long each step of a resharing waits for who is missing.
@@ -22,11 +23,25 @@ const NAMES: [&str; 5] = ["acme", "bolt", "cato", "delta", "echo"];
 struct Operators {
     dev: Dev,
     joined: Vec<(String, Child)>,
+    /// Of those who join, in the order in which they were first named.
+    ports: Ports,
+    named: Mutex<Vec<String>>,
 }
 
 impl Operators {
     fn new() -> Self {
-        Self { dev: Dev::start(), joined: Vec::new() }
+        let (ports, named) = (Ports::claim(5).unwrap(), Mutex::default());
+        Self { dev: Dev::start(), joined: Vec::new(), ports, named }
+    }
+
+    /// Loopback addresses of one who joins, the same each time for one name.
+    fn addresses(&self, name: &str) -> [String; 3] {
+        let mut named = self.named.lock().unwrap();
+        let at = named.iter().position(|one| one == name).unwrap_or(named.len());
+        if at == named.len() {
+            named.push(name.to_owned());
+        }
+        self.ports.addresses[at].map(|address| address.to_string())
     }
 
     fn folder(&self, name: &str) -> PathBuf {
@@ -52,7 +67,7 @@ impl Operators {
         let is_new = known.is_none() && !self.folder(name).join("keystore.json").exists();
         let [peer, trader, rpc] = match known {
             Some(one) => [one.peer, one.trader, one.http.replace("http://", "")],
-            None => addresses(self.dev.folder(), name),
+            None => self.addresses(name),
         };
         let mut arguments = vec![
             "keygen",
@@ -220,18 +235,6 @@ impl Drop for Operators {
             let _ = child.wait();
         }
     }
-}
-
-/// Three free loopback addresses, the same each time for one name.
-fn addresses(folder: &Path, name: &str) -> [String; 3] {
-    let kept = folder.join(format!("{name}.addresses"));
-    if let Ok(text) = fs::read_to_string(&kept) {
-        let found: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
-        return found.try_into().unwrap();
-    }
-    let found = free_addresses(1).unwrap().remove(0).map(|address| address.to_string());
-    fs::write(kept, found.join("\n")).unwrap();
-    found
 }
 
 /// What became of the bundles of a trader that never stops.

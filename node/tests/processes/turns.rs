@@ -1,7 +1,8 @@
 //! How many networks the tests run at a time.
 //!
 //! Five sequencers wait more than they compute, so some networks share the cores; what drives one as
-//! hard as it can has all of them. Whoever came first goes first, so that nobody waits for ever.
+//! hard as it can has all of them. Who stands at the turnstile goes before all behind, so that who
+//! needs all places is not overtaken for ever.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 

@@ -73,19 +73,19 @@ pub const FIGURES: &[Figure] = &[
     figure(
         "M1",
         "same_proposal_inversions",
-        "premise pairs inverted across cohorts of one proposal: must be 0 in mode strict",
+        "premise pairs inverted across cohorts of one proposal: must be 0 in modes strict and themis",
     ),
     figure(
         "M1",
         "ripe_inversions",
         "premise pairs inverted across proposals though the earlier one stood in >= 2T-1 logs when \
-         proposed: must be 0 in mode strict",
+         proposed: must be 0 in modes strict and themis",
     ),
     figure("M1", "other_inversions", "premise pairs inverted across proposals otherwise"),
     figure(
         "M1",
         "unsupported_neighbours",
-        "neighbours a, b of the order with h(a,b) < g+1: must be 0 in mode strict",
+        "neighbours a, b of the order with h(a,b) < g+1: must be 0 in modes strict and themis",
     ),
     figure("M1", "inverted_100_ppm", "of pairs with h(a,b) >= n-f: inverted across cohorts"),
     figure("M1", "inverted_90_ppm", "the same with h(a,b) >= ceil(0.9 (n-f))"),
@@ -138,7 +138,7 @@ pub const FIGURES: &[Figure] = &[
         "M6",
         "late_heights",
         "heights beyond h0 + 2W + d + 2 + floor(A/256), over all ids known to all honest sequencers \
-         at h0: must be 0",
+         at h0: must be 0 while the intake is open",
     ),
     figure("M7", "trapped", "ids of good faith in the largest cohort that has an attacker's id"),
     figure("M7", "trapped_per_attacker_milli", "the same per attacker's id in it"),

@@ -12,8 +12,8 @@ const INTRODUCTION: &str = "\
 # Scenarios
 
 Whole runs of real sequencers on a simulated network, each described by a file, measured by M1 to M8, and
-judged by the oracle of [testing.md](testing.md). A test judges every file with seed 1 and writes this page from
-what came out; it takes more seeds, too:
+judged by the oracle of [testing.md](testing.md). A test judges every file with seed 1 and compares this page with
+what came out (`FAIRVEIL_WRITE_DOCS=1` writes it); `FAIRVEIL_SEEDS` takes more seeds:
 
 ```sh
 fairveil simulate committee --scenario tests/scenarios/racer.json --seed 1 --svg racer.svg
@@ -33,11 +33,11 @@ const READING: &str = "\
 **Reading the table.** All of it is of the run's order, which the mode of the file makes (`themis` in
 `themis-jitter-20`, `strict` in all others), but for the largest cohorts and what is said of a run with nobody
 cheating. *M1*: premise pairs inverted across cohorts in one proposal, ripe, otherwise; neighbours without g+1
-honest logs (in mode `strict` all but the third must be 0). *Largest cohort*: of `strict` and of `themis`, over the
+honest logs (all but the third must be 0 in modes `strict` and `themis`). *Largest cohort*: of `strict` and of `themis`, over the
 evidence of the run. *Reversed*: pairs out against the majority of honest logs, in the run and with nobody cheating
 (M4), by the same logs: those of the sequencers that are honest in both. *First*: how often an attacker's bundle is out before its victim, and an honest client's from the same place
 (M5). *Wait*: p99 from the first honest receipt to final, and the most heights from known to all to final (M6; the
-bound is 66 and more). *Trapped*: honest ids in the largest cohort with an attacker's (M7). *Bytes*: of evidence per
+bound is 66 and more while the intake is open, which in `stalled-openings` it is not). *Trapped*: honest ids in the largest cohort with an attacker's (M7). *Bytes*: of evidence per
 id (M8).
 
 ";
