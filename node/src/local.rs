@@ -359,8 +359,7 @@ fn identity(
     let passphrase = Passphrase::new(passphrase).map_err(|e| LocalError::Other(e.to_string()))?;
     let path = folder.join("keystore.json");
     KeystoreFile::create(&path, passphrase, ScryptCost::Light, keys, &dealing)?;
-    let [peer, trader, rpc] = addresses;
-    let address = |at: &SocketAddr| {
+    let address = |at: SocketAddr| {
         let text = at.to_string();
         text.parse().map_err(|_| LocalError::Other(text))
     };
@@ -369,9 +368,9 @@ fn identity(
         consensus,
         network: NetworkPublicKey::from_bytes(network.to_bytes()),
         dealing: dealing.public_key(),
-        peer_address: address(peer)?,
-        trader_address: address(trader)?,
-        rpc_address: address(rpc)?,
+        peer_address: address(addresses.peer)?,
+        trader_address: address(addresses.trader)?,
+        rpc_address: address(addresses.rpc)?,
     })
 }
 

@@ -13,8 +13,9 @@ use std::{
 
 use rand::Rng as _;
 
-/// Ports of a block: the claim, and three each of 21 sequencers.
+/// Ports of a block: the claim, and three of each sequencer.
 const BLOCK: u16 = 64;
+/// Sequencers that a block has ports for.
 const MOST: u16 = (BLOCK - 1) / 3;
 /// The blocks to choose from: ports 10,048 to 32,703. Outgoing connections get those from 32,768 on
 /// Linux, from 49,152 elsewhere.
@@ -22,8 +23,12 @@ const BLOCKS: RangeInclusive<u16> = 157..=510;
 /// How many blocks may be in use, one after the other, until it is given up.
 const ATTEMPTS: usize = 1_000;
 
-/// Loopback addresses of one sequencer, of different ports: for its peers, for traders, for calls.
-pub(crate) type Addresses = [SocketAddr; 3];
+/// Loopback addresses of one sequencer, of different ports.
+pub(crate) struct Addresses {
+    pub(crate) peer: SocketAddr,
+    pub(crate) trader: SocketAddr,
+    pub(crate) rpc: SocketAddr,
+}
 
 /// A block of ports, claimed while this value lives.
 pub(crate) struct Ports {
@@ -60,12 +65,12 @@ impl Ports {
         let addresses = (0..sequencers)
             .map(|sequencer| {
                 let first = block + 1 + 3 * sequencer;
-                let addresses = [first, first + 1, first + 2].map(at);
+                let [peer, trader, rpc] = [first, first + 1, first + 2].map(at);
                 // That they are free: the sockets end here.
-                UdpSocket::bind(addresses[0])?;
-                UdpSocket::bind(addresses[1])?;
-                TcpListener::bind(addresses[2])?;
-                Ok(addresses)
+                UdpSocket::bind(peer)?;
+                UdpSocket::bind(trader)?;
+                TcpListener::bind(rpc)?;
+                Ok(Addresses { peer, trader, rpc })
             })
             .collect::<io::Result<_>>()?;
         Ok(Self { _claim: claim, addresses })

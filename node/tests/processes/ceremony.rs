@@ -1,6 +1,7 @@
 //! Key ceremonies as operators run them: five folders, five processes.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::markdown::{blocks, is_shown};
 use crate::network::{fairveil, root, signal, wait_for};
-use crate::ports::Ports;
+use crate::ports::{Addresses, Ports};
 use crate::turns::{Turn, beside_others};
 
 const NAMES: [&str; 5] = ["acme", "bolt", "cato", "delta", "echo"];
@@ -45,13 +46,15 @@ impl Operators {
     fn shell(&self, member: usize, line: &str) -> Command {
         let path = std::env::var("PATH").unwrap_or_default();
         let binary = Path::new(fairveil().get_program()).parent().unwrap().to_owned();
-        let [peer, trader, rpc] = self.ports.addresses[member].map(|address| address.to_string());
+        let Addresses { peer, trader, rpc } = &self.ports.addresses[member];
         let mut command = Command::new("sh");
         command.arg("-c").arg(format!("exec {line}")).current_dir(self.folder(member));
         command.stdin(Stdio::null()).env_remove("FAIRVEIL_PASSPHRASE");
         command.env("PATH", format!("{}:{path}", binary.display()));
-        command.env("NAME", NAMES[member]).env("PEER", peer).env("TRADER", trader);
-        command.env("RPC", rpc).env("DIGEST", &self.digest).env("RUST_LOG", "off");
+        command.env("NAME", NAMES[member]).env("DIGEST", &self.digest).env("RUST_LOG", "off");
+        for (name, address) in [("PEER", peer), ("TRADER", trader), ("RPC", rpc)] {
+            command.env(name, address.to_string());
+        }
         command
     }
 
@@ -283,23 +286,23 @@ fn health_and_metrics_say_how_far_a_ceremony_is() {
     let mut child = operators.begin(0, "");
     // It answers already before the first step has begun.
     wait_for("the dealing", || {
-        let ready = get(&operators.ports.addresses[0][2].to_string(), "/readyz")?;
+        let ready = get(&operators.ports.addresses[0].rpc, "/readyz")?;
         assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("failing  key"), "{ready}");
         ready.contains("waiting for").then_some(())
     });
-    let metrics = get(&operators.ports.addresses[0][2].to_string(), "/metrics").unwrap();
+    let metrics = get(&operators.ports.addresses[0].rpc, "/metrics").unwrap();
     assert!(
         metrics.contains("fairveil_ceremony_state{epoch=\"1\",round=\"0\",state=\"dealing\"} 1"),
         "{metrics}"
     );
-    let report = get(&operators.ports.addresses[0][2].to_string(), "/ceremony").unwrap();
+    let report = get(&operators.ports.addresses[0].rpc, "/ceremony").unwrap();
     assert!(report.contains("\"state\":\"dealing\""), "{report}");
     child.kill().unwrap();
     child.wait().unwrap();
 }
 
 /// What an address answers over HTTP, if it does.
-fn get(address: &str, path: &str) -> Option<String> {
+fn get(address: &SocketAddr, path: &str) -> Option<String> {
     use std::io::{Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;

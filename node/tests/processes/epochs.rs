@@ -12,7 +12,7 @@ use fairveil_keygen::keystore::{self, EpochKey, Passphrase};
 use serde_json::Value;
 
 use crate::network::{Desk, Dev, fairveil, runs, seen_within_minutes, wait_for};
-use crate::ports::Ports;
+use crate::ports::{Addresses, Ports};
 use crate::trader::{FIRST, SECOND, seal};
 
 /// How long each step of a resharing waits for who is missing.
@@ -23,7 +23,7 @@ const NAMES: [&str; 5] = ["acme", "bolt", "cato", "delta", "echo"];
 struct Operators {
     dev: Dev,
     joined: Vec<(String, Child)>,
-    /// Of those who join, in the order in which they were first named.
+    /// Of those who join, five at most, in the order in which they were first named.
     ports: Ports,
     named: Mutex<Vec<String>>,
 }
@@ -41,7 +41,8 @@ impl Operators {
         if at == named.len() {
             named.push(name.to_owned());
         }
-        self.ports.addresses[at].map(|address| address.to_string())
+        let Addresses { peer, trader, rpc } = &self.ports.addresses[at];
+        [peer, trader, rpc].map(ToString::to_string)
     }
 
     fn folder(&self, name: &str) -> PathBuf {
